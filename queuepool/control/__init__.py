@@ -1,0 +1,1 @@
+"""The control socket: messages, operations, server and client."""

@@ -1,0 +1,121 @@
+"""The requests of the control socket, shared by both ends. Plain dataclasses, because a command must be able to import
+them in a few milliseconds; the server validates what arrives with pydantic against these same types. What is done with
+a request is operations.py's matter; a reply is a plain object whose shape stands in the request's docstring."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PREFIX = "/api/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Run these processes; forget that they were stopped by hand. wait: answer when they are RUNNING or have failed.
+    Reply of this and the next six: {"results": [{"name", "display", "result", "message"}]} where result is started,
+    stopped, restarted, signalled, paused, continued, unchanged or failed."""
+
+    names: tuple[str, ...]
+    wait: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Drain these processes and keep them stopped. wait: answer when their whole process trees are gone.
+    kill: do not let them finish, SIGKILL now."""
+
+    names: tuple[str, ...]
+    wait: bool = True
+    kill: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """Replace these processes in batches, new ones first (surge). stale: only those that run an older release or older
+    settings. wait: answer when all have been replaced."""
+
+    names: tuple[str, ...]
+    wait: bool = True
+    stale: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """Send a signal, by name with or without SIG, or by number, to these processes."""
+
+    names: tuple[str, ...]
+    signal: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Let these workers finish the current job and take no further one (SIGUSR2)."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Continue:
+    """Let paused workers take jobs again (SIGCONT)."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Run `count` processes in one pool, or what the file says again (reset). wait: answer when the missing run and
+    the surplus is gone; with wait false when the change is in force.
+    Reply: {"name", "was", "wanted", "numprocs", "started": [names], "stopped": [names], "message"}."""
+
+    name: str
+    count: int | None = None
+    reset: bool = False
+    wait: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Reread:
+    """Say what changed in the file, change nothing.
+    Reply: {"added": [], "changed": [{"name", "what": [sentences]}], "removed": [], "problems": []}."""
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Apply what changed in the file; names: only these programs. Reply: as Reread, with "results" as Start."""
+
+    names: tuple[str, ...] = ()
+    wait: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Await:
+    """Answer when all these processes are as wanted (RUNNING, or finished as they should), or when `seconds` are over.
+    Reply: {"ready": bool, "waiting": [{"name", "display", "state", "reason"}]}."""
+
+    names: tuple[str, ...] = ("all",)
+    seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Shutdown:
+    """Drain and stop everything, then end the daemon. hurry: SIGKILL instead of draining.
+    Reply: {"stopped": [names]}; then the connection closes and the socket goes away."""
+
+    hurry: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """Replace the daemon's own code in place (execv): same pid, no worker touched. Reply: {"pid", "version": now}."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reopen:
+    """Close and open all log files again, as SIGUSR2 does. Reply: {"reopened": int}."""
+
+
+Request = (
+    Start | Stop | Restart | Signal | Pause | Continue | Scale | Reread | Update | Await | Shutdown | Upgrade | Reopen
+)
+"""What is POSTed as JSON to PREFIX/<name in lower case>. The answer is a stream of JSON lines: any number of
+{"progress": {"display", "state", "message"}}, then {"reply": {...}} or {"error": {"message", "hint", "exit_code"}}."""

@@ -1,0 +1,1 @@
+"""How many and which release: the one loop, overrides and the journal."""

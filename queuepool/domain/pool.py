@@ -1,0 +1,176 @@
+"""What one program is, resolved: everything an engine needs to run its processes, with every default and expansion
+filled in. How a file is turned into these is spec.py's matter; which slots should run is desired.py's."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from queuepool.domain.names import ProcessName
+
+
+class Autorestart(Enum):
+    """Supervisor's autorestart: what follows an exit that was not asked for, once the process was RUNNING."""
+
+    ALWAYS = "true"
+    UNEXPECTED = "unexpected"
+    NEVER = "false"
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """All that makes one operating system process. A change of any of it needs a restart of that process.
+
+    argv: program and arguments, no shell. directory: absolute; a `current` symlink is kept as it is, so that each
+    start sees the newest release. user, group: names or numbers as text; None: the daemon's own. groups: supplementary
+    groups; None: those of the user. umask: octal value. nice: -20..19. rlimits: name without RLIMIT_, soft, hard; -1 is
+    unlimited. environment: what the file gives, sorted. clear_env: whether the daemon's own environment is kept out.
+    """
+
+    argv: tuple[str, ...]
+    directory: str
+    user: str | None = None
+    group: str | None = None
+    groups: tuple[str, ...] | None = None
+    umask: int | None = None
+    nice: int | None = None
+    rlimits: tuple[tuple[str, int, int], ...] = ()
+    environment: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    clear_env: bool = True
+    redirect_stderr: bool = True
+
+    @property
+    def fingerprint(self) -> str:
+        """A short hash that differs when a restart is needed. It gives no secret of the environment away."""
+        values = (
+            self.argv, self.directory, self.user, self.group, self.groups, self.umask, self.nice, self.rlimits,
+            self.environment, self.clear_env, self.redirect_stderr,
+        )  # fmt: skip
+        return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How one process is kept alive and stopped. A change applies to running processes without a restart.
+
+    startsecs: seconds it must stay up to count as RUNNING. startretries: failed starts in a row before FATAL.
+    exitcodes: expected ones (Supervisor). recycle_codes: clean ends of a worker, never a failure: 0 and 12
+    (Illuminate/Queue/Worker.php, EXIT_MEMORY_LIMIT). stopsignal: number. stop_seconds: from the stop signal to
+    SIGKILL. fatal_retry_seconds: pause before FATAL is tried again by itself; 0: never.
+    """
+
+    startsecs: float = 1.0
+    startretries: int = 3
+    autorestart: Autorestart = Autorestart.ALWAYS
+    exitcodes: frozenset[int] = frozenset({0})
+    recycle_codes: frozenset[int] = frozenset()
+    stopsignal: int = 15
+    stop_seconds: float = 10.0
+    stopasgroup: bool = False
+    killasgroup: bool = True
+    fatal_retry_seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class LogPolicy:
+    """Where the lines of a process go. Two processes with the same path share one writer.
+
+    path: absolute; None: thrown away. maxbytes: size at which the file is rotated, 0: never. backups: kept files,
+    0: truncate. rotate_seconds: also rotate at this age, aligned to the wall clock; 0: never. compress: gzip backups.
+    timestamp, slot: put the time, the slot before each line. json: each line becomes a JSON object instead.
+    user, group: owner of files and directories that have to be made; mode: of the file.
+    """
+
+    path: str | None
+    maxbytes: int = 50 * 1024 * 1024
+    backups: int = 10
+    rotate_seconds: int = 0
+    compress: bool = False
+    timestamp: bool = False
+    slot: bool = False
+    json: bool = False
+    user: str | None = None
+    group: str | None = None
+    mode: int = 0o640
+
+    @property
+    def plain(self) -> bool:
+        """Whether the bytes go to the file as they are."""
+        return not (self.timestamp or self.slot or self.json)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSpec:
+    """One slot of a pool, ready to be run. display: the name in Supervisor's form, `group:process`."""
+
+    name: ProcessName
+    display: str
+    launch: Launch
+    policy: Policy
+    stdout: LogPolicy
+    stderr: LogPolicy | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """How a pool is restarted. max_surge, max_unavailable: processes, or a percentage such as "25%" of the wanted
+    count (surge rounded up, unavailable down), as in a Kubernetes Deployment."""
+
+    max_surge: int | str = "25%"
+    max_unavailable: int | str = 0
+
+    def limits(self, wanted: int) -> tuple[int, int]:
+        """(surge, unavailable) in processes for a pool of `wanted`; at least one of them is 1."""
+        surge = _share(self.max_surge, wanted, up=True)
+        unavailable = _share(self.max_unavailable, wanted, up=False)
+        return (surge, unavailable) if surge or unavailable else (1, 0)
+
+
+def _share(value: int | str, whole: int, *, up: bool) -> int:
+    if isinstance(value, int):
+        return value
+    percent = int(value.rstrip("%"))
+    return -(-whole * percent // 100) if up else whole * percent // 100
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSpec:
+    """A program of the file, resolved.
+
+    kind: worker, listen, horizon or command. process: the spec of any slot, also beyond numprocs (scale). priority:
+    lower starts first and stops last. depends_on: programs that must be RUNNING before this one starts. pace: whether
+    starts wait for earlier ones to have booted. app: the Laravel root whose real path is the release; None for a
+    command without one. queues: (connection or None for the default, queue names) of workers. source: "file:line".
+    """
+
+    name: str
+    kind: str
+    numprocs: int
+    process: Callable[[int], ProcessSpec]
+    priority: int = 999
+    autostart: bool = True
+    depends_on: tuple[str, ...] = ()
+    pace: bool = False
+    app: str | None = None
+    php: tuple[str, ...] = ("php",)
+    connection: str | None = None
+    queues: tuple[str, ...] = ()
+    strategy: Strategy = Strategy()
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A queuepool.yml as read: every pool by name in the order of the file, the groups, and what was wrong but did not
+    stop it. broken: included files that could not be used; the pools that came from them are absent here.
+    problems: "file:line: path: what is wrong (hint)", one each. digest: changes when anything of it changes."""
+
+    path: str
+    pools: dict[str, PoolSpec]
+    groups: dict[str, tuple[str, ...]]
+    problems: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
+    app: str | None = None
+    digest: str = ""

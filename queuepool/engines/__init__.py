@@ -1,0 +1,1 @@
+"""What keeps processes alive: the Engine protocol and its implementations."""

@@ -1,0 +1,86 @@
+"""Every error a person can meet, and the exit codes of the command. How an error is shown is cli/main.py's matter."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the `queuepool` command ends with; a script may count on these."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    NOT_AS_WANTED = 3
+    LOCKED = 4
+    NO_DAEMON = 5
+    INTERRUPTED = 130
+
+    @property
+    def meaning(self) -> str:
+        """One line for the table in docs/exit-codes.md."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    ExitCode.DONE: "Done, or everything is as it should be.",
+    ExitCode.FAILED: "It was tried and failed; the message says what and why.",
+    ExitCode.USAGE: "The command line was wrong, or queuepool.yml does not validate. Nothing was changed.",
+    ExitCode.NOT_AS_WANTED: "Something that should run does not (`status`, `up --wait`), or waiting timed out.",
+    ExitCode.LOCKED: "Another daemon already runs for this file, or holds its lock.",
+    ExitCode.NO_DAEMON: "No daemon answers for this file. `queuepool up` starts it.",
+    ExitCode.INTERRUPTED: "Interrupted with Ctrl-C.",
+}
+
+
+class QueuepoolError(Exception):
+    """An error for a person: `message` says what cannot be done and names the thing, `hint` is something to type."""
+
+    exit_code = ExitCode.FAILED
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(QueuepoolError):
+    """The request itself is wrong: an unknown name, a bad signal, options that contradict each other."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ConfigError(QueuepoolError):
+    """queuepool.yml cannot be used; `problems` holds every reason found, in the order of the file."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, message: str, problems: tuple[str, ...] = (), hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.problems = problems
+
+
+class NoConfig(ConfigError):
+    """No queuepool.yml was found."""
+
+
+class DaemonUnreachable(QueuepoolError):
+    """No daemon answers on the control socket."""
+
+    exit_code = ExitCode.NO_DAEMON
+
+
+class Locked(QueuepoolError):
+    """A daemon already runs for this file."""
+
+    exit_code = ExitCode.LOCKED
+
+
+class NotAsWanted(QueuepoolError):
+    """Something that should run does not, or did not in time."""
+
+    exit_code = ExitCode.NOT_AS_WANTED
+
+
+class SpawnError(QueuepoolError):
+    """A process could not be started; the message says which step failed and for whom."""

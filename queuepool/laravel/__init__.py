@@ -1,0 +1,1 @@
+"""What queuepool knows of a Laravel application on disk and in Redis."""

@@ -1,0 +1,1 @@
+"""What workers print: pumped into files, rotated, read back."""
