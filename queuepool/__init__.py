@@ -1,3 +1,3 @@
-"""queuepool: the process manager made for Laravel queues. The version lives here, everything else in the packages below."""
+"""queuepool: the process manager made for Laravel queues. Here lives the version; all else is in the packages."""
 
 __version__ = "0.1.0"
