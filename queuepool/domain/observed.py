@@ -14,7 +14,7 @@ class ProcessView:
     restarts: starts of this slot after the first, by whatever cause. reason: why it is in this state, in words.
     release: real path of the application it runs. stale: an older release or older settings than wanted. adopted:
     started by a former daemon. job: the current job, where known. paused: told to take no jobs (SIGUSR2). retiring:
-    replaced by a newer process of the same slot, finishing its job. wanted: whether it should run. log: stdout file.
+    told to stop, finishing its job. wanted: whether it should run. log: stdout file. changed_at: of the state.
     """
 
     name: str
@@ -40,6 +40,7 @@ class ProcessView:
     wanted: bool = True
     log: str | None = None
     last_lines: tuple[str, ...] = ()
+    changed_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ class Policy:
     startsecs: seconds it must stay up to count as RUNNING. startretries: failed starts in a row before FATAL.
     exitcodes: expected ones (Supervisor). recycle_codes: clean ends of a worker, never a failure: 0 and 12
     (Illuminate/Queue/Worker.php, EXIT_MEMORY_LIMIT). stopsignal: number. stop_seconds: from the stop signal to
-    SIGKILL. fatal_retry_seconds: pause before FATAL is tried again by itself; 0: never.
+    SIGKILL. memory_limit: bytes resident above which a process is recycled, 0: none. fatal_retry_seconds: pause before FATAL is tried again by itself; 0: never.
     """
 
     startsecs: float = 1.0
@@ -71,6 +71,7 @@ class Policy:
     stopasgroup: bool = False
     killasgroup: bool = True
     fatal_retry_seconds: float = 60.0
+    memory_limit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ class Strategy:
         """(surge, unavailable) in processes for a pool of `wanted`; at least one of them is 1."""
         surge = _share(self.max_surge, wanted, up=True)
         unavailable = _share(self.max_unavailable, wanted, up=False)
-        return (surge, unavailable) if surge or unavailable else (1, 0)
+        return (surge, unavailable) if surge or unavailable else (0, 1)
 
 
 def _share(value: int | str, whole: int, *, up: bool) -> int:

@@ -30,9 +30,9 @@ class State(Enum):
 
 MOVES: dict[State, frozenset[State]] = {
     State.STOPPED: frozenset({State.STARTING, State.BACKOFF}),
-    State.STARTING: frozenset({State.RUNNING, State.STARTING, State.BACKOFF, State.STOPPING, State.FATAL}),
-    State.RUNNING: frozenset({State.EXITED, State.STARTING, State.BACKOFF, State.STOPPING}),
-    State.BACKOFF: frozenset({State.STARTING, State.STOPPED, State.FATAL}),
+    State.STARTING: frozenset({State.RUNNING, State.BACKOFF, State.FATAL, State.STOPPING, State.STOPPED}),
+    State.RUNNING: frozenset({State.STARTING, State.EXITED, State.BACKOFF, State.STOPPING, State.STOPPED}),
+    State.BACKOFF: frozenset({State.STARTING, State.STOPPED}),
     State.STOPPING: frozenset({State.STOPPED, State.STARTING, State.BACKOFF, State.EXITED, State.FATAL}),
     State.EXITED: frozenset({State.STARTING, State.STOPPED, State.BACKOFF}),
     State.FATAL: frozenset({State.STARTING, State.STOPPED, State.BACKOFF}),

@@ -1,0 +1,69 @@
+"""What the end of a process means, in words. What follows from it is lifecycle.py's matter."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Sequence
+
+_CODES = {
+    12: "worker above its --memory limit, ended after a job",
+    126: "126: the command was found but could not be executed",
+    127: "127: the command, or a program it runs, was not found",
+    255: "255: PHP fatal error",
+}
+_SIGNALS = {
+    signal.SIGKILL: "killed (SIGKILL): by a job's timeout, the kernel's out-of-memory killer, or by hand",
+    signal.SIGSEGV: "crashed (SIGSEGV): a fault in PHP or one of its extensions",
+    signal.SIGHUP: "ended by SIGHUP",
+    signal.SIGTERM: "ended by SIGTERM from outside",
+}
+
+
+def signal_name(number: int) -> str:
+    """`SIGTERM` for 15; `signal 40` where there is no name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def parse_signal(text: str) -> int:
+    """The number of a signal given as 15, TERM or SIGTERM; ValueError for anything else."""
+    name = text.strip().upper()
+    if name.isdecimal():
+        return int(signal.Signals(int(name)))
+    try:
+        return int(signal.Signals[name if name.startswith("SIG") else "SIG" + name])
+    except KeyError:
+        raise ValueError(f"{text!r} is not a signal") from None
+
+
+def meaning(code: int | None, last_lines: Sequence[bytes] = ()) -> str:
+    """An exit in words. code: exit status, or minus the signal; None when it cannot be known. last_lines: what the
+    process wrote last; the most telling of them is added."""
+    if code is None:
+        text = "ended; how cannot be known, since a former daemon had started it"
+    elif code < 0:
+        text = _SIGNALS.get(signal.Signals(-code)) if -code in set(signal.Signals) else None  # type: ignore[assignment]
+        text = text or f"ended by {signal_name(-code)}"
+    else:
+        text = _CODES.get(code, f"exit {code}")
+    said = telling(last_lines)
+    return f"{text}: {said}" if said and code != 0 else text
+
+
+def telling(lines: Sequence[bytes]) -> str:
+    """The line that says most about a failure: the last one that speaks of an error, else the last one with text."""
+    texts = [_clean(line) for line in lines]
+    texts = [text for text in texts if any(c.isalnum() for c in text)]
+    for text in reversed(texts):
+        if any(word in text.lower() for word in ("error", "exception", "fatal", "cannot", "not found", "refused")):
+            return text[:200]
+    return texts[-1][:200] if texts else ""
+
+
+def _clean(line: bytes) -> str:
+    """A line fit for a screen: without colours and control characters."""
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line.decode("utf-8", "replace"))
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -1,0 +1,121 @@
+"""Desired against observed: the next actions, and nothing about how they are done. It compares whole states, so a
+missed event costs a moment and not correctness; it is called again whenever something changed, and what it does not
+ask for now (because of surge and unavailability limits, or of a dependency) it asks for later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from queuepool.domain.desired import DesiredPool, Revision
+from queuepool.domain.names import ProcessName
+from queuepool.domain.states import State
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One life of a slot, oldest first in a sequence. life: the engine's number for it. retiring: told to stop.
+    wanted: it is meant to run (also while it waits in BACKOFF)."""
+
+    life: int
+    revision: Revision
+    state: State
+    wanted: bool
+
+    @property
+    def serving(self) -> bool:
+        """Whether it takes jobs, or will without further ado."""
+        return self.wanted and self.state in (State.RUNNING, State.STARTING)
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Start a new life in the slot, beside what is there."""
+
+    name: ProcessName
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Drain this life of the slot. why: said to people."""
+
+    name: ProcessName
+    life: int
+    why: str
+
+
+SETTLED = frozenset({State.RUNNING, State.EXITED})
+Action = Begin | End
+Observed = Mapping[ProcessName, Sequence[Seen]]
+
+
+def reconcile(pool: DesiredPool, seen: Observed, blocked_by: str = "") -> list[Action]:
+    """What to do now for one pool.
+
+    seen: every life of every slot of this pool. blocked_by: the dependency that is not ready yet, if any: then nothing
+    is begun. While a replacement is under way no more than `surge` slots have two lives that take jobs, and no
+    slot is given up before another takes its place, except for `unavailable` of them (strategy of the pool).
+    """
+    name = pool.spec.name
+    actions: list[Action] = []
+    for process, lives in seen.items():
+        if process.slot not in pool.slots:
+            actions += [End(process, life.life, pool.why_ended(process.slot)) for life in lives if life.wanted]
+    ready, surging = 0, 0
+    stale: list[tuple[ProcessName, Seen]] = []
+    for slot, revision in pool.slots.items():
+        process = ProcessName(name, slot)
+        lives = [life for life in seen.get(process, ()) if life.wanted]
+        if not lives:
+            if not blocked_by and not _stopping_in_place(seen.get(process, ()), pool):
+                actions.append(Begin(process))
+            continue
+        newest = lives[-1]
+        ready += any(life.state is State.RUNNING for life in lives)
+        if newest.revision == revision:
+            older = lives[:-1]
+            if older and newest.state is State.RUNNING:
+                actions += [End(process, life.life, "replaced") for life in older]
+            elif older:
+                surging += 1
+        else:
+            actions += [End(process, life.life, "replaced") for life in lives[1:]]  # a replacement overtaken by another
+            stale.append((process, lives[0]))
+    if stale and not blocked_by:
+        actions += _replace(stale, pool, ready, surging)
+    return actions
+
+
+def _replace(stale: list[tuple[ProcessName, Seen]], pool: DesiredPool, ready: int, surging: int) -> list[Action]:
+    surge, unavailable = pool.spec.strategy.limits(pool.wanted)
+    actions: list[Action] = []
+    for process, old in stale:
+        if not old.serving:  # takes no jobs: there is nothing to lose
+            actions += [End(process, old.life, "replaced"), Begin(process)]
+        elif surging < surge:
+            surging += 1
+            actions.append(Begin(process))
+        elif ready > pool.wanted - unavailable:
+            ready -= 1
+            actions.append(End(process, old.life, "replaced"))
+    return actions
+
+
+def _stopping_in_place(lives: Sequence[Seen], pool: DesiredPool) -> bool:
+    """A slot restarted in place begins again only when its old life is gone: such pools (a scheduler, Horizon) are not
+    to run twice. A pool that may surge does not wait for a job of hours."""
+    surge, _ = pool.spec.strategy.limits(pool.wanted)
+    return not surge and any(life.state.has_process for life in lives)
+
+
+def settled(pool: DesiredPool, seen: Observed) -> bool:
+    """Whether the pool is as desired: each wanted slot has one life, of the right revision, RUNNING or finished for
+    good, and no other slot has one that is not being drained."""
+    for process, lives in seen.items():
+        live = [life for life in lives if life.wanted]
+        if process.slot in pool.slots:
+            if len(live) != 1 or live[0].revision != pool.slots[process.slot] or live[0].state not in SETTLED:
+                return False
+        elif live:
+            return False
+    return all(ProcessName(pool.spec.name, slot) in seen for slot in pool.slots)
