@@ -16,11 +16,8 @@ from queuepool.domain.exits import meaning, parse_signal, signal_name
             (b"In Connection.php line 3:", b"  Connection refused [tcp://x]", b""),
             "exit 1: Connection refused [tcp://x]",
         ),
-        (
-            255,
-            (b"PHP Fatal error:  Allowed memory size", b"next"),
-            "255: PHP fatal error: PHP Fatal error:  Allowed memory size",
-        ),
+        (255, (b"PHP Fatal error:  Out of memory", b"x"), "255: PHP fatal error: PHP Fatal error: Out of memory"),
+        (2, (b"\x1b[31mError\x1b[0m\tred",), "exit 2: Error red"),
         (12, (), "worker above its --memory limit, ended after a job"),
         (-11, (), "crashed (SIGSEGV): a fault in PHP or one of its extensions"),
         (-40, (), "ended by SIGRTMIN+6"),

@@ -1,0 +1,144 @@
+"""Finding again what a former daemon started: after a SIGKILL of it (the processes are strangers now) or an exec in
+place (they are our children still). A process is only taken when it is surely the one that was recorded."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from dataclasses import replace
+
+from queuepool.domain import lifecycle
+from queuepool.domain.desired import Revision
+from queuepool.domain.names import ProcessName
+from queuepool.domain.pool import Launch, LogPolicy, Policy, ProcessSpec
+from queuepool.domain.states import State
+from queuepool.engines.local import Life, LocalEngine
+from queuepool.engines.record import Entry
+from queuepool.system import children, procstat
+
+_PIPE = re.compile(r"(?P<pool>.+)\.(?P<slot>\d+)\.(?P<life>\d+)\.out\Z")
+
+
+def adopt(engine: LocalEngine) -> int:
+    """Take over every process of the engine's record that still lives; how many. Those that ended meanwhile are
+    journalled, and what they had printed is kept. Processes that hold one of our pipes but are in no record (it was
+    lost) are taken by the name of the pipe."""
+    record = engine.record
+    record.load()
+    holders = procstat.holders(engine.run.pipes)
+    by_pipe: dict[str, dict[int, int]] = {}
+    for pid, (pipe, session) in holders.items():
+        by_pipe.setdefault(pipe, {})[pid] = session
+    base = os.path.realpath(engine.run.pipes)
+    known = {entry.pipe for entry in record.entries.values()}
+    for pipe, pids in by_pipe.items():
+        path = os.path.join(engine.run.pipes, os.path.relpath(pipe, base))
+        if path not in known and (entry := _from_pipe(path, pids)):
+            record.entries[entry.life] = entry
+    taken = 0
+    for entry in sorted(record.entries.values(), key=lambda entry: entry.life):
+        real = os.path.join(base, os.path.basename(entry.pipe))
+        taken += _take(engine, entry, by_pipe.get(real, {}))
+    engine.next_number = 1 + max((entry.life for entry in record.entries.values()), default=0)
+    _sweep_pipes(engine)
+    record.rewrite()
+    return taken
+
+
+def _from_pipe(path: str, pids: dict[int, int]) -> Entry | None:
+    found = _PIPE.match(os.path.basename(path))
+    leader = next((pid for pid, session in pids.items() if pid == session), 0)
+    if not found or not leader:
+        return None
+    name = f"{found['pool']}:{int(found['slot'])}"
+    err = path[:-3] + "err"
+    return Entry(
+        name=name,
+        life=int(found["life"]),
+        pipe=path,
+        err=err if os.path.exists(err) else None,
+        fingerprint="",  # unknown settings: it is replaced in the manner of a rolling restart
+        serial=0,
+        pid=leader,
+        birth=procstat.birth(leader) or "",
+        started=time.time(),
+        starts=1,
+    )
+
+
+def _take(engine: LocalEngine, entry: Entry, pids: dict[int, int]) -> bool:
+    """Make the entry a life of the engine again. pids: who holds its pipe, with their sessions."""
+    pid = entry.pid or next((pid for pid, session in pids.items() if pid == session), 0)
+    birth = procstat.birth(pid) if pid else None
+    alive = birth is not None and entry.birth in ("", birth)
+    life = _life(engine, entry)
+    try:
+        life.fds = tuple(os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC) for path in life.pipes)
+    except OSError:  # the pipe was removed by hand; the process lives on, what it prints is lost
+        life.pipes, life.fds = (), ()
+    engine.attach(life)
+    engine.lives.setdefault(life.name, []).append(life)
+    if alive:
+        _resume(engine, life, entry, pid, birth or "")
+        return True
+    code: int | None = None
+    with contextlib.suppress(ChildProcessError):
+        code = children.reap(pid) if pid else None
+    life.process = lifecycle.Process(State.STOPPING, pid=pid or None, starts=entry.starts, reason="ended meanwhile")
+    life.process = replace(life.process, started=engine.clock() - max(0.0, time.time() - entry.started))
+    rest = {other for other, session in pids.items() if session == pid and other != pid}
+    if rest and pid:
+        life.process = replace(life.process, leader_gone=True, deadline=engine.clock() + entry.stop_seconds)
+        engine.arm(life)
+        engine.sweep(life, pid, 15)
+    elif pid:
+        engine.exited(life, pid, code, rest=False)
+    else:  # recorded, but the former daemon ended before it made the process
+        engine.forget(life)
+    return False
+
+
+def _resume(engine: LocalEngine, life: Life, entry: Entry, pid: int, birth: str) -> None:
+    life.started_at = entry.started
+    life.release = entry.release
+    life.paused = entry.paused
+    life.adopted = procstat.parent(pid) != os.getpid()
+    lived = max(0.0, time.time() - entry.started)
+    life.process = lifecycle.Process(State.STARTING, wanted=True, starts=max(0, entry.starts - 1))
+    engine.record.change(life.number, pid=pid, birth=birth)
+    engine.watch(life, pid)
+    engine.handle(life, lifecycle.Spawned(pid, lived, adopted=life.adopted))
+    if entry.retiring:
+        left = max(0.0, entry.kill_at - time.time())
+        life.process = replace(
+            life.process, state=State.STOPPING, wanted=False, deadline=engine.clock() + left, reason="stopped"
+        )
+        engine.arm(life)
+
+
+def _life(engine: LocalEngine, entry: Entry) -> Life:
+    name = entry.process
+    pool = engine.pools.get(name.pool)
+    spec = pool.process(name.slot) if pool else _departed(name, entry)
+    pipes = (entry.pipe, entry.err) if entry.err else (entry.pipe,)
+    return Life(name, entry.life, spec, Revision(entry.fingerprint, entry.serial), pipes=pipes)
+
+
+def _departed(name: ProcessName, entry: Entry) -> ProcessSpec:
+    """What is needed to drain a process whose program is no longer in the file."""
+    launch = Launch(("",), "/", redirect_stderr=entry.err is None)
+    return ProcessSpec(
+        name, str(name), launch, Policy(stop_seconds=entry.stop_seconds), LogPolicy(entry.log), LogPolicy(entry.log)
+    )
+
+
+def _sweep_pipes(engine: LocalEngine) -> None:
+    """Remove the pipes of lives that are gone."""
+    used = {pipe for lives in engine.lives.values() for life in lives for pipe in life.pipes}
+    for name in os.listdir(engine.run.pipes):
+        path = os.path.join(engine.run.pipes, name)
+        if path not in used:
+            with contextlib.suppress(OSError):
+                os.unlink(path)

@@ -1,0 +1,140 @@
+"""The record of what runs, written before a process may matter and read by the daemon that comes after a SIGKILL or an
+exec. A file of JSON lines that is only appended to; making sense of processes is adoption.py's."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import dataclass, field, replace
+
+from queuepool.domain.names import ProcessName
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One life of a slot. life: unique number, growing. pipe, err: paths of its FIFOs. pid 0: about to be spawned.
+    birth: procstat.birth of the leader. started: unix seconds. paused: told to take no jobs. retiring: told to stop.
+    kill_at: unix seconds at which a retiring one is to be killed. starts: of the slot so far. stop_seconds, log: of
+    its settings, for a program that is no longer in the file when its process is found again."""
+
+    name: str
+    life: int
+    pipe: str
+    err: str | None
+    fingerprint: str
+    serial: int
+    pid: int = 0
+    birth: str = ""
+    started: float = 0.0
+    release: str | None = None
+    starts: int = 0
+    paused: bool = False
+    retiring: bool = False
+    kill_at: float = 0.0
+    stop_seconds: float = 60.0
+    log: str | None = None
+
+    @property
+    def process(self) -> ProcessName:
+        """The slot it is a life of."""
+        return ProcessName.parse(self.name)
+
+
+@dataclass(slots=True)
+class Record:
+    """The file at `path`. entries: the lives not known to be gone, by number. boot: of the machine when written."""
+
+    path: str
+    boot: str
+    entries: dict[int, Entry] = field(default_factory=dict)
+    damage: str = ""
+    _fd: int = -1
+    _lines: int = 0
+
+    def load(self) -> None:
+        """Read what a former daemon left. A torn last line is dropped; a record of another boot is empty, since
+        nothing of it can live. Damage in the middle is told in `damage` and skipped."""
+        entries: dict[int, Entry] = {}
+        same_boot = False
+        try:
+            with open(self.path, "rb") as file:
+                lines = file.read().split(b"\n")
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self.damage = f"cannot read {self.path}: {error.strerror}"
+            return
+        for number, line in enumerate(lines, 1):
+            if not line:
+                continue
+            try:
+                value = json.loads(line)
+                if "boot" in value:
+                    same_boot = value["boot"] == self.boot
+                elif value.get("gone"):
+                    entries.pop(value["life"], None)
+                elif "set" in value:
+                    entries[value["life"]] = replace(entries[value["life"]], **value["set"])
+                else:
+                    entry = Entry(**value)
+                    _ = entry.process
+                    entries[entry.life] = entry
+            except (ValueError, TypeError, KeyError, AttributeError):
+                if number < len(lines):
+                    self.damage = f"{self.path}:{number}: not a record; skipped"
+        self.entries = entries if same_boot else {}
+
+    def put(self, entry: Entry) -> None:
+        """Remember `entry`, in place of an earlier one of the same life."""
+        self.entries[entry.life] = entry
+        self._append(_plain(entry))
+
+    def change(self, life: int, **values: object) -> None:
+        """Remember other values of a life; does nothing when it is not known."""
+        if entry := self.entries.get(life):
+            self.entries[life] = replace(entry, **values)  # type: ignore[arg-type]
+            self._append({"life": life, "set": values})
+
+    def drop(self, life: int) -> None:
+        """Forget a life."""
+        if self.entries.pop(life, None) is not None:
+            self._append({"life": life, "gone": True})
+
+    def rewrite(self) -> None:
+        """Write the file anew with nothing but what lives; by atomic replace."""
+        temporary = self.path + ".new"
+        with open(temporary, "wb") as file:
+            file.write(_line({"boot": self.boot}))
+            for entry in self.entries.values():
+                file.write(_line(_plain(entry)))
+        os.replace(temporary, self.path)
+        self.close()
+        self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        self._lines = len(self.entries)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _append(self, value: dict[str, object]) -> None:
+        if self._fd < 0 or self._lines > 1000 + 8 * len(self.entries):
+            with contextlib.suppress(OSError):
+                self.rewrite()
+            return
+        with contextlib.suppress(OSError):  # a full disk must not stop workers from being kept alive
+            os.write(self._fd, _line(value))
+            self._lines += 1
+
+
+_FIELDS = tuple(Entry.__dataclass_fields__)
+
+
+def _plain(entry: Entry) -> dict[str, object]:
+    return {name: getattr(entry, name) for name in _FIELDS}
+
+
+def _line(value: dict[str, object]) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode() + b"\n"

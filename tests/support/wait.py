@@ -1,0 +1,37 @@
+"""Waiting for something to become true, with a limit. For events that announce themselves, wait for those instead."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+LIMIT = 20.0
+"""Seconds that a wait takes at most, unless told otherwise: far more than needed, so that load makes no test fail."""
+
+
+def eventually(
+    predicate: Callable[[], T], timeout: float = LIMIT, what: str = "", *, show: Callable[[], object] | None = None
+) -> T:
+    """The first true value of `predicate`, asked every 10 ms; an AssertionError when `timeout` seconds have passed.
+
+    A predicate may assert: then it counts as not yet true, and its last message is in the failure. what: the event, in
+    words. show: further facts for the failure, such as the tail of a log.
+    """
+    until = time.monotonic() + timeout
+    while True:
+        last: object
+        try:
+            value = predicate()
+            if value:
+                return value
+            last = value
+        except AssertionError as error:
+            last = error
+        if time.monotonic() > until:
+            more = f"\n{show()}" if show is not None else ""
+            name = what or getattr(predicate, "__name__", "it")
+            raise AssertionError(f"waited {timeout:g} s for: {name}; the last answer was {last!r}{more}")
+        time.sleep(0.01)
