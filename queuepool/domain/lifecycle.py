@@ -275,7 +275,7 @@ def _exited(
         started=p.started,
     )
     told = Tell("stopping", (("pid", pid), ("reason", "its leader is gone, ending the rest of its process tree")))
-    return after, [*([] if asked else [told]), Sweep(pid, 9 if p.killed else 15)]
+    return after, [*([] if asked else [told]), Sweep(pid, 9 if p.killed else policy.sweep_signal)]
 
 
 def _gone(p: Process, code: int | None, why: str, now: float, policy: Policy, luck: float) -> Result:
@@ -285,7 +285,9 @@ def _gone(p: Process, code: int | None, why: str, now: float, policy: Policy, lu
     p = replace(p, pid=None, deadline=None, code=code)
     facts = (("code", code), ("reason", why), ("lived", round(lived, 3)))
     if not p.wanted:
-        reason = "killed after its stopwaitsecs" if p.killed else p.reason if p.state is State.STOPPING else "stopped"
+        asked = p.reason if p.state is State.STOPPING else "stopped"
+        reason = f"{asked}; killed, since it had not ended in time" if p.killed else asked
+        facts = (("code", code), ("reason", reason), ("lived", round(lived, 3)))
         return replace(p, state=State.STOPPED, reason=reason, leader_gone=False), [Tell("stopped", facts)]
     if p.state is State.STOPPING and not p.leader_gone:  # a restart in place
         after, effects = _spawn(p, "")

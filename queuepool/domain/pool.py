@@ -58,7 +58,9 @@ class Policy:
     startsecs: seconds it must stay up to count as RUNNING. startretries: failed starts in a row before FATAL.
     exitcodes: expected ones (Supervisor). recycle_codes: clean ends of a worker, never a failure: 0 and 12
     (Illuminate/Queue/Worker.php, EXIT_MEMORY_LIMIT). stopsignal: number. stop_seconds: from the stop signal to
-    SIGKILL. memory_limit: bytes resident above which a process is recycled, 0: none. fatal_retry_seconds: pause before FATAL is tried again by itself; 0: never.
+    SIGKILL. sweep_signal: what the rest of a process tree gets when its leader is gone; 0: nothing, it is waited for.
+    fatal_retry_seconds: pause before FATAL is tried again by itself; 0: never. memory_limit: bytes resident above
+    which a process is recycled; 0: none.
     """
 
     startsecs: float = 1.0
@@ -72,6 +74,7 @@ class Policy:
     killasgroup: bool = True
     fatal_retry_seconds: float = 60.0
     memory_limit: int = 0
+    sweep_signal: int = 15
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ def adopt(engine: LocalEngine) -> int:
         real = os.path.join(base, os.path.basename(entry.pipe))
         taken += _take(engine, entry, by_pipe.get(real, {}))
     engine.next_number = 1 + max((entry.life for entry in record.entries.values()), default=0)
+    engine.pump.finish_leftovers()
     _sweep_pipes(engine)
     record.rewrite()
     return taken
@@ -78,7 +79,7 @@ def _take(engine: LocalEngine, entry: Entry, pids: dict[int, int]) -> bool:
         life.fds = tuple(os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC) for path in life.pipes)
     except OSError:  # the pipe was removed by hand; the process lives on, what it prints is lost
         life.pipes, life.fds = (), ()
-    engine.attach(life)
+    engine.attach(life, adopted=True)
     engine.lives.setdefault(life.name, []).append(life)
     if alive:
         _resume(engine, life, entry, pid, birth or "")

@@ -46,6 +46,8 @@ class Life:
     spec: ProcessSpec
     revision: Revision
     process: lifecycle.Process = field(default_factory=lifecycle.Process)
+    attached: bool = False
+    """Whether the pump reads from it."""
     fds: tuple[int, ...] = ()
     """Our ends of its FIFOs: stdout, and stderr where that goes elsewhere."""
     pipes: tuple[str, ...] = ()
@@ -69,7 +71,8 @@ class LocalEngine:
     """The Engine of `engine: local`.
 
     publish(kind, subject, facts): a journal event. changed(pool): the pool may need the controller. failed(pool): a
-    process of the pool ended badly, so what it depends on is worth a look.
+    process of the pool ended badly, so what it depends on is worth a look. keep(name, fd), unkeep(name): let somebody
+    who outlives the daemon hold a pipe too.
     """
 
     def __init__(
@@ -81,6 +84,8 @@ class LocalEngine:
         publish: Callable[[Kind, str, Mapping[str, str | int | float | bool | None]], object],
         changed: Callable[[str], None],
         failed: Callable[[str], None] = lambda pool: None,
+        keep: Callable[[str, int], None] = lambda name, fd: None,
+        unkeep: Callable[[str], None] = lambda name: None,
         clock: Callable[[], float] = time.monotonic,
         pacer: Pacer | None = None,
     ) -> None:
@@ -95,6 +100,8 @@ class LocalEngine:
         self._publish = publish
         self._changed = changed
         self._failed = failed
+        self._keep = keep
+        self._unkeep = unkeep
         self.clock = clock
         self._loop = asyncio.get_running_loop()
         self._pacer = pacer or Pacer(procstat.appetite, clock)
@@ -130,7 +137,7 @@ class LocalEngine:
         before, launch = life.spec, life.spec.launch
         life.spec = replace(spec, launch=launch)  # the launch is what it was started with, until it is replaced
         for stream, (old, new) in enumerate(((before.stdout, spec.stdout), (before.stderr, spec.stderr))):
-            if stream < len(life.fds) and new is not None and old != new and life.process.pid is not None:
+            if stream < len(life.fds) and new is not None and old != new and life.attached:
                 self.pump.repolicy((life.key, stream), new)
         if life.process.state is State.STOPPING and before.policy.stop_seconds != spec.policy.stop_seconds:
             moved = (life.process.deadline or 0.0) + spec.policy.stop_seconds - before.policy.stop_seconds
@@ -370,15 +377,18 @@ class LocalEngine:
         )
         self.attach(life)
 
-    def attach(self, life: Life) -> None:
-        """Let the pump read what the life prints."""
+    def attach(self, life: Life, *, adopted: bool = False) -> None:
+        """Let the pump read what the life prints. adopted: a former daemon had begun to."""
         policies: Iterable[LogPolicy | None] = (life.spec.stdout, life.spec.stderr)
         for stream, (fd, policy) in enumerate(zip(life.fds, policies, strict=False)):
-            self.pump.attach((life.key, stream), str(life.name), fd, policy or life.spec.stdout)
+            self.pump.attach((life.key, stream), str(life.name), fd, policy or life.spec.stdout, adopted=adopted)
+            self._keep(f"{life.key}.{stream}", fd)
+        life.attached = True
 
     def _release_pipes(self, life: Life) -> None:
+        self._drain(life)
         for stream in range(len(life.fds)):
-            self.pump.detach((life.key, stream))
+            self._unkeep(f"{life.key}.{stream}")
         for path in life.pipes:
             with contextlib.suppress(OSError):
                 os.unlink(path)
@@ -426,8 +436,10 @@ class LocalEngine:
             code = children.reap(pid)
             if code is None:
                 return
-        except ChildProcessError:  # adopted: its parent reaps it, and only then the kernel tells how it ended
-            code = children.exit_of_stranger(life.pidfd) if life.pidfd >= 0 else None
+        except ChildProcessError:  # adopted: the kernel tells how it ended before its parent reaps it, or after
+            code = procstat.exit_of_zombie(pid)
+            if code is None and life.pidfd >= 0:
+                code = children.exit_of_stranger(life.pidfd)
             if code is None and look < len(EXIT_LOOKS) and life.pidfd >= 0:
                 self._loop.remove_reader(life.pidfd)
                 self._loop.call_later(EXIT_LOOKS[look], self._ended, life, pid, look + 1)
@@ -486,11 +498,12 @@ class LocalEngine:
             self._pace()
 
     def _drain(self, life: Life) -> tuple[bytes, ...]:
-        lines: tuple[bytes, ...] = ()
-        for stream in range(len(life.fds)):
-            lines = self.pump.detach((life.key, stream)) or lines
-        life.last_lines = lines
-        return lines
+        if life.attached:
+            life.attached = False
+            life.last_lines = ()
+            for stream in range(len(life.fds)):
+                life.last_lines = self.pump.detach((life.key, stream)) or life.last_lines
+        return life.last_lines
 
     def sweep(self, life: Life, pid: int, number: int) -> None:
         """Signal what is left of a tree whose leader is gone, and hear when nothing is."""

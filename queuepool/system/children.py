@@ -3,6 +3,7 @@ matter (engines/local.py); this file knows nothing of pools."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import grp
@@ -292,6 +293,14 @@ def signal_tree(leader: int, number: int) -> bool:
     except (ProcessLookupError, PermissionError):  # macOS says EPERM of a group with nothing but a zombie
         return False
     return True
+
+
+def keep_descriptors_in() -> None:
+    """Let no child inherit what this process inherited: a worker is not to hold the lock of `flock 9 queuepool up`."""
+    for name in os.listdir("/dev/fd"):
+        with contextlib.suppress(OSError):
+            if int(name) > 2:
+                os.set_inheritable(int(name), False)
 
 
 def become_subreaper() -> bool:

@@ -20,12 +20,37 @@ class Notifier:
 
     def tell(self, *lines: str) -> None:
         """Send assignments such as READY=1 or STATUS=...; errors are of no consequence."""
-        if not self.address:
-            return
+        if self.address:
+            self._send("\n".join(lines), [])
+
+    def _send(self, text: str, fds: list[int]) -> None:
         address = "\0" + self.address[1:] if self.address.startswith("@") else self.address
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            sock.sendto("\n".join(lines).encode(), address)
+            sock.connect(address)
+            socket.send_fds(sock, [text.encode()], fds)
+
+    def keep(self, name: str, fd: int) -> None:
+        """Let systemd hold a copy of a descriptor while no daemon runs (sd_pid_notify_with_fds(3), FDSTORE): what a
+        worker printed before it died in between is then not lost."""
+        if self.address:
+            self._send(f"FDSTORE=1\nFDNAME={name}", [fd])
+
+    def unkeep(self, name: str) -> None:
+        """systemd need not hold it any longer."""
+        self.tell("FDSTOREREMOVE=1", f"FDNAME={name}")
 
     def alive(self) -> None:
         """Feed the watchdog."""
         self.tell("WATCHDOG=1")
+
+
+def kept(environ: Mapping[str, str] = os.environ) -> list[int]:
+    """The descriptors that systemd held for us (sd_listen_fds(3)), not to be inherited further. They are only closed
+    once their FIFOs are open again by name."""
+    if environ.get("LISTEN_PID") != str(os.getpid()) or not environ.get("LISTEN_FDS", "").isdigit():
+        return []
+    fds = list(range(3, 3 + int(environ["LISTEN_FDS"])))
+    for fd in fds:
+        with contextlib.suppress(OSError):
+            os.set_inheritable(fd, False)
+    return fds

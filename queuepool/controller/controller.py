@@ -1,0 +1,296 @@
+"""The one loop: observe, desire, reconcile, apply, publish. It says how many and which, for any engine; keeping one
+process alive is the engine's, and what people may ask for is control/operations.py's matter."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+from queuepool.controller.journal import Journal
+from queuepool.controller.overrides import OverrideStore
+from queuepool.domain.changes import Changes, compare
+from queuepool.domain.desired import DesiredPool, desired, size
+from queuepool.domain.events import Kind
+from queuepool.domain.names import ProcessName, UnknownName, select
+from queuepool.domain.observed import ProcessView, ProgramView
+from queuepool.domain.pool import Loaded, PoolSpec
+from queuepool.domain.reconcile import End, Observed, reconcile, settled
+from queuepool.domain.states import State
+from queuepool.engines.local import LocalEngine
+
+
+class Controller:
+    """Brings the world to what the file and the overrides say, whenever something changed.
+
+    engine, store, journal: what it works with. `changed` is set whenever anything may be seen differently.
+    """
+
+    def __init__(self, engine: LocalEngine, store: OverrideStore, journal: Journal, loaded: Loaded) -> None:
+        self.engine = engine
+        self.store = store
+        self.journal = journal
+        self.loaded = loaded
+        self.pools: dict[str, PoolSpec] = {}
+        self.stopping = False
+        self._stop_levels: list[frozenset[str]] | None = None
+        self._leaving: dict[str, PoolSpec] = {}
+        self._dirty: set[str] = set()
+        self._turning = False
+        self._changed = asyncio.Event()
+
+    # --- the loop -----------------------------------------------------------------------------------------------------
+
+    def use(self, loaded: Loaded, names: Iterable[str] | None = None) -> Changes:
+        """Bring the settings in force to those of a file just read; names: only these programs. Programs of an included
+        file that is broken now keep their former settings. Returns what changed."""
+        wanted = self._wanted(loaded, names)
+        changes = compare(self.pools, wanted)
+        for name in changes.removed:
+            self._leaving[name] = self.pools[name]
+        for name in wanted:
+            self._leaving.pop(name, None)
+        order = {name: index for index, name in enumerate(loaded.pools)}
+        self.pools = dict(sorted(wanted.items(), key=lambda item: order.get(item[0], len(order))))
+        self.loaded = loaded
+        if names is None:
+            self.store.forget(self.pools)
+        self.engine.know(self.pools)
+        self.poke(*self.pools, *changes.removed)
+        return changes
+
+    def difference(self, loaded: Loaded, names: Iterable[str] | None = None) -> Changes:
+        """What `use` would change."""
+        return compare(self.pools, self._wanted(loaded, names))
+
+    def _wanted(self, loaded: Loaded, names: Iterable[str] | None) -> dict[str, PoolSpec]:
+        wanted = dict(loaded.pools)
+        for name, spec in self.pools.items():
+            if name not in wanted and spec.source.rpartition(":")[0] in loaded.broken:
+                wanted[name] = spec
+        if names is not None:
+            chosen = set(names)
+            kept = {name: spec for name, spec in self.pools.items() if name not in chosen or name in wanted}
+            wanted = kept | {name: spec for name, spec in wanted.items() if name in chosen}
+        return wanted
+
+    def poke(self, *pools: str) -> None:
+        """Look at these pools again, soon."""
+        self._changed.set()
+        self._dirty.update(pools)
+        if not self._turning and self._dirty:
+            self._turning = True
+            asyncio.get_running_loop().call_soon(self.turn)
+
+    def turn(self) -> None:
+        """Look at every pool that may have changed and ask the engine for what is missing or too much."""
+        self._turning = False
+        dirty, self._dirty = self._dirty, set()
+        waiting = {name for name, spec in self.pools.items() if not dirty.isdisjoint(spec.depends_on)}
+        known = [self.pools[name] for name in (dirty | waiting) & set(self.pools)]
+        for spec in sorted(known, key=lambda spec: spec.priority):
+            self._bring(self.desire(spec), self.waits_for(spec))
+        for name in dirty - set(self.pools):
+            self._dissolve(name)
+
+    def _bring(self, want: DesiredPool, blocked_by: str) -> None:
+        spec = want.spec
+        seen = self.engine.observe(spec.name)
+        if actions := reconcile(want, seen, blocked_by):
+            revisions = {ProcessName(spec.name, slot): revision for slot, revision in want.slots.items()}
+            self.engine.apply(actions, revisions)
+        if len(seen) > want.size:
+            self.engine.prune(spec.name, want.size)
+
+    def _dissolve(self, pool: str) -> None:
+        """Drain what is left of a program that the file no longer has."""
+        seen = self.engine.observe(pool)
+        ends = [End(name, life.life, "removed") for name, lives in seen.items() for life in lives if life.wanted]
+        self.engine.apply(ends, {})
+        self.engine.prune(pool, 0)
+        if not self.engine.observe(pool):
+            self._leaving.pop(pool, None)
+
+    def desire(self, spec: PoolSpec) -> DesiredPool:
+        """What should run of a pool now."""
+        want = desired(spec, self.store.value)
+        if self._stop_levels is not None and not any(spec.name in level for level in self._stop_levels):
+            return replace(want, slots={}, why="the daemon is stopping")
+        return want
+
+    def waits_for(self, spec: PoolSpec) -> str:
+        """The dependency that keeps a pool from starting, or ""."""
+        return next((name for name in spec.depends_on if name in self.pools and not self.is_ready(name)), "")
+
+    def is_ready(self, pool: str) -> bool:
+        """Whether each wanted process of a pool is RUNNING, or has finished as expected, and there is one."""
+        want = desired(self.pools[pool], self.store.value)
+        seen = self.engine.observe(pool)
+        return bool(want.slots) and all(
+            any(life.state in (State.RUNNING, State.EXITED) for life in seen.get(ProcessName(pool, slot), ()))
+            for slot in want.slots
+        )
+
+    def is_settled(self, pools: Iterable[str]) -> bool:
+        """Whether these pools are as they should be; one that is gone from the file: whether nothing of it is left."""
+        for name in pools:
+            seen = self.engine.observe(name)
+            if name not in self.pools:
+                if seen:
+                    return False
+            elif not settled(self.desire(self.pools[name]), seen):
+                return False
+        return True
+
+    async def change(self) -> None:
+        """Returns when something has changed since the last call of this, with a moment for more to come along."""
+        await self._changed.wait()
+        await asyncio.sleep(0.002)
+        self._changed.clear()
+
+    async def until(self, true: Callable[[], bool], seconds: float | None = None) -> bool:
+        """Waits until `true()`; whether it became so within `seconds`."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not true():
+                    self._changed.clear()
+                    await self._changed.wait()
+                    await asyncio.sleep(0.002)
+        except TimeoutError:
+            return true()
+        return True
+
+    async def drain(self) -> None:
+        """Stop everything: pools of the same priority side by side, the last to start first, dependents before what
+        they depend on. Returns when every process tree is gone."""
+        self.stopping = True
+        levels = stop_levels(self.pools)
+        while levels:
+            levels.pop()
+            self._stop_levels = levels
+            self.poke(*self.pools, *self._leaving, *(name.pool for name in self.engine.lives))
+            await self.until(lambda: not self.alive(keep=frozenset().union(*levels)))
+        await self.until(lambda: not self.alive())
+
+    def alive(self, keep: frozenset[str] = frozenset()) -> list[ProcessName]:
+        """Slots with a living process tree, but for those of the pools in `keep`."""
+        return [name for name in self.engine.lives if name.pool not in keep and self.alive_in(name)]
+
+    def alive_in(self, name: ProcessName) -> bool:
+        """Whether a process tree of this slot lives."""
+        return any(life.process.state.has_process for life in self.engine.lives.get(name, ()))
+
+    # --- names and views ----------------------------------------------------------------------------------------------
+
+    def displays(self) -> dict[ProcessName, str]:
+        """Every slot there is, with its name in Supervisor's form, in the order of the file."""
+        found: dict[ProcessName, str] = {}
+        for spec in self.pools.values():
+            beyond = [name.slot for name in self.engine.lives if name.pool == spec.name]
+            for slot in range(max([size(spec, self.store.value), *(slot + 1 for slot in beyond)])):
+                if slot < size(spec, self.store.value) or slot in beyond:
+                    found[ProcessName(spec.name, slot)] = spec.process(slot).display
+        for name, lives in self.engine.lives.items():
+            if lives:
+                found.setdefault(name, lives[-1].spec.display)
+        return found
+
+    def select(self, names: Iterable[str]) -> tuple[ProcessName, ...]:
+        """The processes that selectors name. Raises UnknownName. A known program without processes is no error."""
+        known = {name: (name,) for name in self.pools} | dict(self.loaded.groups)
+        displays = self.displays()
+        chosen: list[str] = []
+        for name in names:
+            empty = name.partition(":")[0] in known and ":" not in name.rstrip("*").rstrip(":")
+            try:
+                select([name], displays, known)
+                chosen.append(name)
+            except UnknownName:
+                if not empty:
+                    raise
+        return select(chosen, displays, known)
+
+    def observe(self, pool: str) -> Observed:
+        """Every life of every slot of a pool."""
+        return self.engine.observe(pool)
+
+    def views(self, *, usage: bool = False) -> tuple[list[ProgramView], list[ProcessView]]:
+        """Every program and process as screens show them, in the order of the file."""
+        by_name: dict[str, list[ProcessView]] = {}
+        for view in self.engine.views(usage=usage):
+            by_name.setdefault(view.name, []).append(view)
+        releases = {app: os.path.realpath(app) for app in {spec.app for spec in self.pools.values()} if app}
+        programs: list[ProgramView] = []
+        processes: list[ProcessView] = []
+        displays = self.displays()
+        wants = {name: self.desire(spec) for name, spec in self.pools.items()}
+        members: dict[str, list[ProcessView]] = {}
+        for name, display in displays.items():
+            known = wants.get(name.pool)
+            for view in by_name.get(str(name)) or [self._absent(name, display, known)]:
+                shown = self._judged(view, known, releases) if known else view
+                members.setdefault(name.pool, []).append(shown)
+                processes.append(shown)
+        for pool, want in wants.items():
+            programs.append(_program(want, members.get(pool, []), self.waits_for(want.spec)))
+        return programs, processes
+
+    def _absent(self, name: ProcessName, display: str, want: DesiredPool | None) -> ProcessView:
+        reason, wanted = "removed", False
+        if want:
+            wanted = name.slot in want.slots
+            blocker = self.waits_for(want.spec)
+            reason = f"waiting for {blocker}" if wanted and blocker else "" if wanted else want.why
+        state = State.STOPPED
+        return ProcessView(
+            str(name), display, name.pool, name.slot, state.name, state.code, reason=reason or "not started yet",
+            wanted=wanted,
+        )  # fmt: skip
+
+    def _judged(self, view: ProcessView, want: DesiredPool, releases: Mapping[str, str]) -> ProcessView:
+        wanted = view.slot in want.slots and not view.retiring
+        stale = False
+        if wanted and view.pid is not None:
+            app = want.spec.app
+            stale = bool(app and view.release and view.release != releases[app])
+            revision = want.slots[view.slot]
+            lives = self.engine.lives.get(ProcessName(view.program, view.slot), [])
+            stale = stale or any(life.process.pid == view.pid and life.revision != revision for life in lives)
+        return replace(view, wanted=wanted, stale=stale)
+
+
+def stop_levels(pools: Mapping[str, PoolSpec]) -> list[frozenset[str]]:
+    """Which pools stop together, the last of the list first: by priority, and dependents before what they need."""
+
+    def depth(name: str, trail: frozenset[str] = frozenset()) -> int:
+        needs = [need for need in pools[name].depends_on if need in pools and need not in trail]
+        return 1 + max((depth(need, trail | {name}) for need in needs), default=0)
+
+    keys = {name: (depth(name), spec.priority) for name, spec in pools.items()}
+    return [frozenset(name for name, key in keys.items() if key == level) for level in sorted(set(keys.values()))]
+
+
+def _program(want: DesiredPool, views: list[ProcessView], blocker: str) -> ProgramView:
+    spec = want.spec
+    up = {view.slot for view in views if view.state == State.RUNNING.name and view.wanted}
+    bad = [view for view in views if view.wanted and view.state in ("FATAL", "BACKOFF", "UNKNOWN")]
+    problems = tuple(f"{view.name} is {view.state}: {view.reason}" for view in bad)
+    if blocker and len(up) < want.wanted:
+        problems += (f"waiting for {blocker}",)
+    return ProgramView(spec.name, spec.kind, spec.numprocs, want.wanted, len(up), want.why, problems)
+
+
+def announce(journal: Journal, changes: Changes, loaded: Loaded) -> None:
+    """Journal that settings came into force."""
+    journal.add(
+        Kind.CONFIG_APPLIED,
+        "",
+        {
+            "file": loaded.path,
+            "added": " ".join(changes.added) or None,
+            "changed": " ".join(name for name, _ in changes.changed) or None,
+            "removed": " ".join(changes.removed) or None,
+            "problems": len(loaded.problems) or None,
+        },
+    )

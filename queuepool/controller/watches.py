@@ -1,0 +1,108 @@
+"""Watching what workers depend on: when workers of a pool die, their Redis is asked, and while it does not answer they
+wait for it instead of failing again and again. How Redis is asked is laravel/ping.py's matter."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol
+
+from queuepool.controller.journal import Journal
+from queuepool.domain.events import Kind
+
+RETRY_SECONDS = 0.5
+"""How often a Redis that is away is asked; also the longest time that workers wait after it is back."""
+FRESH_SECONDS = 0.3
+"""An answer this young is not asked for again: a whole pool dies at the same moment."""
+
+
+class Target(Protocol):
+    """What can be pinged: equal targets are one server."""
+
+    def __hash__(self) -> int: ...
+
+    @property
+    def where(self) -> str:
+        """Its address for people."""
+
+
+class RedisWatch:
+    """Knows which Redis is away.
+
+    targets(pool): the Redis servers that the pool's workers need; it may ask PHP, so it is awaited once per reading of
+    the file. ping(target): None when it answers, else why not, in words. pools(): every pool that uses Redis.
+    block(pool, what): tells the engine; "" when it is back.
+    """
+
+    def __init__(
+        self,
+        targets: Callable[[str], Awaitable[Iterable[Target]]],
+        ping: Callable[[Target], Awaitable[str | None]],
+        pools: Callable[[], Iterable[str]],
+        block: Callable[[str, str], None],
+        journal: Journal,
+    ) -> None:
+        self._targets = targets
+        self._ping = ping
+        self._pools = pools
+        self._block = block
+        self._journal = journal
+        self._known: dict[str, tuple[Target, ...]] = {}
+        self._tasks: dict[Target, asyncio.Task[None]] = {}
+        self._asked: dict[Target, float] = {}
+        self._looks: set[asyncio.Task[None]] = set()
+
+    def suspect(self, pool: str) -> None:
+        """A process of the pool ended badly."""
+        if any(not task.done() for task in self._looks if task.get_name() == pool):
+            return
+        task = asyncio.ensure_future(self._look(pool))
+        task.set_name(pool)
+        self._looks.add(task)
+        task.add_done_callback(self._looks.discard)
+
+    def forget(self) -> None:
+        """The file was read anew: where Redis is may have changed."""
+        self._known.clear()
+
+    async def close(self) -> None:
+        """End all watching."""
+        tasks = [*self._tasks.values(), *self._looks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _look(self, pool: str) -> None:
+        if pool not in self._known:
+            self._known[pool] = tuple(await self._targets(pool))
+        loop = asyncio.get_running_loop()
+        for target in self._known[pool]:
+            if target in self._tasks or loop.time() - self._asked.get(target, -1e9) < FRESH_SECONDS:
+                continue
+            why = await self._ping(target)
+            self._asked[target] = loop.time()
+            if why is not None and target not in self._tasks:
+                self._tasks[target] = asyncio.ensure_future(self._watch(target, why))
+
+    async def _watch(self, target: Target, why: str) -> None:
+        """Hold the pools that need the target until it answers again."""
+        try:
+            began = asyncio.get_running_loop().time()
+            held: set[str] = set()
+            self._journal.add(Kind.WAITING, "", {"reason": why})
+            while True:
+                for pool in self._pools():
+                    if pool not in self._known:
+                        self._known[pool] = tuple(await self._targets(pool))
+                    if pool not in held and target in self._known[pool]:
+                        held.add(pool)
+                        self._block(pool, why)
+                await asyncio.sleep(RETRY_SECONDS)
+                if await self._ping(target) is None:
+                    break
+            away = round(asyncio.get_running_loop().time() - began, 1)
+            self._journal.add(Kind.RESUMED, "", {"reason": f"redis at {target.where} answers again", "seconds": away})
+            for pool in held:
+                self._block(pool, "")
+        finally:
+            self._tasks.pop(target, None)

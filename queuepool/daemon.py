@@ -1,0 +1,426 @@
+"""Composition root: builds every part of the daemon, wires them, obeys signals, and knows the order of start and end.
+What the parts do is theirs; detaching from a terminal is cli/detach.py's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Hashable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from queuepool import __version__
+from queuepool.config.load import load
+from queuepool.control import operations
+from queuepool.controller.controller import Controller, announce
+from queuepool.controller.journal import Fact, Journal, LogFile
+from queuepool.controller.overrides import OverrideStore
+from queuepool.controller.watches import RedisWatch, Target
+from queuepool.domain.events import Event, Kind
+from queuepool.domain.observed import DaemonView, Snapshot
+from queuepool.domain.pool import Loaded
+from queuepool.engines.adoption import adopt
+from queuepool.engines.local import LocalEngine
+from queuepool.engines.record import Record
+from queuepool.errors import ConfigError, QueuepoolError
+from queuepool.logs.pump import Pump
+from queuepool.logs.rotating import Trouble
+from queuepool.system import children, procstat
+from queuepool.system.notify import Notifier, kept
+from queuepool.system.rundir import RunDirectory
+
+if TYPE_CHECKING:
+    from queuepool.control.server import ControlServer
+
+UPGRADE = "QUEUEPOOL_UPGRADE"
+"""Set across an exec in place: a JSON object with the descriptors that were passed on."""
+
+Echo = Callable[[object, str, bytes], None]
+
+
+def run(
+    config_path: str, *, foreground: bool, ready: Callable[[], None] = lambda: None, echo: Echo | None = None
+) -> int:
+    """Be the daemon of a queuepool.yml until it is told to end; its exit code.
+
+    foreground: the caller's terminal is still there. ready: called once when the control socket answers. echo(name,
+    stream, line): called with every line that a worker prints (name `laravel-worker:3`, stream "out") and with every
+    event (name "", stream "event"). Raises QueuepoolError when it cannot start: ConfigError, Locked, ...
+    """
+    loaded = load(config_path, os.environ)
+    children.keep_descriptors_in()
+    directory = RunDirectory(config_path)
+    passed = json.loads(os.environ.pop(UPGRADE, "null"))
+    if passed:
+        lock = int(passed["lock"])
+        os.set_inheritable(lock, False)
+        directory.sign(lock)
+    else:
+        directory.make()
+        lock = directory.acquire()
+    try:
+        return asyncio.run(_main(loaded, directory, lock, passed, foreground, ready, echo))
+    finally:
+        os.close(lock)
+
+
+async def _main(
+    loaded: Loaded,
+    directory: RunDirectory,
+    lock: int,
+    passed: dict[str, Any] | None,
+    foreground: bool,
+    ready: Callable[[], None],
+    echo: Echo | None,
+) -> int:
+    daemon = Daemon(loaded, directory, lock, foreground=foreground, echo=echo)
+    listener = _listen(directory, passed)
+    try:
+        daemon.begin(upgraded=passed is not None)
+        await daemon.serve(listener, ready)
+        return await daemon.ended
+    finally:
+        await daemon.end(listener)
+
+
+class Daemon:
+    """The parts of one daemon, wired. Made inside its event loop."""
+
+    def __init__(
+        self, loaded: Loaded, directory: RunDirectory, lock: int, *, foreground: bool, echo: Echo | None
+    ) -> None:
+        self.directory = directory
+        self.started_at = time.time()
+        self.state = "RUNNING"
+        self.problems: dict[str, str] = {}
+        self._lock = lock
+        self._listener: socket.socket | None = None
+        self._foreground = foreground
+        self._echo = echo
+        self._loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[int] = self._loop.create_future()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._signals = 0
+        self._server: ControlServer | None = None
+        self.notifier = Notifier()
+        self.journal = Journal()
+        self.log = LogFile(directory.log)
+        self.journal.listeners.append(self.log)
+        self.pump = Pump(self._log_trouble, spool_directory=directory.spool)
+        if echo is not None:
+            self.journal.listeners.append(self._echo_event)
+            self.pump.subscribe(self._echo_lines)
+        self.store = OverrideStore(directory.overrides, self._complain)
+        self.watch = RedisWatch(self._redis_of, _ping, lambda: list(self.controller.pools), self._block, self.journal)
+        self.engine = LocalEngine(
+            directory,
+            self.pump,
+            Record(directory.record, procstat.boot_id()),
+            publish=self.journal.add,
+            changed=lambda pool: self.controller.poke(pool),
+            failed=self._suspect,
+            keep=self.notifier.keep,
+            unkeep=self.notifier.unkeep,
+        )
+        self.engine.environment = {
+            "QUEUEPOOL_CONFIG": loaded.path,
+            "SUPERVISOR_SERVER_URL": f"unix://{directory.socket}",
+        }
+        self.controller = Controller(self.engine, self.store, self.journal, loaded)
+
+    # --- start and end ------------------------------------------------------------------------------------------------
+
+    def begin(self, *, upgraded: bool) -> None:
+        """Take over what a former daemon left, and start what is missing."""
+        loaded = self.controller.loaded
+        facts: dict[str, Fact] = {
+            "pid": os.getpid(),
+            "version": __version__,
+            "file": loaded.path,
+            "upgraded": upgraded or None,
+        }
+        self.journal.add(Kind.DAEMON_STARTED, "", facts)
+        children.become_subreaper()
+        _raise_descriptors(sum(pool.numprocs for pool in loaded.pools.values()))
+        self._obey_signals()
+        changes = self.controller.use(loaded)
+        held = kept()
+        adopt(self.engine)
+        for fd in held:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+        if self.engine.record.damage:
+            self._complain(self.engine.record.damage)
+        announce(self.journal, changes, loaded)
+        for problem in loaded.problems:
+            self.journal.add(Kind.CONFIG_APPLIED, "", {"problem": problem})
+        self.controller.poke(*self.controller.pools, *{name.pool for name in self.engine.lives})
+        self.controller.turn()
+
+    async def serve(self, listener: socket.socket, ready: Callable[[], None]) -> None:
+        """Answer on the control socket. The server's code is loaded only now, beside the first starts: it takes longer
+        than a hundred of them."""
+        self._listener = listener
+        await self.engine.spawned()
+        api, server = await asyncio.to_thread(_import_server)
+        operator = operations.Operator(
+            self.controller,
+            load=lambda: load(self.directory.config, os.environ),
+            shutdown=self.shutdown,
+            upgrade=self.upgrade,
+            reopen=self.reopen,
+        )
+        app = api.build_app(operator, operations.OPERATIONS, self.snapshot, self.journal.stream, self._defect)
+        self._server = server.ControlServer(app, listener)
+        self._spawn(self._server.serve())
+        await asyncio.sleep(0)
+        self.notifier.tell("READY=1", f"MAINPID={os.getpid()}", f"STATUS={len(self.controller.pools)} programs")
+        if self.notifier.watchdog_seconds:
+            self._feed_watchdog()
+        ready()
+
+    async def end(self, listener: socket.socket) -> None:
+        """Let go of everything. Workers that still live are left to the next daemon."""
+        await self.watch.close()
+        if self._server:
+            await self._server.stop(grace=2.0)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with contextlib.suppress(OSError):
+            os.unlink(self.directory.socket)
+        listener.close()
+        self.pump.close()
+        await self.engine.close()
+        self.log.close()
+
+    async def shutdown(self, hurry: bool) -> None:
+        """Drain and stop everything, then end."""
+        if self.state == "RUNNING":
+            self.state = "STOPPING"
+            self.journal.add(Kind.DAEMON_STOPPING, "", {"pid": os.getpid()})
+            self.notifier.tell("STOPPING=1", "STATUS=waiting for running jobs")
+            self._spawn(self._drain())
+        if hurry:
+            for name in self.controller.alive():
+                self.engine.kill(name, "the daemon was told to hurry")
+        await self.controller.until(lambda: not self.controller.alive())
+
+    async def _drain(self) -> None:
+        await self.controller.drain()
+        self.store.end()
+        if not self.ended.done():
+            self.ended.set_result(0)
+
+    async def upgrade(self) -> dict[str, Any]:
+        """Replace the running code by what is installed now; refused when that does not even start."""
+        version = await asyncio.to_thread(_version_on_disk)
+        self.journal.add(Kind.DAEMON_UPGRADING, "", {"was": __version__, "now": version})
+        self.state = "UPGRADING"
+        self.notifier.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        self._loop.call_later(0.1, self._exec)  # the answer goes out first
+        return {"pid": os.getpid(), "version": version}
+
+    def _exec(self) -> None:
+        assert self._listener is not None
+        self.pump.close()
+        for fd in (self._lock, self._listener.fileno()):
+            os.set_inheritable(fd, True)
+        for number in (signal.SIGHUP, signal.SIGUSR2, signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)  # one that comes now is lost, instead of ending the daemon
+        os.environ[UPGRADE] = json.dumps(
+            {"lock": self._lock, "socket": self._listener.fileno(), "detached": not self._foreground}
+        )
+        os.environ["QUEUEPOOL_CONFIG"] = self.directory.config
+        os.chdir("/")
+        os.execv(sys.executable, [sys.executable, "-m", "queuepool", "-c", self.directory.config, "up"])  # noqa: S606
+
+    def reopen(self) -> int:
+        """Open all log files anew."""
+        self.log.close()
+        return self.pump.reopen() + 1
+
+    # --- signals ------------------------------------------------------------------------------------------------------
+
+    def _obey_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            self._loop.add_signal_handler(number, self._told_to_end, number)
+        self._loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._update()))
+        self._loop.add_signal_handler(signal.SIGUSR2, self.reopen)
+        self._loop.add_signal_handler(signal.SIGUSR1, lambda: None)  # its default would end the daemon
+        self._loop.add_signal_handler(signal.SIGCHLD, self.engine.children_ended)
+
+    def _told_to_end(self, number: int) -> None:
+        """The first signal drains, the second does not wait for jobs."""
+        self._signals += 1
+        self._spawn(self.shutdown(hurry=self._signals > 1))
+
+    async def _update(self) -> None:
+        try:
+            loaded = await asyncio.to_thread(load, self.directory.config, os.environ)
+        except ConfigError as error:
+            for problem in error.problems or (str(error),):
+                self.journal.add(Kind.CONFIG_REFUSED, "", {"reason": problem})
+            return
+        self.watch.forget()
+        announce(self.journal, self.controller.use(loaded), loaded)
+
+    def _feed_watchdog(self) -> None:
+        self.notifier.alive()
+        self._loop.call_later(self.notifier.watchdog_seconds, self._feed_watchdog)
+
+    # --- what the parts are told --------------------------------------------------------------------------------------
+
+    def snapshot(self, names: tuple[str, ...]) -> dict[str, Any]:
+        """Snapshot.to_json() of the processes that `names` select, of all without names. Raises UsageError."""
+        programs, processes = self.controller.views(usage=len(self.engine.by_pid) <= 100)
+        view = DaemonView(
+            pid=os.getpid(),
+            version=__version__,
+            config=self.directory.config,
+            socket=self.directory.socket,
+            state=self.state,
+            started_at=self.started_at,
+            problems=(*self.controller.loaded.problems, *self.problems.values()),
+            log=self.directory.log,
+        )
+        if names:
+            chosen = set(map(str, operations.selected(self.controller, names)))
+            processes = [process for process in processes if process.name in chosen]
+            pools = {process.program for process in processes} | set(names)
+            programs = [program for program in programs if program.name in pools]
+        return Snapshot(view, tuple(programs), tuple(processes)).to_json()
+
+    def _log_trouble(self, trouble: Trouble) -> None:
+        if trouble.over:
+            self.problems.pop(trouble.path, None)
+            self.journal.add(Kind.LOG_WELL, "", {"file": trouble.path, "dropped": trouble.dropped})
+        else:
+            self.problems[trouble.path] = f"cannot write {trouble.path}: {trouble.what}"
+            self.journal.add(Kind.LOG_TROUBLE, "", {"file": trouble.path, "reason": trouble.what})
+
+    def _complain(self, text: str) -> None:
+        self.problems[text] = text
+        self.journal.add(Kind.CONFIG_REFUSED, "", {"reason": text})
+
+    def _defect(self, error: BaseException) -> None:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        text = f"{type(error).__name__}: {error} at {where.filename}:{where.lineno}"
+        self.journal.add(Kind.OPERATION, "", {"defect": text})
+
+    def _echo_event(self, event: Event) -> None:
+        if self._echo:
+            self._echo("", "event", event.line().encode())
+
+    def _echo_lines(self, key: Hashable, label: str, chunk: bytes) -> None:
+        if self._echo:
+            for line in chunk.splitlines():
+                self._echo(label, "out", line)
+
+    def _suspect(self, pool: str) -> None:
+        spec = self.controller.pools.get(pool)
+        if spec and spec.app and spec.kind != "command":
+            self.watch.suspect(pool)
+
+    def _block(self, pool: str, what: str) -> None:
+        self.engine.block(pool, what)
+
+    async def _redis_of(self, pool: str) -> Iterable[Target]:
+        """The Redis servers that a pool's workers need: their queue's. Asks the application, once per reading."""
+        from queuepool.laravel.probe import probe
+
+        spec = self.controller.pools.get(pool)
+        if spec is None or spec.app is None or spec.kind == "command":
+            return ()
+        launch = spec.process(0).launch
+        try:
+            who = children.identity(launch.user, launch.group, launch.groups)
+            env = children.environment(launch, who, {})
+            config = await probe(spec.php, spec.app, user=launch.user, group=launch.group, environment=env)
+        except QueuepoolError as error:
+            self.journal.add(Kind.WAITING, pool, {"reason": error.message})
+            return ()
+        target = config.redis_of(spec.connection)
+        return (target,) if target else ()
+
+    def _spawn(self, work: Awaitable[Any]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self._defect(error)
+
+
+async def _ping(target: Any) -> str | None:
+    from queuepool.laravel.ping import ping
+
+    return await ping(target)
+
+
+def _import_server() -> tuple[Any, Any]:
+    from queuepool.control import api, server
+
+    return api, server
+
+
+def _listen(directory: RunDirectory, passed: dict[str, Any] | None) -> socket.socket:
+    """The listening control socket: passed on by exec, or bound anew, taking the place of a stale one (we hold the
+    lock, so nobody listens there)."""
+    if passed:
+        sock = socket.socket(fileno=int(passed["socket"]))
+        sock.set_inheritable(False)
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(directory.socket)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        before = os.umask(0o177)
+        try:
+            sock.bind(directory.socket)
+        finally:
+            os.umask(before)
+        sock.listen(128)
+    sock.setblocking(False)
+    return sock
+
+
+def _raise_descriptors(processes: int) -> None:
+    """Four descriptors per process, and room for growth; the soft limit is often 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = 8 * processes + 1024
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        limit = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+
+
+def _version_on_disk() -> str:
+    """The version of the code that an exec would run. Raises QueuepoolError when it does not start."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", "import queuepool.daemon, queuepool.cli.main; print(queuepool.__version__)"],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+            cwd="/",
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise QueuepoolError(f"cannot upgrade: {error}", "the running daemon goes on as it is") from None
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["it does not start"])[-1]
+        raise QueuepoolError(
+            f"cannot upgrade: the installed queuepool does not start: {last}",
+            "mend the installation (`pip install -U laravel-queuepool`); the running daemon goes on as it is",
+        )
+    return done.stdout.strip()

@@ -1,0 +1,367 @@
+"""What queuepool.yml holds: every key once, with its meaning and its default. The JSON Schema and docs/configuration.md
+are made from these models. Reading the file is config/load.py's matter, what it means for a process resolve.py's.
+
+The loader hands over all scalars as the text that stands in the file, and each key reads its own kind: so `umask: 022`
+is octal, `FOO: yes` in an environment is "yes" and `queue: 1` is a queue named 1, whatever YAML makes of them. Values
+of the right Python type are taken as well.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+
+from queuepool.domain.pool import Autorestart
+from queuepool.domain.values import (
+    Address,
+    Arguments,
+    Backoff,
+    Bytes,
+    Count,
+    Environment,
+    ExitCodes,
+    Kind,
+    LogPrefix,
+    LogTarget,
+    Megabytes,
+    Name,
+    Names,
+    Nice,
+    Octal,
+    Paths,
+    Priority,
+    Processes,
+    RestartWhen,
+    RetryPause,
+    Rlimits,
+    Rotation,
+    Seconds,
+    Share,
+    SignalNumber,
+    Text,
+    Verbosity,
+    WholeSeconds,
+    Word,
+    Words,
+)
+
+
+def key(default: Any, description: str, **more: Any) -> Any:
+    """A key of the file. None as default: not set, and the description says what happens then."""
+    return Field(default, description=description, **more)
+
+
+class Model(BaseModel):
+    """What all models of the file share."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        coerce_numbers_to_str=True,
+        hide_input_in_errors=True,
+        populate_by_name=True,
+        defer_build=True,
+    )
+
+
+class Strategy(Model):
+    """How a pool is restarted."""
+
+    max_surge: Share = key("25%", "Processes above the wanted number while restarting; a percentage is rounded up.")
+    max_unavailable: Share = key(
+        0, "Processes that may be missing while restarting; a percentage is rounded down. With `max_surge` 0: 1."
+    )
+
+    @model_validator(mode="after")
+    def _moves(self) -> Self:
+        if "max_unavailable" in self.model_fields_set and {self.max_surge, self.max_unavailable} <= {0, "0%"}:
+            raise ValueError("has max_surge and max_unavailable 0: no process could ever be restarted")
+        return self
+
+
+class WorkKeys(Model):
+    """What runs"""
+
+    type: Kind | None = key(
+        None,
+        "`worker` (queue:work), `listen` (queue:listen: boots the application for every job, for development), "
+        "`horizon` or `command`. Unset: `command` where `command` is given, else `worker`.",
+    )
+    command: Words | None = key(
+        None,
+        "What a `command` program runs: text, split as a shell would but run without one, or a list. "
+        "`%(program_name)s` and the like expand.",
+    )
+    connection: Word | None = key(None, "Queue connection of config/queue.php. Unset: the application's default.")
+    queue: Names | None = key(
+        None, "Queues, the most urgent first: `high,default` or a list. Unset: the connection's default queue."
+    )
+    tries: Count | None = key(None, "`--tries`: attempts of a job before it has failed; 0: no limit.")
+    timeout: WholeSeconds | None = key(
+        None,
+        "`--timeout`: seconds one job may take (`60`, `90s`, `1h`); 0: no limit. Keep it some seconds below the "
+        "connection's `retry_after`, else a job runs twice. Unset: Laravel's 60.",
+    )
+    memory: Megabytes | None = key(
+        None, "`--memory`: megabytes (or `256MB`) above which a worker ends itself after a job and is started anew."
+    )
+    sleep: Seconds | None = key(None, "`--sleep`: seconds to wait when there is no job; `500ms` is possible.")
+    backoff: Backoff | None = key(
+        None, "`--backoff`: seconds before a failed job is tried again; a list: one for each try. Laravel 8."
+    )
+    delay: WholeSeconds | None = key(None, "`--delay`: what `backoff` was called up to Laravel 7.")
+    max_jobs: Count | None = key(None, "`--max-jobs`: jobs after which a worker ends and is started anew. Laravel 8.")
+    max_time: WholeSeconds | None = key(
+        None, "`--max-time`: age at which a worker ends after its job and is started anew. Laravel 8."
+    )
+    rest: Seconds | None = key(None, "`--rest`: seconds to rest between two jobs. Laravel 8.32.")
+    stop_when_empty: bool | None = key(None, "`--stop-when-empty`: end when there is no job.")
+    stop_when_empty_for: WholeSeconds | None = key(
+        None, "`--stop-when-empty-for`: end after so many seconds without a job. Laravel 11.53, 12.60 or 13.10."
+    )
+    once: bool | None = key(None, "`--once`: one job, then end.")
+    force: bool | None = key(None, "`--force`: work in maintenance mode too.")
+    name: Word | None = key(None, "`--name`: name of the worker, for `Worker::popUsing`. Laravel 8.")
+    json_: bool | None = key(None, "`--json`: report jobs as JSON lines. Laravel 11.27.", alias="json")
+    horizon_environment: Word | None = key(
+        None, "`horizon --environment`: which environment of config/horizon.php to run."
+    )
+    env: Word | None = key(None, "`--env`: the environment artisan runs in; it reads `.env.<env>`.")
+    quiet: bool | None = key(None, "`--quiet`: print nothing. What a worker prints is how its jobs are known.")
+    verbose: Verbosity | None = key(None, "`-v`; 2 and 3 are `-vv` and `-vvv`.")
+    ansi: bool | None = key(None, "`--ansi`, or with false `--no-ansi`: colours in the log.")
+    options: Arguments = key((), "Further arguments for artisan, as they are.")
+
+
+class RunKeys(Model):
+    """How a process runs"""
+
+    numprocs: Processes = key(
+        1, "How many processes. Changing it starts the missing or drains the surplus and touches no other."
+    )
+    numprocs_start: Count = key(0, "The number of the first, for `%(process_num)d`.")
+    process_name: Text | None = key(
+        None,
+        "Name of each process, with `%(program_name)s` and `%(process_num)02d`. Unset: "
+        "`%(program_name)s_%(process_num)02d`, for a single command or Horizon `%(program_name)s`.",
+    )
+    directory: Text | None = key(
+        None,
+        "Where a process runs; relative to the file's directory. Unset: `app`. A symlink such as `current` is followed "
+        "anew at every start.",
+    )
+    user: Text | None = key(None, "User to run as, `www-data` or `www-data:group`. Unset: the file's `user`.")
+    group: Text | None = key(None, "Group to run as. Unset: the user's own.")
+    groups: Names | None = key(None, "Supplementary groups. Unset: those of the user.")
+    umask: Octal | None = key(None, "Octal, such as `022`. Unset: the daemon's.")
+    nice: Nice | None = key(None, "CPU priority, -20 (first) to 19. Unset: the daemon's.")
+    rlimits: Rlimits = key({}, 'Resource limits: `{nofile: 4096, core: unlimited, nproc: "100:200"}` (soft:hard).')
+    environment: Environment = key(
+        {},
+        'Variables for the process: a mapping, or Supervisor\'s `A="1",B="2"`. They are added to those of `defaults` '
+        "and of the file, and win over them.",
+        repr=False,
+    )
+    env_file: Paths | None = key(
+        None, "Files in the manner of `.env` to read variables from; what `environment` says wins over them."
+    )
+    clear_env: bool = key(
+        True,
+        "Start from a clean environment (HOME, USER, PATH... of the user), as php-fpm's `clear_env` does; false: pass "
+        "the daemon's own environment on.",
+    )
+
+
+class LifeKeys(Model):
+    """Starting, restarting, stopping"""
+
+    priority: Priority = key(999, "Lower starts first and stops last. Unset: that of its group, else 999.")
+    autostart: bool = key(True, "Start it when the daemon starts.")
+    autorestart: RestartWhen = key(
+        Autorestart.ALWAYS, "After an exit: true, false, or `unexpected`: only for codes not in `exitcodes`."
+    )
+    exitcodes: ExitCodes = key((0,), "Exit codes that are expected.")
+    startsecs: Seconds = key(1.0, "Seconds a process must stay up to count as RUNNING.")
+    startretries: Count = key(
+        10,
+        "Failed starts in a row before FATAL. The pause between them grows, so 10 rides over a few minutes without "
+        "Redis or the database.",
+    )
+    fatal_retry: RetryPause = key(
+        60.0, "Pause before a FATAL process is tried again by itself; `never`: it stays FATAL."
+    )
+    stopsignal: SignalNumber = key(
+        15, "Signal that asks a process to end: TERM, HUP, INT, QUIT, USR1, USR2..., or a number."
+    )
+    stopwaitsecs: Seconds | None = key(
+        None,
+        "Seconds from that signal to SIGKILL. Unset: for workers `timeout` + `sleep` + 15, so that no job is killed "
+        "(3600 where `timeout` is 0), for Horizon 3600, for a command 10. Add the connection's `block_for` to it.",
+    )
+    stopasgroup: bool = key(
+        False, "Send the stop signal to the whole process group. Children of the job, an ffmpeg say, would get it too."
+    )
+    killasgroup: bool = key(True, "Send SIGKILL to the whole process group.")
+    depends_on: Names = key((), "Programs that must be RUNNING before this one starts.")
+    pace: bool = key(True, "Start it when earlier ones have booted, so that hundreds do not boot at once.")
+    strategy: Strategy = key(
+        Strategy.model_construct(_fields_set=set()),
+        "How a pool is restarted: `{max_surge: 25%, max_unavailable: 0}`, as in a Kubernetes Deployment. Horizon and "
+        "commands: 0 and 1, for two of them might do the same work twice.",
+    )
+    memory_limit: Bytes = key(
+        0,
+        "Resident memory (`512MB`) above which a process is restarted, gracefully; 0: no limit. Unlike `memory` it "
+        "sees extensions and children.",
+    )
+
+
+class LogKeys(Model):
+    """Logs"""
+
+    redirect_stderr: bool = key(True, "Put stderr into the log of stdout. Giving `stderr_logfile` makes it false.")
+    stdout_logfile: LogTarget = key(
+        "AUTO",
+        "A path, relative to the file's directory; with `%(process_num)d` one log for each process. `AUTO`: "
+        "`storage/logs/<program>.log` of the application (`logs/<program>.log` for a command where there is no "
+        "artisan). `NONE`: thrown away.",
+    )
+    stdout_logfile_maxbytes: Bytes = key(50 * 1024 * 1024, "Size at which the log is rotated (`50MB`); 0: never.")
+    stdout_logfile_backups: Count = key(10, "Rotated files to keep.")
+    stdout_logfile_rotate: Rotation = key("never", "Also rotate at every full hour, or every midnight.")
+    stdout_logfile_compress: bool = key(False, "Compress rotated files with gzip.")
+    stderr_logfile: LogTarget = key(
+        "AUTO", "As `stdout_logfile`, for stderr alone; `AUTO` is then `<program>.err.log`. See `redirect_stderr`."
+    )
+    stderr_logfile_maxbytes: Bytes = key(50 * 1024 * 1024, "As for stdout.")
+    stderr_logfile_backups: Count = key(10, "As for stdout.")
+    stderr_logfile_rotate: Rotation = key("never", "As for stdout.")
+    stderr_logfile_compress: bool = key(False, "As for stdout.")
+    log_prefix: LogPrefix = key((), "What to put before each line: `time`, `slot` or both.")
+    log_format: Literal["plain", "json"] = key("plain", "`json`: every line becomes a JSON object.")
+
+
+class Program(LogKeys, LifeKeys, RunKeys, WorkKeys):
+    """A program of the file, or its `defaults`."""
+
+
+class Group(Model):
+    """A named set of programs."""
+
+    programs: Names = key((), "The programs in it.")
+    priority: Priority | None = key(None, "Priority of its programs that have none of their own.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"programs": value} if isinstance(value, str | list | tuple) else value
+
+
+class Http(Model):
+    """Control by TCP."""
+
+    listen: Address = key(
+        "127.0.0.1:9001", "Address and port. Anything but this machine itself needs `username` and `password`."
+    )
+    username: Text | None = key(None, "Name to log in with.")
+    password: SecretStr | None = key(None, "Password to log in with; best from outside: `${QUEUEPOOL_PASSWORD}`.")
+
+    @model_validator(mode="after")
+    def _guarded(self) -> Self:
+        if (self.username is None) != (self.password is None or not self.password.get_secret_value()):
+            raise ValueError("needs both username and password, or neither")
+        if self.username is None and not self.loopback:
+            raise ValueError(f"listens on {self.listen}, which others can reach: give username and password")
+        return self
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        host = self.listen.rpartition(":")[0].strip("[]")
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost"
+
+
+def _http(value: object) -> object:
+    text = str(value).strip().lower() if isinstance(value, str | bool) else ""
+    if text in ("true", "yes", "on"):
+        return {}
+    return None if text in ("false", "no", "off") else value
+
+
+def _engine(value: object) -> object:
+    if value in ("supervisord", "systemd", "kubernetes"):
+        raise ValueError("is an engine that is not in this version; there is local")
+    return value
+
+
+class Section(Model):
+    """The whole file, and any included one"""
+
+    app: Text = key(".", "The Laravel root, where artisan is; relative to the file's directory. May be a symlink.")
+    php: Words = key(("php",), "PHP binary, with its own flags: `php8.3` or `[php, -d, memory_limit=512M]`.")
+    user: Text | None = key(None, "User of every program, `www-data` or `www-data:group`. Unset: the daemon's own.")
+    group: Text | None = key(None, "Group of every program. Unset: the user's own.")
+    environment: Environment = key({}, "Variables for every program.", repr=False)
+    env_file: Paths | None = key(
+        None, "Files in the manner of `.env`: variables for every program, and for `${X}` in this file."
+    )
+    defaults: Program = key(
+        Program.model_construct(_fields_set=set()),
+        "Options for all programs, but for `type`, `command` and `depends_on`. Options of a worker reach only workers.",
+    )
+    programs: dict[Name, Program] = key({}, "The programs, by name.")
+    groups: dict[Name, Group] = key({}, "Named sets of programs: a list, or `{programs: [...], priority: 10}`.")
+
+
+class Settings(Section):
+    """Only the main file"""
+
+    engine: Annotated[Literal["local"], BeforeValidator(_engine)] = key(
+        "local", "What keeps the processes alive: `local`, queuepool itself."
+    )
+    http: Annotated[Http | None, BeforeValidator(_http)] = key(
+        None, "Control by TCP: true, or `{listen: 127.0.0.1:9001, username: admin, password: ...}`."
+    )
+    include: Paths = key((), "Further files, as paths or globs relative to this file, taken in the order of the names.")
+
+
+class Included(Section):
+    """An included file. What it says outside `programs` and `groups` is for its own programs."""
+
+
+KIND_DEFAULTS: dict[str, dict[str, Any]] = {
+    "worker": {},
+    "listen": {},
+    "horizon": {"strategy": Strategy.model_construct(max_surge=0, max_unavailable=1), "stopwaitsecs": 3600.0},
+    "command": {
+        "strategy": Strategy.model_construct(max_surge=0, max_unavailable=1),
+        "stopwaitsecs": 10.0,
+        "startretries": 3,
+        "pace": False,
+    },
+}
+"""Kind of program -> defaults that differ from those above."""
+
+NO_DEFAULT = frozenset({"type", "command", "depends_on"})
+"""Keys of a program that `defaults` cannot hold."""
+
+LATER = {
+    "scale": "autoscaling is not in this version; use numprocs",
+    "launcher": "launchers are not in this version; every worker is a process started by itself",
+    "ready": "ready checks are not in this version; see startsecs",
+    "hooks": "hooks are not in this version",
+}
+"""Keys of a program that are planned, and refused with these words."""
+
+WITHOUT_EQUIVALENT = frozenset(
+    [
+        *("serverurl", "stdout_capture_maxbytes", "stderr_capture_maxbytes", "stdout_events_enabled", "stdout_syslog"),
+        *("stderr_events_enabled", "stderr_syslog", "events", "buffer_size", "result_handler", "socket"),
+    ]
+)
+"""Supervisor's options of a program that mean nothing here."""

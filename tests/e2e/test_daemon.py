@@ -1,0 +1,381 @@
+"""The daemon's own life: killed, upgraded, told to end, started twice. Nothing that its workers do may be lost."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from queuepool.system import procstat
+from tests.support.daemon import Queuepool
+from tests.support.wait import eventually
+from tests.support.worker import Report, control_fifo, order, worker_argv
+
+CHATTY = 20
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Report:
+    return Report(tmp_path / "report")
+
+
+def chatty(report: Report, control: Path, log: Path, numprocs: int = CHATTY) -> str:
+    """Workers that print numbered lines without end, 200 bytes each, into one file."""
+    argv = worker_argv(report=report, name="chat", lines=1_000_000, width=200, every=0.002, life=280)
+    return f"""
+programs:
+  w:
+    type: command
+    command: {shlex.join(argv)!r}
+    numprocs: {numprocs}
+    startsecs: 0
+    stdout_logfile: {log}
+    stdout_logfile_maxbytes: 400KB
+    stdout_logfile_backups: 1000
+"""
+
+
+def whole_log(log: Path) -> bytes:
+    files = sorted(log.parent.glob(log.name + ".*"), key=lambda path: -int(path.suffix[1:]))
+    return b"".join(path.read_bytes() for path in [*files, log])
+
+
+def check_lines(log: Path, pids: set[int]) -> int:
+    """Every worker's numbers are there in order, from 1 on, none missing, doubled or torn; how many in all."""
+    last: dict[int, int] = {}
+    for line in whole_log(log).split(b"\n")[:-1]:
+        pid, number, rest = line.split(b" ", 2)
+        assert len(line) >= 199, f"torn: {line!r}"
+        assert set(rest) <= set(b"x"), f"torn: {line!r}"
+        assert int(number) == last.get(int(pid), 0) + 1, f"{pid!r}: {number!r} after {last.get(int(pid))}"
+        last[int(pid)] = int(number)
+    assert set(last) == pids
+    return sum(last.values())
+
+
+def test_twenty_sigkills_lose_no_process_and_no_line(tmp_path: Path, report: Report) -> None:
+    log = tmp_path / "logs" / "w.log"
+    with Queuepool(tmp_path, chatty(report, tmp_path / "c", log)) as qp:
+        qp.up()
+        before = qp.running("w", CHATTY)
+        for round_ in range(20):
+            seen = log.stat().st_size if log.exists() else 0
+            qp.kill()
+            qp.up()
+            assert qp.running("w", CHATTY) == before, f"round {round_}"
+            assert all(p["adopted"] for p in qp.processes("w"))
+            assert len(report.said("ready")) == CHATTY, "nobody was started twice"
+            eventually(lambda seen=seen: log.stat().st_size != seen, what="lines arrive again")
+        qp("stop", "w")
+        assert check_lines(log, set(before.values())) > 1000
+        assert not report.said("broken"), "nobody met a broken pipe"
+
+
+def test_upgrade_keeps_the_pid_every_worker_every_line_and_real_exit_codes(tmp_path: Path, report: Report) -> None:
+    log = tmp_path / "logs" / "w.log"
+    with Queuepool(tmp_path, chatty(report, tmp_path / "c", log, numprocs=5)) as qp:
+        pid = qp.up()
+        before = qp.running("w", 5)
+        for _ in range(5):
+            seen = log.stat().st_size
+            started = qp.status()["daemon"]["started_at"]
+            qp("upgrade")
+            eventually(
+                lambda started=started: qp.answers() and qp.status()["daemon"]["started_at"] != started,
+                what="the new daemon",
+            )
+            assert qp.status()["daemon"]["pid"] == pid == qp.run.pid()
+            assert qp.running("w", 5) == before
+            assert not any(p["adopted"] for p in qp.processes("w")), "they are its children still"
+            eventually(lambda seen=seen: log.stat().st_size != seen, what="lines arrive again")
+        os.kill(before["w:3"], signal.SIGSEGV)
+        eventually(lambda: any("SIGSEGV" in e["line"] for e in qp.events()), what="a real exit code")
+        qp("stop", "w")
+        check_lines(log, {said.pid for said in report.said("ready")})
+
+
+@pytest.mark.parametrize("systemd", [True, False])
+def test_a_worker_that_died_while_no_daemon_was_there_is_replaced(
+    tmp_path: Path, report: Report, systemd: bool
+) -> None:
+    """What it had printed is there too, where systemd held its pipe meanwhile: the kernel empties a pipe that nobody
+    holds."""
+    control, log = control_fifo(tmp_path / "control"), tmp_path / "w.log"
+    argv = worker_argv(report=report, name="w", control=control, life=200)
+    text = f"programs:\n  w: {{type: command, command: {shlex.join(argv)!r}, startsecs: 0, stdout_logfile: {log}}}\n"
+    with FakeSystemd() as store, Queuepool(tmp_path, text, **({"NOTIFY_SOCKET": store.path} if systemd else {})) as qp:
+        qp.up()
+        [pid] = qp.running("w", 1).values()
+        store.take()
+        qp.kill()
+        order(control, "say 50", "exit 3")
+        report.wait("leaving", text="3")
+        eventually(lambda: procstat.birth(pid) is None, what="it is gone")
+        qp.up()
+        [new] = qp.running("w", 1).values()
+        assert new != pid
+        assert any(e["event"] == "stopped" and e["process"] == "w:0" for e in qp.events())
+        assert len(log.read_bytes().splitlines()) == (50 if systemd else 0)
+        qp("stop", "w")
+        store.take()
+        assert not [name for name in store.held if name.startswith("w.0.1.")], "nothing is held of what is gone"
+
+
+class FakeSystemd:
+    """The notify socket and the descriptor store of systemd."""
+
+    def __init__(self) -> None:
+        self.path = tempfile.mktemp(prefix="qp-notify-", dir="/tmp")
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(self.path)
+        self.socket.setblocking(False)
+        self.held: dict[str, int] = {}
+        self.said: list[str] = []
+
+    def take(self) -> None:
+        """Read what was sent."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                text, fds, _, _ = socket.recv_fds(self.socket, 4096, 4)
+                values = dict(line.split("=", 1) for line in text.decode().splitlines())
+                self.said.append(text.decode())
+                if "FDSTORE" in values:
+                    self.held[values["FDNAME"]] = fds[0]
+                elif "FDSTOREREMOVE" in values and values["FDNAME"] in self.held:
+                    os.close(self.held.pop(values["FDNAME"]))
+
+    def __enter__(self) -> FakeSystemd:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+        os.unlink(self.path)
+        for fd in self.held.values():
+            os.close(fd)
+
+
+def test_an_adopted_worker_behaves_as_any_other(tmp_path: Path, report: Report) -> None:
+    argv = worker_argv(report=report, name="w", stop=0.2, life=200)
+    text = f"programs:\n  w: {{type: command, command: {shlex.join(argv)!r}, numprocs: 3, startsecs: 0}}\n"
+    with Queuepool(tmp_path, text) as qp:
+        qp.up()
+        before = qp.running("w", 3)
+        qp.kill()
+        qp.up()
+        qp.running("w", 3)
+        os.kill(before["w:0"], signal.SIGKILL)
+        report.wait("ready", count=4)
+        after = qp.running("w", 3)
+        assert after["w:0"] != before["w:0"]
+        assert (after["w:1"], after["w:2"]) == (before["w:1"], before["w:2"])
+        exits = [e for e in qp.events() if e["event"] == "exited"]
+        release = tuple(map(int, os.uname().release.split(".")[:2]))
+        if release >= (6, 15):
+            assert exits[0]["fields"]["code"] == -9, "the kernel tells how a stranger ended"
+        qp("stop", "w:1")
+        qp("restart", "w:2")
+        qp("down")
+        assert procstat.birth(after["w:2"]) is None
+
+
+def test_a_pid_that_was_reused_is_never_touched(tmp_path: Path, report: Report) -> None:
+    text = "programs:\n  w: {type: command, command: sleep 100, startsecs: 0}\n"
+    with Queuepool(tmp_path, text) as qp, subprocess.Popen(["sleep", "100"], start_new_session=True) as innocent:
+        try:
+            qp.up()
+            [pid] = qp.running("w", 1).values()
+            qp.kill()
+            os.kill(pid, signal.SIGKILL)
+            eventually(lambda: procstat.birth(pid) is None, what="the worker is gone")
+            record = Path(qp.run.record)
+            record.write_text(record.read_text().replace(f'"pid":{pid}', f'"pid":{innocent.pid}'))
+            qp.up()
+            [new] = qp.running("w", 1).values()
+            assert new != innocent.pid
+            qp("down")
+            assert innocent.poll() is None
+        finally:
+            innocent.kill()
+
+
+@pytest.mark.parametrize("damage", ["lost", "garbage", "truncated"])
+def test_a_damaged_record_still_finds_the_workers(tmp_path: Path, report: Report, damage: str) -> None:
+    argv = worker_argv(report=report, name="w", life=200)
+    text = f"programs:\n  w: {{type: command, command: {shlex.join(argv)!r}, numprocs: 3, startsecs: 0}}\n"
+    with Queuepool(tmp_path, text) as qp:
+        qp.up()
+        qp.running("w", 3)
+        qp.kill()
+        record = Path(qp.run.record)
+        if damage == "lost":
+            record.unlink()
+        elif damage == "garbage":
+            record.write_bytes(b"\xff\x00 not json\n" * 3)
+        else:
+            record.write_bytes(record.read_bytes()[:-20])
+        qp.up()
+        qp.running("w", 3)
+        ready = report.said("ready")
+        alive = [said for said in ready if procstat.birth(said.pid)]
+        assert len(alive) == 3, "nobody is doubled"
+
+
+def test_a_second_daemon_is_refused(tmp_path: Path) -> None:
+    text = "programs:\n  w: {type: command, command: sleep 100, startsecs: 0}\n"
+    with Queuepool(tmp_path, text) as qp:
+        pid = qp.up()
+        qp.running("w", 1)
+        done = qp.try_("up")
+        assert done.returncode == 0, "`up` of what is up applies the file"
+        assert str(pid) in done.stdout
+        os.unlink(qp.run.socket)
+        done = qp.try_("up")
+        assert done.returncode == 4
+        assert str(pid) in done.stderr
+
+
+def test_a_stale_socket_and_lock_are_no_obstacle(tmp_path: Path) -> None:
+    text = "programs:\n  w: {type: command, command: sleep 100, startsecs: 0}\n"
+    with Queuepool(tmp_path, text) as qp:
+        qp.run.make()
+        with socket.socket(socket.AF_UNIX) as stale:
+            stale.bind(qp.run.socket)
+        Path(qp.run.lock).write_text("1\n")
+        qp.up()
+        qp.running("w", 1)
+
+
+def test_up_d_wait_and_down(tmp_path: Path, report: Report) -> None:
+    argv = worker_argv(report=report, name="w", stop=0.3, life=200)
+    text = f"programs:\n  w: {{type: command, command: {shlex.join(argv)!r}, numprocs: 2}}\n"
+    with Queuepool(tmp_path, text) as qp:
+        qp("up", "-d", "--wait")
+        assert len(qp.pids("w")) == 2, "it returned when they ran"
+        out = qp("down")
+        assert "stopped" in out
+        assert len(report.said("leaving", text="0")) == 2
+        assert qp.run.pid() is None
+        assert qp.try_("down").returncode == 5
+
+
+def test_up_wait_says_what_does_not_run(tmp_path: Path) -> None:
+    text = "programs:\n  good: {type: command, command: sleep 100}\n  bad: {type: command, command: /no/such/thing}\n"
+    with Queuepool(tmp_path, text) as qp:
+        done = qp.try_("up", "-d", "--wait", "2")
+        assert done.returncode == 3
+        assert "bad" in done.stdout + done.stderr
+        assert "/no/such/thing" in done.stdout + done.stderr
+        qp.running("good", 1)
+
+
+def test_hup_applies_the_file_and_usr2_reopens_the_logs(tmp_path: Path) -> None:
+    control, log = control_fifo(tmp_path / "control"), tmp_path / "w.log"
+    argv = worker_argv(control=control, life=200)
+    one = f"  w: {{type: command, command: {shlex.join(argv)!r}, startsecs: 0, stdout_logfile: {log}}}\n"
+    two = "  x: {type: command, command: sleep 100, startsecs: 0}\n"
+    with Queuepool(tmp_path, "programs:\n" + one) as qp:
+        pid = qp.up()
+        qp.running("w", 1)
+        qp.write("programs:\n" + one + two)
+        os.kill(pid, signal.SIGHUP)
+        qp.running("x", 1)
+        order(control, "say 10")
+        eventually(lambda: log.exists() and len(log.read_bytes().splitlines()) == 10, what="ten lines")
+        log.rename(tmp_path / "moved.log")
+        os.kill(pid, signal.SIGUSR2)
+        eventually(log.exists, what="a new file")
+        order(control, "say 5")
+        eventually(lambda: len(log.read_bytes().splitlines()) == 5, what="five lines in it")
+        qp.write("programs: [")
+        os.kill(pid, signal.SIGHUP)
+        eventually(lambda: any(e["event"] == "config_refused" for e in qp.events()), what="a refusal")
+        qp.running("x", 1)
+
+
+def test_term_drains_and_a_second_term_hurries(tmp_path: Path, report: Report) -> None:
+    argv = worker_argv(report=report, name="w", stop=100, life=200)
+    text = f"programs:\n  w: {{type: command, command: {shlex.join(argv)!r}, startsecs: 0, stopwaitsecs: 90}}\n"
+    with Queuepool(tmp_path, text) as qp:
+        pid = qp.up()
+        qp.running("w", 1)
+        os.kill(pid, signal.SIGTERM)
+        report.wait("signal", text="TERM")
+        assert qp.process is not None
+        assert qp.process.poll() is None, "it waits for the job"
+        os.kill(pid, signal.SIGTERM)
+        assert qp.process.wait(20) == 0
+
+
+def test_systemd_is_told_and_its_watchdog_fed(tmp_path: Path) -> None:
+    text = "programs:\n  w: {type: command, command: 'sh -c \"env; sleep 100\"', startsecs: 0}\n"
+    with FakeSystemd() as systemd, Queuepool(
+        tmp_path, text, NOTIFY_SOCKET=systemd.path, WATCHDOG_USEC="200000"
+    ) as qp:  # fmt: skip
+        pid = qp.up()
+
+        def fed() -> bool:
+            systemd.take()
+            return systemd.said.count("WATCHDOG=1") >= 3
+
+        eventually(fed, what="the watchdog is fed")
+        assert any(said.startswith(f"READY=1\nMAINPID={pid}") for said in systemd.said)
+        log = eventually(lambda: (tmp_path / "logs" / "w.log").read_text(), what="its environment")
+        assert "NOTIFY_SOCKET" not in log
+        assert "WATCHDOG" not in log
+        qp("down")
+        systemd.take()
+        assert any("STOPPING=1" in said for said in systemd.said)
+
+
+def test_orphans_are_reaped(tmp_path: Path) -> None:
+    """A worker's grandchild that outlives it comes to the daemon, as it would to pid 1 in a container."""
+    script = "setsid sh -c 'sleep 0.2' & sleep 0.1; exit 0"
+    text = f"programs:\n  w: {{type: command, command: {['sh', '-c', script]!r}, startsecs: 0, autorestart: false}}\n"
+    with Queuepool(tmp_path, text) as qp:
+        pid = qp.up()
+        qp.state("w:0", "EXITED")
+
+        def zombies() -> list[int]:
+            found = [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit()]
+            return [p for p in found if procstat.parent(p) == pid and procstat.birth(p) is None]
+
+        eventually(lambda: not zombies() and not _children(pid), 20, "no child and no zombie is left")
+
+
+def _children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def test_without_pidfd_everything_works_by_sigchld(tmp_path: Path, report: Report) -> None:
+    """The way of macOS: os.pidfd_open is taken away before the daemon looks for it."""
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text("import os\ndel os.pidfd_open\n")
+    argv = worker_argv(report=report, name="w", stop=0.1, life=200)
+    text = f"programs:\n  w: {{type: command, command: {shlex.join(argv)!r}, numprocs: 3, startsecs: 0}}\n"
+    with Queuepool(tmp_path, text, PYTHONPATH=str(site)) as qp:
+        qp.up()
+        before = qp.running("w", 3)
+        os.kill(before["w:0"], signal.SIGKILL)
+        report.wait("ready", count=4)
+        adopted = qp.running("w", 3)
+        qp.kill()
+        qp.up()
+        assert qp.running("w", 3) == adopted
+        os.kill(adopted["w:1"], signal.SIGKILL)
+        report.wait("ready", count=5)
+        qp.running("w", 3)
+        qp("down")
+        assert len(report.said("leaving", text="0")) == 3
+
+
+def test_the_tests_run_on_the_python_that_they_test() -> None:
+    assert sys.version_info >= (3, 11)

@@ -1,0 +1,237 @@
+"""The real thing: `php artisan queue:work` on a real Redis, with jobs that write down each time they are done."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from queuepool.system import procstat
+from tests.support.daemon import Queuepool
+from tests.support.laravel import LaravelApp
+from tests.support.redis import RedisServer
+from tests.support.wait import eventually
+
+pytestmark = pytest.mark.php
+
+
+def workers(app: LaravelApp, numprocs: int = 4, keys: str = "") -> str:
+    return f"""
+app: {app.root}
+programs:
+  laravel-worker:
+    connection: redis
+    queue: [high, default]
+    numprocs: {numprocs}
+    tries: 3
+    timeout: 60
+    sleep: 0.1
+{keys}"""
+
+
+def test_a_thousand_jobs_are_done_exactly_once_through_kills_and_scaling(
+    tmp_path: Path, laravel_app: LaravelApp
+) -> None:
+    """A worker is killed between jobs every second while the pool goes 4 -> 10 -> 2. (Killed in mid-job, the
+    job would have to wait for retry_after.)"""
+    with Queuepool(tmp_path / "qp", workers(laravel_app)) as qp:
+        qp.up()
+        qp.running("laravel-worker", 4)
+        laravel_app.dispatch("Ledger", 1000, ms=25)
+        killer = Killer(laravel_app)
+        scaled = {100: "10", 600: "2"}
+
+        def step() -> bool:
+            done = laravel_app.ledger().done
+            for mark in [mark for mark in scaled if done >= mark]:
+                qp("scale", "laravel-worker", scaled.pop(mark), "--no-wait")
+            if done < 900:
+                killer.turn(qp)
+            return done >= 1000
+
+        eventually(step, 120, "a thousand jobs are done", show=lambda: (laravel_app.ledger().missing, qp.story()))
+        qp.running("laravel-worker", 2)
+        ledger = laravel_app.ledger()
+        assert ledger.exactly_once, ledger
+        assert ledger.sent == ledger.done == 1000
+        assert killer.killed >= 2
+        assert not scaled
+        assert sum(p["restarts"] for p in qp.processes("laravel-worker")) >= 1 or killer.killed
+
+
+class Killer:
+    """Kills a worker each second, and never one that holds a job.
+
+    The chosen one is told to pause (SIGUSR2): it finishes the job it has, and perhaps one that it was about to take. It
+    holds none when it has begun nothing more while the others finished twenty jobs.
+    """
+
+    def __init__(self, app: LaravelApp) -> None:
+        self.file = app.root / "storage/app/ledger.log"
+        self.killed = 0
+        self._victim: int | None = None
+        self._begun = self._others = 0
+        self._last = time.monotonic()
+
+    def turn(self, qp: Queuepool) -> None:
+        """Choose, wait for, or kill; called again and again."""
+        if self._victim is None:
+            if time.monotonic() - self._last >= 0.7 and (pids := list(qp.pids("laravel-worker").values())):
+                self._victim = pids[self.killed % len(pids)]
+                os.kill(self._victim, signal.SIGUSR2)
+                self._begun, _, self._others = self._count(self._victim)
+            return
+        if procstat.birth(self._victim) is None:  # scaled down meanwhile
+            self._victim = None
+            return
+        begun, ended, others = self._count(self._victim)
+        if begun != self._begun or begun != ended:
+            self._begun, self._others = begun, others
+        elif others - self._others >= 20:
+            os.kill(self._victim, signal.SIGKILL)
+            self.killed, self._victim, self._last = self.killed + 1, None, time.monotonic()
+
+    def _count(self, pid: int) -> tuple[int, int, int]:
+        """(begun by it, ended by it, ended by others)."""
+        begun = ended = others = 0
+        for line in self.file.read_text().splitlines():
+            mark, _, who, *_ = line.split()
+            if mark == "begin":
+                begun += who == str(pid)
+            elif mark == "end":
+                ended += who == str(pid)
+                others += who != str(pid)
+        return begun, ended, others
+
+
+def test_redis_away_for_twenty_seconds_makes_nobody_fatal(
+    tmp_path: Path, laravel_app: LaravelApp, redis_server: RedisServer
+) -> None:
+    """With its cache on Redis a worker exits with 1 when Redis is gone, and dies again at each start."""
+    laravel_app.set_env(CACHE_DRIVER="redis", CACHE_STORE="redis")
+    with Queuepool(tmp_path / "qp", workers(laravel_app, 4)) as qp:
+        qp.up()
+        qp.running("laravel-worker", 4)
+        redis_server.stop()
+        stopped = time.monotonic()
+        eventually(
+            lambda: all("waiting for redis" in p["reason"] for p in qp.processes("laravel-worker")),
+            15,
+            "all wait for Redis",
+            show=lambda: (qp.processes("laravel-worker"), qp.story()),
+        )
+        views = qp.processes("laravel-worker")
+        assert {p["state"] for p in views} == {"BACKOFF"}
+        assert f"127.0.0.1:{redis_server.port}" in views[0]["reason"]
+        starts = sum(p["restarts"] for p in views)
+        eventually(lambda: time.monotonic() - stopped >= 20, 30, "twenty seconds")
+        views = qp.processes("laravel-worker")
+        assert sum(p["restarts"] for p in views) == starts, "nobody was started in vain meanwhile"
+        assert qp.try_("status").returncode == 3
+        redis_server.start()
+        back = time.monotonic()
+        qp.running("laravel-worker", 4)
+        assert time.monotonic() - back <= 3.0 + 1.0, "startsecs is 1 s, and it is at most 3 s in all"
+        assert not any(e["event"] == "fatal" for e in qp.events())
+        laravel_app.dispatch("Ledger", 20)
+        eventually(lambda: laravel_app.ledger().done == 20, what="they work again")
+
+
+@pytest.mark.parametrize("kind", ["shell", "listen"])
+def test_a_stop_lets_the_job_finish_and_leaves_nothing_of_the_tree(
+    tmp_path: Path, laravel_app: LaravelApp, kind: str
+) -> None:
+    """`sh -c "php artisan queue:work; true"` dies of TERM at once, as does queue:listen: their child has the job."""
+    command = (
+        "type: listen" if kind == "listen" else "type: command\n    command: [sh, -c, 'php artisan queue:work; true']"
+    )
+    text = f"""
+app: {laravel_app.root}
+programs:
+  w:
+    {command}
+    directory: {laravel_app.root}
+    stopwaitsecs: 30
+"""
+    with Queuepool(tmp_path / "qp", text) as qp:
+        qp.up()
+        [leader] = qp.running("w", 1).values()
+        laravel_app.dispatch("Ledger", 1, ms=1500)
+        eventually(lambda: laravel_app.ledger().unfinished, what="the job has begun")
+        assert len(procstat.session_members(leader)) > 1
+        qp("stop", "w")
+        assert procstat.session_members(leader) == []
+        ledger = laravel_app.ledger()
+        assert (ledger.done, ledger.unfinished, ledger.doubled) == (1, (), ())
+
+
+def test_scaling_down_lets_a_running_job_finish(tmp_path: Path, laravel_app: LaravelApp) -> None:
+    with Queuepool(tmp_path / "qp", workers(laravel_app, 3)) as qp:
+        qp.up()
+        before = qp.running("laravel-worker", 3)
+        laravel_app.dispatch("Ledger", 3, ms=1500)
+        eventually(lambda: len(laravel_app.ledger().unfinished) == 3, what="all are busy")
+        qp("scale", "laravel-worker", "1")
+        assert qp.running("laravel-worker", 1) == {"laravel-worker:0": before["laravel-worker:0"]}
+        eventually(lambda: laravel_app.ledger().done == 3, what="all are done")
+        assert laravel_app.ledger().exactly_once
+
+
+def test_sigkill_of_the_daemon_loses_no_job(tmp_path: Path, laravel_app: LaravelApp) -> None:
+    with Queuepool(tmp_path / "qp", workers(laravel_app, 4)) as qp:
+        qp.up()
+        before = qp.running("laravel-worker", 4)
+        laravel_app.dispatch("Ledger", 300, ms=20)
+        for _ in range(5):
+            qp.kill()
+            qp.up()
+            assert qp.running("laravel-worker", 4) == before
+        eventually(lambda: laravel_app.ledger().done == 300, 60, "all are done")
+        assert laravel_app.ledger().exactly_once
+
+
+def test_a_recycled_worker_is_back_without_penalty(tmp_path: Path, laravel_app: LaravelApp) -> None:
+    """--max-jobs ends a worker with 0 after each ten jobs."""
+    with Queuepool(tmp_path / "qp", workers(laravel_app, 2, "    max_jobs: 10\n")) as qp:
+        qp.up()
+        qp.running("laravel-worker", 2)
+        laravel_app.dispatch("Ledger", 100)
+        eventually(lambda: laravel_app.ledger().done == 100, 60, "all are done", show=qp.story)
+        events = {e["event"] for e in qp.events()}
+        assert "recycled" in events
+        assert "fatal" not in events
+        assert laravel_app.ledger().exactly_once
+
+
+def test_paused_workers_take_no_job_until_they_continue(tmp_path: Path, laravel_app: LaravelApp) -> None:
+    with Queuepool(tmp_path / "qp", workers(laravel_app, 2)) as qp:
+        qp.up()
+        qp.running("laravel-worker", 2)
+        laravel_app.dispatch("Ledger", 1)
+        eventually(lambda: laravel_app.ledger().done == 1, what="they work")
+        qp("pause", "laravel-worker")
+        assert all(p["paused"] for p in qp.processes("laravel-worker"))
+        qp("continue", "laravel-worker")
+        laravel_app.dispatch("Ledger", 5)
+        eventually(lambda: laravel_app.ledger().done == 6, what="they go on")
+
+
+def test_fifty_workers_are_not_booted_at_once(tmp_path: Path, laravel_app: LaravelApp) -> None:
+    """Twice the cores boot at a time; the others wait for their turn and say so."""
+    with Queuepool(tmp_path / "qp", workers(laravel_app, 50)) as qp:
+        qp.up()
+        most = 0
+
+        def all_there() -> bool:
+            nonlocal most
+            views = qp.processes("laravel-worker")
+            waiting = [p for p in views if p["reason"] == "waiting for its turn to boot"]
+            most = max(most, len(waiting))
+            return all(p["pid"] for p in views)
+
+        eventually(all_there, 60, "all fifty were started")
+        assert most >= 30, "they were started a few at a time"
+        qp.running("laravel-worker", 50, timeout=60)

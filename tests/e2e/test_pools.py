@@ -1,0 +1,296 @@
+"""Pools of real processes, driven by the real command: who is started, who is left alone, who is drained."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from queuepool.system import procstat
+from tests.support.daemon import Queuepool
+from tests.support.wait import eventually
+from tests.support.worker import Report, worker_argv
+
+
+def program(name: str, report: Report, *, numprocs: int = 1, keys: str = "", **orders: object) -> str:
+    command = shlex.join(worker_argv(report=report, name=name, life=300, **orders))  # type: ignore[arg-type]
+    return f"""
+  {name}:
+    type: command
+    command: {command!r}
+    numprocs: {numprocs}
+    startsecs: 0
+{keys}"""
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Report:
+    return Report(tmp_path / "report")
+
+
+def test_scaling_up_keeps_every_running_process(tmp_path: Path, report: Report) -> None:
+    with Queuepool(tmp_path, "programs:" + program("w", report, numprocs=2)) as qp:
+        qp.up()
+        before = qp.running("w", 2)
+        out = qp("scale", "w", "4")
+        after = qp.running("w", 4)
+        assert before.items() <= after.items(), "the two old pids live on"
+        assert "w" in out
+        assert len(report.said("signal")) == 0
+
+
+def test_scaling_down_drains_only_the_surplus_and_lets_it_finish(tmp_path: Path, report: Report) -> None:
+    with Queuepool(tmp_path, "programs:" + program("w", report, numprocs=4, stop=0.5)) as qp:
+        qp.up()
+        before = qp.running("w", 4)
+        qp("scale", "w", "2")
+        after = qp.running("w", 2)
+        assert after == {name: before[name] for name in ("w:0", "w:1")}
+        ended = {said.pid for said in report.said("leaving", text="0")}
+        assert ended == {before["w:2"], before["w:3"]}, "both took their half second and left by themselves"
+
+
+def test_editing_only_numprocs_and_update_touches_nobody_else(tmp_path: Path, report: Report) -> None:
+    text = "programs:" + program("w", report, numprocs=2) + program("other", report, numprocs=1)
+    with Queuepool(tmp_path, text) as qp:
+        qp.up()
+        before, other = qp.running("w", 2), qp.running("other", 1)
+        qp.write(text.replace("numprocs: 2", "numprocs: 4"))
+        assert "numprocs 2 -> 4" in qp("reread")
+        assert qp.running("w", 2) == before, "reread changes nothing"
+        qp("update")
+        assert before.items() <= qp.running("w", 4).items()
+        qp.write(text)
+        qp("update")
+        assert qp.running("w", 2) == before
+        assert qp.running("other", 1) == other
+
+
+def test_a_scale_is_kept_by_the_next_daemon_and_reset_on_demand(tmp_path: Path, report: Report) -> None:
+    with Queuepool(tmp_path, "programs:" + program("w", report, numprocs=1)) as qp:
+        qp.up()
+        qp("scale", "w", "3")
+        qp.running("w", 3)
+        qp.kill(signal.SIGTERM)
+        qp.up()
+        qp.running("w", 3)
+        assert [p["numprocs"] for p in qp.status()["programs"]] == [1], "the file's number is shown beside it"
+        qp("scale", "w", "--reset")
+        qp.running("w", 1)
+
+
+def test_a_changed_command_restarts_its_program_and_no_other(tmp_path: Path, report: Report) -> None:
+    text = "programs:" + program("w", report, numprocs=2) + program("other", report)
+    with Queuepool(tmp_path, text) as qp:
+        qp.up()
+        before, other = qp.running("w", 2), qp.running("other", 1)
+        qp.write(text.replace("name=w ", "name=w2 "))
+        qp("update")
+        after = qp.running("w", 2)
+        assert not set(before.values()) & set(after.values())
+        assert {said.text for said in report.said("ready") if said.pid in after.values()} == {"w2"}
+        assert qp.running("other", 1) == other
+
+
+def test_a_changed_policy_applies_without_a_restart(tmp_path: Path, report: Report) -> None:
+    text = "programs:" + program("w", report, keys="    stopwaitsecs: 60\n", ignore="TERM")
+    with Queuepool(tmp_path, text) as qp:
+        qp.up()
+        before = qp.running("w", 1)
+        qp.write(text.replace("stopwaitsecs: 60", "stopwaitsecs: 1"))
+        qp("update")
+        assert qp.running("w", 1) == before
+        qp("stop", "w")
+        assert report.said("signal", text="TERM"), "it was asked first"
+        assert procstat.birth(before["w:0"]) is None, "and killed after the new second, not the old minute"
+
+
+def test_a_removed_program_is_drained_and_an_added_one_started(tmp_path: Path, report: Report) -> None:
+    text = "programs:" + program("old", report, stop=0.2)
+    with Queuepool(tmp_path, text) as qp:
+        qp.up()
+        qp.running("old", 1)
+        qp.write("programs:" + program("new", report))
+        qp("update")
+        qp.running("new", 1)
+        eventually(lambda: [p["name"] for p in qp.status()["programs"]] == ["new"], what="only new is left")
+        assert report.said("leaving", text="0")
+
+
+def test_a_rolling_restart_with_surge_never_has_fewer_processes(tmp_path: Path, report: Report) -> None:
+    keys = "    strategy: {max_surge: 50%, max_unavailable: 0}\n"
+    with Queuepool(tmp_path, "programs:" + program("w", report, numprocs=6, keys=keys, stop=0.2)) as qp:
+        qp.up()
+        before = qp.running("w", 6)
+        least, most, done = [99], [0], threading.Event()
+
+        def sample() -> None:
+            while not done.is_set():
+                serving = [p for p in qp.processes("w") if p["state"] == "RUNNING"]
+                least[0], most[0] = min(least[0], len(serving)), max(most[0], len(serving))
+
+        thread = threading.Thread(target=sample)
+        thread.start()
+        qp("restart", "w")
+        done.set()
+        thread.join()
+        after = qp.running("w", 6)
+        assert not set(before.values()) & set(after.values())
+        assert least[0] >= 6
+        assert most[0] <= 9
+        assert len(report.said("ready")) == 12, "each was restarted once"
+
+
+def test_a_restart_whose_new_process_dies_keeps_the_old_one(tmp_path: Path, report: Report) -> None:
+    text = "programs:" + program("w", report, keys="    strategy: {max_surge: 1}\n    startretries: 0\n")
+    text = text.replace("startsecs: 0", "startsecs: 0.3")
+    with Queuepool(tmp_path, text) as qp:
+        qp.up()
+        before = qp.running("w", 1)
+        qp.write(text.replace("name=w ", "name=w exit=3 "))
+        done = qp.try_("update")
+        assert done.returncode != 0
+        assert "exit 3" in done.stdout + done.stderr
+        assert before["w:0"] in {p["pid"] for p in qp.processes("w") if p["state"] == "RUNNING"}
+
+
+def test_stop_start_and_exit_codes(tmp_path: Path, report: Report) -> None:
+    with Queuepool(tmp_path, "programs:" + program("w", report, numprocs=2)) as qp:
+        assert qp.try_("status").returncode == 5
+        qp.up()
+        qp.running("w", 2)
+        assert qp.try_("status").returncode == 0
+        qp("stop", "w:1")
+        qp.running("w", 1)
+        assert "STOPPED" in qp.try_("status").stdout
+        qp.kill()
+        qp.up()
+        qp.running("w", 1)
+        qp("start", "w:1")
+        qp.running("w", 2)
+        assert qp.try_("stop", "nope").returncode == 2
+        assert qp.try_("signal", "NONSENSE", "w").returncode == 2
+        assert qp.try_("scale", "w", "-1").returncode == 2
+        assert qp.try_("scale", "nope", "1").returncode == 2
+
+
+def test_signals_reach_the_leaders(tmp_path: Path, report: Report) -> None:
+    with Queuepool(tmp_path, "programs:" + program("w", report, numprocs=2)) as qp:
+        qp.up()
+        pids = qp.running("w", 2)
+        qp("signal", "USR1", "w:1")
+        [said] = report.wait("signal", text="USR1")
+        assert said.pid == pids["w:1"]
+
+
+def test_a_killed_process_is_replaced_at_once(tmp_path: Path, report: Report) -> None:
+    with Queuepool(tmp_path, "programs:" + program("w", report)) as qp:
+        qp.up()
+        [pid] = qp.running("w", 1).values()
+        killed = time.monotonic()
+        os.kill(pid, signal.SIGKILL)
+        ready = report.wait("ready", count=2)[1]
+        assert ready.monotonic - killed < 1.0, "generous: the benchmark measures milliseconds"
+        assert qp.running("w", 1)["w:0"] == ready.pid
+        assert "SIGKILL" in " ".join(e["line"] for e in qp.events() if e["event"] == "exited")
+
+
+@pytest.mark.parametrize("python", [False, True])
+def test_after_a_stop_nothing_of_the_tree_is_left(tmp_path: Path, report: Report, python: bool) -> None:
+    """A shell that does not pass signals on, over a child that takes its time and has children of its own."""
+    inner = shlex.join(worker_argv(report=report, name="inner", stop=0.3, children=["plain", "deaf"], python=python))
+    text = f"""
+programs:
+  w:
+    type: command
+    command: {["sh", "-c", inner + "; true"]!r}
+    startsecs: 0
+    stopwaitsecs: 2
+"""
+    with Queuepool(tmp_path, text) as qp:
+        qp.up()
+        [leader] = qp.running("w", 1).values()
+        report.wait("ready")
+        members = procstat.session_members(leader)
+        assert len(members) == 4
+        qp("stop", "w")
+        assert procstat.session_members(leader) == []
+        assert report.said("leaving", text="0"), "the inner one was asked, and finished what it did"
+
+
+def test_a_killed_leader_is_not_doubled_while_its_children_live(tmp_path: Path, report: Report) -> None:
+    inner = shlex.join(worker_argv(report=report, name="inner", stop=0.3))
+    text = f"""
+programs:
+  w: {{type: command, command: {["sh", "-c", inner + "; true"]!r}, startsecs: 0, stopwaitsecs: 5}}
+"""
+    with Queuepool(tmp_path, text) as qp:
+        qp.up()
+        [leader] = qp.running("w", 1).values()
+        [first] = report.wait("ready")
+        os.kill(leader, signal.SIGKILL)
+        second = report.wait("ready", count=2)[1]
+        [left] = report.said("leaving", pid=first.pid)
+        assert left.monotonic < second.monotonic, "the old worker was gone before the new one began"
+
+
+def test_a_dependent_waits_for_what_it_needs_and_stops_before_it(tmp_path: Path, report: Report) -> None:
+    text = "programs:" + program("app", report, keys="    depends_on: [base]\n", stop=0.2)
+    text += program("base", report).replace("startsecs: 0", "startsecs: 0.5")
+    with Queuepool(tmp_path, text) as qp:
+        qp.up()
+        qp.running("app", 1)
+        base, app = report.said("ready", text="base"), report.said("ready", text="app")
+        assert app[0].monotonic - base[0].monotonic >= 0.45
+        qp("down")
+        left = {said.pid: said.monotonic for said in report.said("leaving")}
+        assert left[app[0].pid] < left[base[0].pid]
+
+
+def test_priorities_order_the_stop_and_equals_stop_side_by_side(tmp_path: Path, report: Report) -> None:
+    text = "programs:" + "".join(
+        program(name, report, keys=f"    priority: {priority}\n", stop=0.4)
+        for name, priority in (("first", 1), ("a", 500), ("b", 500), ("c", 500))
+    )
+    with Queuepool(tmp_path, text) as qp:
+        qp.up()
+        for name in ("first", "a", "b", "c"):
+            qp.running(name, 1)
+        qp("down")
+        names = {said.pid: said.text for said in report.said("ready")}
+        asked = {names[said.pid]: said.monotonic for said in report.said("signal")}
+        left = {names[said.pid]: said.monotonic for said in report.said("leaving")}
+        assert max(asked[n] for n in "abc") < min(left[n] for n in "abc"), "all were asked before the first had left"
+        assert asked["first"] > max(left[n] for n in "abc")
+
+
+def test_autostart_false_starts_on_demand(tmp_path: Path, report: Report) -> None:
+    with Queuepool(tmp_path, "programs:" + program("w", report, keys="    autostart: false\n")) as qp:
+        qp.up()
+        assert qp.try_("status").returncode == 0, "what is not meant to run is no fault"
+        qp.running("w", 0)
+        qp("start", "w")
+        qp.running("w", 1)
+
+
+def test_exit_codes_and_autorestart_follow_supervisor(tmp_path: Path, report: Report) -> None:
+    keys = "    autorestart: unexpected\n    exitcodes: [0, 3]\n"
+    text = "programs:" + program("w", report, keys=keys, exit=3, after=0.3).replace("startsecs: 0", "startsecs: 0.1")
+    with Queuepool(tmp_path, text) as qp:
+        qp.up()
+        view = qp.state("w:0", "EXITED")
+        assert view["exit_code"] == 3
+
+
+def test_memory_limit_recycles_gracefully(tmp_path: Path, report: Report) -> None:
+    text = "programs:" + program("w", report, keys="    memory_limit: 30MB\n", eat=60, stop=0.1)
+    with Queuepool(tmp_path, text) as qp:
+        qp.up()
+        report.wait("leaving", text="0", seconds=30)
+        events = eventually(lambda: [e for e in qp.events() if e["event"] == "limit"], what="a limit event")
+        assert "memory_limit" in events[0]["line"]
