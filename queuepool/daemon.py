@@ -252,13 +252,35 @@ class Daemon:
 
     def _obey_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-            self._loop.add_signal_handler(number, self._told_to_end, number)
-        self._loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._update()))
-        self._loop.add_signal_handler(signal.SIGUSR2, self.reopen)
-        self._loop.add_signal_handler(signal.SIGUSR1, lambda: None)  # its default would end the daemon
-        self._loop.add_signal_handler(signal.SIGCHLD, self.engine.children_ended)
+            self._on(number, self._told_to_end)
+        self._on(signal.SIGHUP, lambda: self._spawn(self._update()))
+        self._on(signal.SIGUSR2, self.reopen)
+        self._on(signal.SIGUSR1, lambda: None)  # its default would end the daemon
+        self._on(signal.SIGCHLD, self.engine.children_ended, together=True)
 
-    def _told_to_end(self, number: int) -> None:
+    def _on(self, number: signal.Signals, act: Callable[[], object], *, together: bool = False) -> None:
+        """Let `act` follow a signal, in the loop. together: once for all that come before it does.
+
+        Not loop.add_signal_handler: that passes signals through a socket, and when hundreds of children end in one turn
+        of the loop their SIGCHLDs fill it, so that a SIGTERM among them would be lost.
+        """
+        due = False
+
+        def perform() -> None:
+            nonlocal due
+            due = False
+            act()
+
+        def handler(*_: object) -> None:
+            nonlocal due
+            if not (together and due):
+                due = True
+                with contextlib.suppress(RuntimeError):  # the loop is closed: too late for anything
+                    self._loop.call_soon_threadsafe(perform)
+
+        signal.signal(number, handler)
+
+    def _told_to_end(self) -> None:
         """The first signal drains, the second does not wait for jobs."""
         self._signals += 1
         self._spawn(self.shutdown(hurry=self._signals > 1))

@@ -74,20 +74,33 @@ def as_json(event: Event) -> dict[str, Any]:
 
 
 class LogFile:
-    """The daemon's own log: a line per event, rotated at 10 MB with 3 backups. Trouble with the file is ignored after
-    one line on standard error: a full disk must not stop anything."""
+    """The daemon's own log: a line per event, rotated at 10 MB with 3 backups. All lines of a turn of the loop are
+    written at once: formatting a record for each would take longer than starting the process it tells of. Trouble with
+    the file is ignored: a full disk must not stop anything, and the journal can still be asked for."""
 
     def __init__(self, path: str) -> None:
         self._handler = logging.handlers.RotatingFileHandler(path, maxBytes=10 << 20, backupCount=3, delay=True)
-        self._handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
         self._handler.handleError = lambda record: None  # type: ignore[method-assign]
+        self._lines: list[str] = []
+        self._second = (0, "")
 
     def __call__(self, event: Event) -> None:
-        """Write one event."""
-        record = logging.LogRecord("queuepool", logging.INFO, "", 0, event.line(), None, None)
-        self._handler.handle(record)
+        """Write one event, by the end of this turn of the loop."""
+        second = int(event.time)
+        if second != self._second[0]:
+            self._second = (second, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second)))
+        if not self._lines:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._lines.append(f"{self._second[1]},{int(event.time % 1 * 1000):03d} {event.line()}")
+
+    def flush(self) -> None:
+        """Write what has been kept."""
+        if self._lines:
+            text, self._lines = "\n".join(self._lines), []
+            self._handler.handle(logging.LogRecord("queuepool", logging.INFO, "", 0, text, None, None))
 
     def close(self) -> None:
         """Close the file; it is opened again by the next line."""
+        self.flush()
         with contextlib.suppress(OSError):
             self._handler.close()

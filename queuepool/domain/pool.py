@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
+from functools import lru_cache
 
 from queuepool.domain.names import ProcessName
 
@@ -44,11 +45,13 @@ class Launch:
     @property
     def fingerprint(self) -> str:
         """A short hash that differs when a restart is needed. It gives no secret of the environment away."""
-        values = (
-            self.argv, self.directory, self.user, self.group, self.groups, self.umask, self.nice, self.rlimits,
-            self.environment, self.clear_env, self.redirect_stderr,
-        )  # fmt: skip
-        return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
+        return _fingerprint(self)
+
+
+@lru_cache(maxsize=20_000)
+def _fingerprint(launch: Launch) -> str:
+    values = tuple(getattr(launch, item.name) for item in fields(launch))
+    return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,96 @@
+"""Redis goes and comes; the watch is driven by a Redis that is a variable, and by the real clock of a loop."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import pytest
+
+from queuepool.controller import watches
+from queuepool.controller.journal import Journal
+from queuepool.controller.watches import RedisWatch, Target
+from queuepool.domain.events import Kind
+
+
+@dataclass(frozen=True)
+class Server:
+    where: str
+
+
+class World:
+    """Pools a and b need one Redis, c another, d none."""
+
+    def __init__(self) -> None:
+        one, two = Server("one"), Server("two")
+        self.needs: dict[str, tuple[Target, ...]] = {"a": (one,), "b": (one,), "c": (two,), "d": ()}
+        self.away: set[str] = set()
+        self.blocked: dict[str, str] = {}
+        self.asked = 0
+        self.journal = Journal()
+        self.watch = RedisWatch(self._targets, self._ping, lambda: list(self.needs), self._block, self.journal)
+
+    async def _targets(self, pool: str) -> tuple[Target, ...]:
+        return self.needs[pool]
+
+    async def _ping(self, target: Target) -> str | None:
+        self.asked += 1
+        await asyncio.sleep(0)
+        return f"redis at {target.where} refuses connections" if target.where in self.away else None
+
+    def _block(self, pool: str, what: str) -> None:
+        self.blocked[pool] = what
+
+    def kinds(self) -> list[Kind]:
+        return [event.kind for event in self.journal.events]
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watches, "RETRY_SECONDS", 0.01)
+
+
+def test_while_redis_is_away_the_pools_that_need_it_wait_and_no_others() -> None:
+    async def main() -> None:
+        world = World()
+        world.away.add("one")
+        for _ in range(50):
+            world.watch.suspect("a")
+        await world.journal.saw(lambda event: event.kind is Kind.WAITING, 5)
+        await asyncio.sleep(0.05)
+        assert world.blocked == dict.fromkeys("ab", "redis at one refuses connections")
+        world.away.clear()
+        await world.journal.saw(lambda event: event.kind is Kind.RESUMED, 5)
+        await asyncio.sleep(0)
+        assert world.blocked == {"a": "", "b": ""}
+        assert world.kinds() == [Kind.WAITING, Kind.RESUMED], "one line each, not one per look"
+        await world.watch.close()
+
+    asyncio.run(main())
+
+
+def test_a_death_with_redis_there_blocks_nobody_and_asks_once() -> None:
+    async def main() -> None:
+        world = World()
+        for _ in range(50):
+            world.watch.suspect("a")
+            world.watch.suspect("d")
+            await asyncio.sleep(0)
+        assert world.blocked == {}
+        assert world.asked == 1
+        await world.watch.close()
+
+    asyncio.run(main())
+
+
+def test_closing_ends_every_watch() -> None:
+    async def main() -> None:
+        world = World()
+        world.away.update({"one", "two"})
+        world.watch.suspect("a")
+        world.watch.suspect("c")
+        await world.journal.saw(lambda event: event.kind is Kind.WAITING and "two" in str(event.fields), 5)
+        await world.watch.close()
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(main())
