@@ -88,7 +88,7 @@ class Controller:
         self._turning = False
         dirty, self._dirty = self._dirty, set()
         waiting = {name for name, spec in self.pools.items() if not dirty.isdisjoint(spec.depends_on)}
-        known = [self.pools[name] for name in (dirty | waiting) & set(self.pools)]
+        known = [spec for name, spec in self.pools.items() if name in dirty or name in waiting]
         for spec in sorted(known, key=lambda spec: spec.priority):
             self._bring(self.desire(spec), self.waits_for(spec))
         for name in dirty - set(self.pools):
@@ -187,10 +187,10 @@ class Controller:
         """Every slot there is, with its name in Supervisor's form, in the order of the file."""
         found: dict[ProcessName, str] = {}
         for spec in self.pools.values():
-            beyond = [name.slot for name in self.engine.lives if name.pool == spec.name]
-            for slot in range(max([size(spec, self.store.value), *(slot + 1 for slot in beyond)])):
-                if slot < size(spec, self.store.value) or slot in beyond:
-                    found[ProcessName(spec.name, slot)] = spec.process(slot).display
+            slots = range(size(spec, self.store.value))
+            beyond = {name.slot for name in self.engine.slots.get(spec.name, ())} - set(slots)
+            for slot in (*slots, *sorted(beyond)):
+                found[ProcessName(spec.name, slot)] = spec.process(slot).display
         for name, lives in self.engine.lives.items():
             if lives:
                 found.setdefault(name, lives[-1].spec.display)

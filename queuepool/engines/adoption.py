@@ -80,7 +80,7 @@ def _take(engine: LocalEngine, entry: Entry, pids: dict[int, int]) -> bool:
     except OSError:  # the pipe was removed by hand; the process lives on, what it prints is lost
         life.pipes, life.fds = (), ()
     engine.attach(life, adopted=True)
-    engine.lives.setdefault(life.name, []).append(life)
+    engine.place(life.name).append(life)
     if alive:
         _resume(engine, life, entry, pid, birth or "")
         return True

@@ -94,6 +94,8 @@ class LocalEngine:
         self.record = record
         self.pools: dict[str, PoolSpec] = {}
         self.lives: dict[ProcessName, list[Life]] = {}
+        self.slots: dict[str, dict[ProcessName, list[Life]]] = {}
+        """The same lists by pool: with thousands of programs nobody is to walk through all of them for one."""
         self.by_pid: dict[int, Life] = {}
         self.next_number = 1
         self.environment: dict[str, str] = {}
@@ -148,8 +150,7 @@ class LocalEngine:
         """See Engine.observe."""
         return {
             name: [Seen(life.number, life.revision, life.process.state, life.process.wanted) for life in lives]
-            for name, lives in self.lives.items()
-            if name.pool == pool
+            for name, lives in self.slots.get(pool, {}).items()
         }
 
     def apply(self, actions: Sequence[Action], revisions: Mapping[ProcessName, Revision]) -> None:
@@ -189,9 +190,13 @@ class LocalEngine:
         """The life of a slot with that number."""
         return next((life for life in self.lives.get(name, ()) if life.number == number), None)
 
+    def place(self, name: ProcessName) -> list[Life]:
+        """The lives of a slot, oldest first; a place for them is made when there is none."""
+        return self.lives.setdefault(name, self.slots.setdefault(name.pool, {}).setdefault(name, []))
+
     def begin(self, name: ProcessName, revision: Revision) -> Life:
         """Start a new life in a slot, beside what is there; ended lives of the slot are forgotten."""
-        lives = self.lives.setdefault(name, [])
+        lives = self.place(name)
         starts = max((life.process.starts for life in lives), default=0)
         lives[:] = [life for life in lives if life.process.state.has_process or life.process.wanted]
         spec = self.pools[name.pool].process(name.slot)
@@ -204,11 +209,10 @@ class LocalEngine:
 
     def prune(self, pool: str, size: int) -> None:
         """Forget ended lives of slots that the pool no longer has, and all of a pool that is gone (size 0)."""
-        for name in [name for name in self.lives if name.pool == pool and name.slot >= size]:
-            lives = self.lives[name]
+        for name, lives in [item for item in self.slots.get(pool, {}).items() if item[0].slot >= size]:
             lives[:] = [life for life in lives if life.process.state.has_process or life.process.wanted]
             if not lives:
-                del self.lives[name]
+                del self.lives[name], self.slots[pool][name]
 
     def handle(self, life: Life, event: lifecycle.Event) -> None:
         """Let something happen to a life, and do what follows."""
@@ -611,10 +615,9 @@ class LocalEngine:
         if self._blocked.get(pool, "") == what:
             return
         self._blocked[pool] = what
-        for lives in list(self.lives.values()):
+        for lives in list(self.slots.get(pool, {}).values()):
             for life in list(lives):
-                if life.name.pool == pool:
-                    self.handle(life, lifecycle.Blocked(what) if what else lifecycle.Unblocked())
+                self.handle(life, lifecycle.Blocked(what) if what else lifecycle.Unblocked())
 
     def retry(self, name: ProcessName) -> None:
         """Start what waits in BACKOFF or FATAL now."""

@@ -1,0 +1,154 @@
+"""A private copy of examples/laravel: own storage, own .env with its own Redis and prefix, own ledger."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from tests.support.redis import RedisServer
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "laravel"
+_NOT_COPIED = shutil.ignore_patterns(
+    ".env", ".run", "vendor", "run", "*.sqlite", "ledger.log", "laravel.log", "packages.php", "services.php"
+)
+PHP = ("php",)
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What was done with the Ledger jobs; the lists hold their ids. sent: pushed, or about to be. done: finished at
+    least once. missing: not finished. doubled: finished more than once. unfinished: begun more often than finished, so
+    killed, or running now."""
+
+    sent: int
+    done: int
+    missing: tuple[str, ...]
+    doubled: tuple[str, ...]
+    unfinished: tuple[str, ...]
+
+    @property
+    def exactly_once(self) -> bool:
+        """Whether every job was finished once, no more and no less, and none was cut off."""
+        return not (self.missing or self.doubled or self.unfinished)
+
+
+class LaravelApp:
+    """A Laravel application in `root`. artisan() boots it, which takes about 0.1 s; ledger() only reads a file."""
+
+    def __init__(self, root: str | os.PathLike[str], server: RedisServer, **env: str) -> None:
+        """root: directory to be made. env: more variables for .env, such as QUEUE_CONNECTION."""
+        self.root = Path(root)
+        self.prefix = server.prefix
+        _copy_example(self.root)
+        (self.root / "storage/app/database.sqlite").write_bytes(_migrated_database())
+        settings = {"REDIS_PORT": str(server.port), "REDIS_PREFIX": server.prefix}
+        if server.password:
+            settings["REDIS_PASSWORD"] = server.password
+        self.set_env(**settings, **env)
+
+    @property
+    def artisan_file(self) -> Path:
+        """Path of artisan."""
+        return self.root / "artisan"
+
+    def set_env(self, **variables: str) -> None:
+        """Append to .env: the last of several definitions counts. It begins as a copy of .env.example."""
+        file = self.root / ".env"
+        text = file.read_text() if file.exists() else (EXAMPLE / ".env.example").read_text()
+        file.write_text(text + "".join(f'{name}="{value}"\n' for name, value in variables.items()))
+
+    def artisan(self, *args: str, timeout: float = 60.0) -> str:
+        """Run an artisan command and return what it printed; an AssertionError, with both outputs, when it fails."""
+        result = self.try_artisan(*args, timeout=timeout)
+        assert result.returncode == 0, f"artisan {' '.join(args)}: {result.returncode}\n{result.stdout}{result.stderr}"
+        return result.stdout
+
+    def try_artisan(self, *args: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+        """Run an artisan command, whatever its exit code."""
+        return subprocess.run(
+            [*PHP, "artisan", "--no-ansi", *args],
+            cwd=self.root,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    def dispatch(
+        self,
+        job: str,
+        count: int = 1,
+        *,
+        queue: str | None = None,
+        connection: str | None = None,
+        ms: int = 0,
+        mb: int = 64,
+        delay: int = 0,
+    ) -> None:
+        """Push `count` jobs of one kind: Quick, Sleeping, Failing, Hungry, Long or Ledger. ms: how long each takes.
+        mb: what Hungry keeps. delay: seconds before they may be taken."""
+        args = [f"--count={count}", f"--ms={ms}", f"--mb={mb}", f"--delay={delay}"]
+        args += [f"--queue={queue}"] if queue else []
+        args += [f"--connection={connection}"] if connection else []
+        self.artisan("demo:dispatch", job, *args)
+
+    def ledger(self) -> Ledger:
+        """What the ledger says now (see app/LedgerFile.php for the lines)."""
+        file = self.root / "storage/app/ledger.log"
+        lines = file.read_text().splitlines() if file.exists() else []
+        sent: list[str] = []
+        begun: dict[str, int] = {}
+        ended: dict[str, int] = {}
+        for mark, name, *rest in (line.split() for line in lines):
+            if mark == "sent":
+                sent += [f"{name}-{n}" for n in range(1, int(rest[0]) + 1)]
+            else:
+                counts = begun if mark == "begin" else ended
+                counts[name] = counts.get(name, 0) + 1
+        return Ledger(
+            sent=len(sent),
+            done=len(ended),
+            missing=tuple(name for name in sent if name not in ended),
+            doubled=tuple(name for name, times in ended.items() if times > 1),
+            unfinished=tuple(name for name, times in begun.items() if times > ended.get(name, 0)),
+        )
+
+    def log(self) -> str:
+        """storage/logs/laravel.log."""
+        file = self.root / "storage/logs/laravel.log"
+        return file.read_text(errors="replace") if file.exists() else ""
+
+
+def _copy_example(root: Path) -> None:
+    shutil.copytree(EXAMPLE, root, ignore=_NOT_COPIED)
+    if (EXAMPLE / "vendor").is_dir():
+        (root / "vendor").symlink_to(EXAMPLE / "vendor")
+
+
+def _environment() -> dict[str, str]:
+    """Ours without what would overrule the .env of the copy."""
+    mine = ("REDIS_", "QUEUE_", "DB_", "CACHE_", "APP_", "LOG_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(mine)}
+
+
+@cache
+def _migrated_database() -> bytes:
+    """The SQLite file with the tables jobs and failed_jobs, made once per test process by Laravel's own migrations."""
+    with tempfile.TemporaryDirectory(prefix="qp-laravel-") as directory:
+        root = Path(directory) / "app"
+        _copy_example(root)
+        shutil.copy(EXAMPLE / ".env.example", root / ".env")
+        file = root / "storage/app/database.sqlite"
+        file.touch()
+        command = [*PHP, "artisan", "migrate", "--force", "--no-ansi"]
+        result = subprocess.run(
+            command, cwd=root, env=_environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+        )
+        assert result.returncode == 0, f"artisan migrate:\n{result.stdout}{result.stderr}"
+        return file.read_bytes()
