@@ -340,7 +340,7 @@ class Daemon:
 
     def _echo_event(self, event: Event) -> None:
         if self._echo:
-            self._echo("", "event", event.line().encode())
+            self._echo("", "event", event.sentence().encode())
 
     def _echo_lines(self, key: Hashable, label: str, chunk: bytes) -> None:
         if self._echo:

@@ -17,7 +17,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 PURE = {"queuepool.domain", "queuepool.formats"}
 PURE_MAY_IMPORT = set(
     "__future__ collections dataclasses difflib enum fnmatch functools hashlib heapq ipaddress itertools json math operator "
-    "posixpath re shlex signal string types typing pydantic pydantic_core configparser io queuepool".split()  # noqa: SIM905
+    "posixpath re shlex signal string types typing pydantic pydantic_core configparser io queuepool".split()
 )
 
 

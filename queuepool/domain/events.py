@@ -56,6 +56,42 @@ class Event:
         parts += [f"{key}={_quoted(value)}" for key, value in self.fields.items() if value is not None]
         return " ".join(parts)
 
+    def sentence(self) -> str:
+        """The event for a person who watches: `default:3 exited: exit 1: no such table`."""
+        words = _WORDS.get(self.kind)
+        if words is None:
+            return self.line()
+        fields = {key: value for key, value in self.fields.items() if value is not None}
+        text = words.format_map(_Known(subject=self.subject or "the daemon", **fields))
+        return text.removesuffix(": ").rstrip()
+
+
+class _Known(dict[str, object]):
+    def __missing__(self, key: str) -> str:
+        return ""
+
+
+_WORDS = {
+    Kind.DAEMON_STARTED: "queuepool {version} runs {file}, pid {pid}; Ctrl-C ends it when running jobs are done",
+    Kind.DAEMON_STOPPING: "stopping: waiting for running jobs; again to end them",
+    Kind.STARTED: "{subject} started, pid {pid}",
+    Kind.ADOPTED: "{subject} was found running, pid {pid}",
+    Kind.RUNNING: "{subject} is running",
+    Kind.EXITED: "{subject} ended: {reason}",
+    Kind.RECYCLED: "{subject} was recycled: {reason}",
+    Kind.BACKOFF: "{subject} is tried again in {seconds} s",
+    Kind.FATAL: "{subject} failed {failures} times: {reason}",
+    Kind.SPAWN_FAILED: "{subject} could not be started: {reason}",
+    Kind.STOPPING: "{subject} is asked to stop: {reason}",
+    Kind.STOPPED: "{subject} stopped: {reason}",
+    Kind.KILLED: "{subject} was killed, since it had not ended in time",
+    Kind.WAITING: "waiting: {reason}",
+    Kind.RESUMED: "going on: {reason} after {seconds} s",
+    Kind.SCALED: "{subject} is scaled from {was} to {wanted}",
+    Kind.LOG_TROUBLE: "cannot write {file}: {reason}",
+    Kind.LOG_WELL: "{file} is written again",
+}
+
 
 def _quoted(value: object) -> str:
     text = str(value)

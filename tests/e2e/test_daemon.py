@@ -66,6 +66,7 @@ def test_twenty_sigkills_lose_no_process_and_no_line(tmp_path: Path, report: Rep
     with Queuepool(tmp_path, chatty(report, tmp_path / "c", log)) as qp:
         qp.up()
         before = qp.running("w", CHATTY)
+        report.wait("ready", count=CHATTY)
         for round_ in range(20):
             seen = log.stat().st_size if log.exists() else 0
             qp.kill()
@@ -84,6 +85,7 @@ def test_upgrade_keeps_the_pid_every_worker_every_line_and_real_exit_codes(tmp_p
     with Queuepool(tmp_path, chatty(report, tmp_path / "c", log, numprocs=5)) as qp:
         pid = qp.up()
         before = qp.running("w", 5)
+        report.wait("ready", count=5)
         for _ in range(5):
             seen = log.stat().st_size
             started = qp.status()["daemon"]["started_at"]
@@ -114,6 +116,7 @@ def test_a_worker_that_died_while_no_daemon_was_there_is_replaced(
     with FakeSystemd() as store, Queuepool(tmp_path, text, **({"NOTIFY_SOCKET": store.path} if systemd else {})) as qp:
         qp.up()
         [pid] = qp.running("w", 1).values()
+        report.wait("ready", count=1)
         store.take()
         qp.kill()
         order(control, "say 50", "exit 3")
@@ -168,6 +171,7 @@ def test_an_adopted_worker_behaves_as_any_other(tmp_path: Path, report: Report) 
     with Queuepool(tmp_path, text) as qp:
         qp.up()
         before = qp.running("w", 3)
+        report.wait("ready", count=3)
         qp.kill()
         qp.up()
         qp.running("w", 3)
@@ -213,6 +217,7 @@ def test_a_damaged_record_still_finds_the_workers(tmp_path: Path, report: Report
     with Queuepool(tmp_path, text) as qp:
         qp.up()
         qp.running("w", 3)
+        report.wait("ready", count=3)
         qp.kill()
         record = Path(qp.run.record)
         if damage == "lost":
@@ -259,6 +264,7 @@ def test_up_d_wait_and_down(tmp_path: Path, report: Report) -> None:
     with Queuepool(tmp_path, text) as qp:
         qp("up", "-d", "--wait")
         assert len(qp.pids("w")) == 2, "it returned when they ran"
+        report.wait("ready", count=2)
         out = qp("down")
         assert "stopped" in out
         assert len(report.said("leaving", text="0")) == 2
@@ -306,6 +312,7 @@ def test_term_drains_and_a_second_term_hurries(tmp_path: Path, report: Report) -
     with Queuepool(tmp_path, text) as qp:
         pid = qp.up()
         qp.running("w", 1)
+        report.wait("ready", count=1)
         os.kill(pid, signal.SIGTERM)
         report.wait("signal", text="TERM")
         assert qp.process is not None
@@ -364,6 +371,7 @@ def test_without_pidfd_everything_works_by_sigchld(tmp_path: Path, report: Repor
     with Queuepool(tmp_path, text, PYTHONPATH=str(site)) as qp:
         qp.up()
         before = qp.running("w", 3)
+        report.wait("ready", count=3)
         os.kill(before["w:0"], signal.SIGKILL)
         report.wait("ready", count=4)
         adopted = qp.running("w", 3)

@@ -48,6 +48,7 @@ def test_scaling_down_drains_only_the_surplus_and_lets_it_finish(tmp_path: Path,
     with Queuepool(tmp_path, "programs:" + program("w", report, numprocs=4, stop=0.5)) as qp:
         qp.up()
         before = qp.running("w", 4)
+        report.wait("ready", count=4)
         qp("scale", "w", "2")
         after = qp.running("w", 2)
         assert after == {name: before[name] for name in ("w:0", "w:1")}
@@ -92,6 +93,7 @@ def test_a_changed_command_restarts_its_program_and_no_other(tmp_path: Path, rep
         qp.write(text.replace("name=w ", "name=w2 "))
         qp("update")
         after = qp.running("w", 2)
+        report.wait("ready", count=5)
         assert not set(before.values()) & set(after.values())
         assert {said.text for said in report.said("ready") if said.pid in after.values()} == {"w2"}
         assert qp.running("other", 1) == other
@@ -102,6 +104,7 @@ def test_a_changed_policy_applies_without_a_restart(tmp_path: Path, report: Repo
     with Queuepool(tmp_path, text) as qp:
         qp.up()
         before = qp.running("w", 1)
+        report.wait("ready", count=1)
         qp.write(text.replace("stopwaitsecs: 60", "stopwaitsecs: 1"))
         qp("update")
         assert qp.running("w", 1) == before
@@ -115,6 +118,7 @@ def test_a_removed_program_is_drained_and_an_added_one_started(tmp_path: Path, r
     with Queuepool(tmp_path, text) as qp:
         qp.up()
         qp.running("old", 1)
+        report.wait("ready", count=1)
         qp.write("programs:" + program("new", report))
         qp("update")
         qp.running("new", 1)
@@ -127,6 +131,7 @@ def test_a_rolling_restart_with_surge_never_has_fewer_processes(tmp_path: Path, 
     with Queuepool(tmp_path, "programs:" + program("w", report, numprocs=6, keys=keys, stop=0.2)) as qp:
         qp.up()
         before = qp.running("w", 6)
+        report.wait("ready", count=6)
         least, most, done = [99], [0], threading.Event()
 
         def sample() -> None:
@@ -140,6 +145,7 @@ def test_a_rolling_restart_with_surge_never_has_fewer_processes(tmp_path: Path, 
         done.set()
         thread.join()
         after = qp.running("w", 6)
+        report.wait("ready", count=12)
         assert not set(before.values()) & set(after.values())
         assert least[0] >= 6
         assert most[0] <= 9
@@ -183,6 +189,7 @@ def test_signals_reach_the_leaders(tmp_path: Path, report: Report) -> None:
     with Queuepool(tmp_path, "programs:" + program("w", report, numprocs=2)) as qp:
         qp.up()
         pids = qp.running("w", 2)
+        report.wait("ready", count=2)
         qp("signal", "USR1", "w:1")
         [said] = report.wait("signal", text="USR1")
         assert said.pid == pids["w:1"]
@@ -192,6 +199,7 @@ def test_a_killed_process_is_replaced_at_once(tmp_path: Path, report: Report) ->
     with Queuepool(tmp_path, "programs:" + program("w", report)) as qp:
         qp.up()
         [pid] = qp.running("w", 1).values()
+        report.wait("ready", count=1)
         killed = time.monotonic()
         os.kill(pid, signal.SIGKILL)
         ready = report.wait("ready", count=2)[1]
@@ -245,7 +253,8 @@ def test_a_dependent_waits_for_what_it_needs_and_stops_before_it(tmp_path: Path,
     with Queuepool(tmp_path, text) as qp:
         qp.up()
         qp.running("app", 1)
-        base, app = report.said("ready", text="base"), report.said("ready", text="app")
+        report.wait("ready", count=2)
+        base, app = report.wait("ready", text="base"), report.wait("ready", text="app")
         assert app[0].monotonic - base[0].monotonic >= 0.45
         qp("down")
         left = {said.pid: said.monotonic for said in report.said("leaving")}
@@ -261,6 +270,7 @@ def test_priorities_order_the_stop_and_equals_stop_side_by_side(tmp_path: Path, 
         qp.up()
         for name in ("first", "a", "b", "c"):
             qp.running(name, 1)
+        report.wait("ready", count=4)
         qp("down")
         names = {said.pid: said.text for said in report.said("ready")}
         asked = {names[said.pid]: said.monotonic for said in report.said("signal")}

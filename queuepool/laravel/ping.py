@@ -1,0 +1,88 @@
+"""Whether a Redis answers. Asked when a worker has died, to tell an outage from a crash; depth and health are not here.
+
+PING is spoken by hand, some thirty lines, because this runs inside the daemon's loop: importing redis.asyncio there
+would stop everything for 100 ms and cost 10 MB, just when workers are dying.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+
+from queuepool.laravel.target import RedisTarget
+
+
+async def ping(target: RedisTarget, timeout: float = 1.0) -> str | None:  # noqa: ASYNC109 - part of the answer's text
+    """None when Redis can serve workers, else why not, in a few words: `redis at 127.0.0.1:6379 refuses connections`.
+
+    timeout: seconds for everything. An answer that refuses us (NOAUTH, WRONGPASS, NOPERM, a certificate that we do not
+    trust) counts as up: there is no outage to wait for, and the worker's own error says what is wrong. The connection
+    is closed before this returns, in every case.
+    """
+    name = f"redis at {target.where}"
+    try:
+        async with asyncio.timeout(timeout):
+            answer = await _ask(target)
+    except TimeoutError:
+        return f"{name} does not answer within {timeout:g} s"
+    except ssl.SSLCertVerificationError:
+        return None
+    except ssl.SSLError:
+        return f"{name} does not speak TLS"
+    except ConnectionRefusedError:
+        return f"{name} refuses connections"
+    except FileNotFoundError:
+        return f"{name} is not there"
+    except PermissionError:
+        return f"{name} may not be opened by this user"
+    except socket.gaierror as error:
+        return f"{name} cannot be found: {error.strerror}"
+    except OSError as error:
+        return f"{name} cannot be reached: {error.strerror or error}"
+    if not answer:
+        return f"{name} closes connections"
+    return next((f"{name} {words}" for code, words in _UNFIT.items() if answer.startswith(code)), None)
+
+
+_UNFIT = {
+    b"-LOADING": "is loading its data",
+    b"-MASTERDOWN": "is a replica that has lost its master",
+    b"-BUSY": "is busy with a script",
+    b"-ERR max number of clients": "has no connection left (maxclients)",
+}
+"""Error replies that say: not now."""
+
+
+async def _ask(target: RedisTarget) -> bytes:
+    """The reply to PING, after AUTH where there is a password: without it NOAUTH would hide LOADING."""
+    reader, writer = await _connect(target)
+    try:
+        requests = [(b"PING",)]
+        if target.password is not None:
+            names = (target.username.encode(),) if target.username else ()
+            requests.insert(0, (b"AUTH", *names, target.password.encode(errors="surrogateescape")))
+        writer.write(b"".join(_encode(request) for request in requests))
+        reply = b""
+        for _ in requests:
+            reply = await reader.readline()
+        return reply
+    except (ConnectionResetError, BrokenPipeError, ValueError):
+        return b""  # ended while we asked; or what answers is no Redis at all
+    finally:
+        writer.transport.abort()  # not close(): that would wait for a frozen peer to read
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+async def _connect(target: RedisTarget) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    if target.path is not None:
+        return await asyncio.open_unix_connection(target.path)
+    context = ssl.create_default_context() if target.tls else None
+    return await asyncio.open_connection(target.host, target.port, ssl=context)
+
+
+def _encode(words: tuple[bytes, ...]) -> bytes:
+    """A request in Redis' own protocol (https://redis.io/docs/latest/develop/reference/protocol-spec/)."""
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)

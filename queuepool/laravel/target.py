@@ -1,0 +1,76 @@
+"""Where a Redis is and how to get in, as Laravel's configuration means it. Nothing connects here: see ping.py."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class RedisTarget:
+    """One Redis connection of an application.
+
+    path: unix socket, used instead of host and port. prefix: what the client puts before every key. password: never
+    shown. cluster: host and port are one node of a Redis Cluster.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 6379
+    path: str | None = None
+    db: int = 0
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    prefix: str = ""
+    tls: bool = False
+    cluster: bool = False
+
+    @property
+    def where(self) -> str:
+        """`127.0.0.1:6379` or the path of the socket; holds no secret."""
+        if self.path is not None:
+            return self.path
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any], *, cluster: bool = False) -> RedisTarget:
+        """The target in the merged options of a connection of config/database.php, read as PhpRedisConnector does.
+
+        A scheme may stand alone or before the host (`tls://...`); a host that begins with `/` is a unix socket; numbers
+        may be text; a password may be phpredis' list of user and password.
+        """
+        scheme, _, bare = str(options.get("host") or "127.0.0.1").rpartition("://")
+        scheme = (scheme or str(options.get("scheme") or "")).lower()
+        path = bare if bare.startswith("/") else None
+        if scheme == "unix":
+            path = str(options.get("path") or bare)
+        username, password = options.get("username"), options.get("password")
+        if isinstance(password, list):
+            *names, password = password or [None]
+            username = names[0] if names else username
+        return cls(
+            host=bare.strip("[]") or "127.0.0.1",
+            port=php_int(options.get("port"), 6379),
+            path=path,
+            db=php_int(options.get("database"), 0),
+            username=_text(username) if password else None,
+            password=_text(password),
+            prefix=_text(options.get("prefix")) or "",
+            tls=scheme in ("tls", "ssl", "rediss"),
+            cluster=cluster,
+        )
+
+
+def php_int(value: object, default: int) -> int:
+    """A number as PHP's (int) makes it: the digits in front count, other text is 0; `default` for nothing at all."""
+    if value is None or value == "":
+        return default
+    if isinstance(value, (int, float)):
+        return int(value)
+    digits = re.match(r"\s*([+-]?\d+)", str(value))
+    return int(digits[1]) if digits else 0
+
+
+def _text(value: object) -> str | None:
+    return None if value is None or value is False or value == "" else str(value)
