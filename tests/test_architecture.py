@@ -15,9 +15,11 @@ ROW = re.compile(r"^\| (\d) \| `(queuepool\.\w+)` \| (.*?) \|", re.M)
 FLOORS = {name: int(floor) for floor, name, _ in ROW.findall((ROOT / "docs" / "architecture.md").read_text())}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 PURE = {"queuepool.domain", "queuepool.formats"}
-PURE_MAY_IMPORT = set(
-    "__future__ collections dataclasses difflib enum fnmatch functools hashlib heapq ipaddress itertools json math operator "
-    "posixpath re shlex signal string types typing pydantic pydantic_core configparser io queuepool".split()
+PURE_MAY_IMPORT = {
+    "__future__", "collections", "configparser", "dataclasses", "difflib", "enum", "fnmatch", "functools",
+    "hashlib", "heapq", "io", "ipaddress", "itertools", "json", "math", "operator", "posixpath", "pydantic",
+    "pydantic_core", "queuepool", "re", "shlex", "signal", "string", "types", "typing",
+}  # fmt: skip
 )
 
 
