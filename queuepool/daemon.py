@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Hashable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from queuepool import __version__
@@ -23,6 +24,7 @@ from queuepool.control import operations
 from queuepool.controller.controller import Controller, announce
 from queuepool.controller.journal import Fact, Journal, LogFile
 from queuepool.controller.overrides import OverrideStore
+from queuepool.controller.versions import unsupported
 from queuepool.controller.watches import RedisWatch, Target
 from queuepool.domain.events import Event, Kind
 from queuepool.domain.observed import DaemonView, Snapshot
@@ -55,7 +57,7 @@ def run(
     stream, line): called with every line that a worker prints (name `laravel-worker:3`, stream "out") and with every
     event (name "", stream "event"). Raises QueuepoolError when it cannot start: ConfigError, Locked, ...
     """
-    loaded = load(config_path, os.environ)
+    loaded = read(config_path)
     children.keep_descriptors_in()
     directory = RunDirectory(config_path)
     passed = json.loads(os.environ.pop(UPGRADE, "null"))
@@ -70,6 +72,12 @@ def run(
         return asyncio.run(_main(loaded, directory, lock, passed, foreground, ready, echo))
     finally:
         os.close(lock)
+
+
+def read(config_path: str) -> Loaded:
+    """The file, with what the installed Laravel does not know among its problems: the other programs shall run."""
+    loaded = load(config_path, os.environ)
+    return replace(loaded, problems=(*loaded.problems, *unsupported(loaded.pools)))
 
 
 async def _main(
@@ -173,7 +181,7 @@ class Daemon:
         api, server = await asyncio.to_thread(_import_server)
         operator = operations.Operator(
             self.controller,
-            load=lambda: load(self.directory.config, os.environ),
+            load=lambda: read(self.directory.config),
             shutdown=self.shutdown,
             upgrade=self.upgrade,
             reopen=self.reopen,
@@ -287,7 +295,7 @@ class Daemon:
 
     async def _update(self) -> None:
         try:
-            loaded = await asyncio.to_thread(load, self.directory.config, os.environ)
+            loaded = await asyncio.to_thread(read, self.directory.config)
         except ConfigError as error:
             for problem in error.problems or (str(error),):
                 self.journal.add(Kind.CONFIG_REFUSED, "", {"reason": problem})

@@ -20,7 +20,6 @@ PURE_MAY_IMPORT = {
     "hashlib", "heapq", "io", "ipaddress", "itertools", "json", "math", "operator", "posixpath", "pydantic",
     "pydantic_core", "queuepool", "re", "shlex", "signal", "string", "types", "typing",
 }  # fmt: skip
-)
 
 
 def name_of(path: Path) -> str:

@@ -168,7 +168,7 @@ def _scalar(text: str, *, words: bool = False) -> str:
     plain = _PLAIN_WORDS if words else _PLAIN
     if plain.match(text) and text.lower() not in _WORDS_OF_YAML:
         return text
-    escaped = text.replace("\\", r"\\").replace('"', r"\"").replace("$", "$$")  # ${X} would expand
+    escaped = text.replace("\\", r"\\").replace('"', r"\"").replace("${", "$${")  # it would expand
     return '"' + "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in escaped) + '"'
 
 

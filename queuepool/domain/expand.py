@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-_VARIABLE = re.compile(r"\$(?:\$|\{([^{}]*)\}|(\{))")
+_VARIABLE = re.compile(r"\$(?:\$(?=\{)|\{([^{}]*)\}|(\{))")
 _VARIABLE_BODY = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:(:?-)(.*))?\Z", re.DOTALL)
 _PERCENT = re.compile(r"%%\(|%\(([A-Za-z_][A-Za-z0-9_]*)\)([0 +-]*[0-9]{0,3}[sdi])|(%\()")
 
@@ -21,7 +21,8 @@ class CannotExpand(ValueError):
 
 
 def variables(text: str, lookup: Callable[[str], str | None], *, lenient: bool = False) -> str:
-    """`text` with ${X}, ${X:-default if unset or empty}, ${X-default if unset} replaced, and $$ made $.
+    """`text` with ${X}, ${X:-default if unset or empty}, ${X-default if unset} replaced. `$${X}` stands for
+    `${X}` itself; any other `$$` stays, since shells mean their own pid by it.
 
     lenient: leave what cannot be replaced as it stands, as Laravel does in a .env file. Raises CannotExpand.
     """

@@ -178,13 +178,13 @@ def test_variables_come_from_the_environment_and_the_files_own_env_file(here: Pa
     Path(".env").write_text('N=3\nB="x ${N} ${X}"\nX=file\nP=50%(x)s\n')
     loaded = _load(
         "env_file: .env\nx-free: ${NOPE\nprograms:\n  a:\n    numprocs: ${N}\n    queue: ${X:-none}\n"
-        "    environment: {A: '${B}', D: $$x, E: }\n",
+        "    environment: {A: '${B}', D: $$, E: }\n",
         {"X": "real"},
     )
     pool = loaded.pools["a"]
     assert (pool.numprocs, pool.queues) == (3, ("real",))
     assert dict(pool.process(0).launch.environment) == {
-        "A": "x 3 real", "B": "x 3 real", "D": "$x", "E": "", "N": "3", "X": "file", "P": "50%(x)s",
+        "A": "x 3 real", "B": "x 3 real", "D": "$$", "E": "", "N": "3", "X": "file", "P": "50%(x)s",
     }  # fmt: skip
 
 

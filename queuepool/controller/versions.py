@@ -1,0 +1,24 @@
+"""Options that the installed Laravel does not know yet: artisan would end at once, at every start. Which version brings
+which option is domain/command.py's, which version is installed laravel/app.py's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from queuepool.domain.command import unsupported_in
+from queuepool.domain.pool import PoolSpec
+from queuepool.laravel.app import inspect
+
+
+def unsupported(pools: Mapping[str, PoolSpec]) -> tuple[str, ...]:
+    """A problem for each such option, with file and line. Reads a few files per application, runs nothing."""
+    versions: dict[str, str] = {}
+    found: list[str] = []
+    for pool in pools.values():
+        if pool.app is None or pool.kind == "command":
+            continue
+        if pool.app not in versions:
+            versions[pool.app] = inspect(pool.app).laravel or ""
+        argv = pool.process(0).launch.argv
+        found += [f"{pool.source}: programs.{pool.name}: {text}" for text in unsupported_in(argv, versions[pool.app])]
+    return tuple(found)
