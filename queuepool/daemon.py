@@ -177,7 +177,7 @@ class Daemon:
         """Answer on the control socket. The server's code is loaded only now, beside the first starts: it takes longer
         than a hundred of them."""
         self._listener = listener
-        await self.engine.spawned()
+        await self.engine.idle()
         api, server = await asyncio.to_thread(_import_server)
         operator = operations.Operator(
             self.controller,
@@ -264,7 +264,7 @@ class Daemon:
         self._on(signal.SIGHUP, lambda: self._spawn(self._update()))
         self._on(signal.SIGUSR2, self.reopen)
         self._on(signal.SIGUSR1, lambda: None)  # its default would end the daemon
-        self._on(signal.SIGCHLD, self.engine.children_ended, together=True)
+        self._on(signal.SIGCHLD, self.engine.endings.children_ended, together=True)
 
     def _on(self, number: signal.Signals, act: Callable[[], object], *, together: bool = False) -> None:
         """Let `act` follow a signal, in the loop. together: once for all that come before it does.
@@ -311,7 +311,7 @@ class Daemon:
 
     def snapshot(self, names: tuple[str, ...]) -> dict[str, Any]:
         """Snapshot.to_json() of the processes that `names` select, of all without names. Raises UsageError."""
-        programs, processes = self.controller.views(usage=len(self.engine.by_pid) <= 100)
+        programs, processes = self.controller.views(usage=len(self.engine.endings.by_pid) <= 100)
         view = DaemonView(
             pid=os.getpid(),
             version=__version__,

@@ -14,7 +14,8 @@ from queuepool.domain.desired import Revision
 from queuepool.domain.names import ProcessName
 from queuepool.domain.pool import Launch, LogPolicy, Policy, ProcessSpec
 from queuepool.domain.states import State
-from queuepool.engines.local import Life, LocalEngine
+from queuepool.engines.life import Life
+from queuepool.engines.local import LocalEngine
 from queuepool.engines.record import Entry
 from queuepool.system import children, procstat
 
@@ -27,14 +28,14 @@ def adopt(engine: LocalEngine) -> int:
     lost) are taken by the name of the pipe."""
     record = engine.record
     record.load()
-    holders = procstat.holders(engine.run.pipes)
+    holders = procstat.holders(engine.pipes.directory)
     by_pipe: dict[str, dict[int, int]] = {}
     for pid, (pipe, session) in holders.items():
         by_pipe.setdefault(pipe, {})[pid] = session
-    base = os.path.realpath(engine.run.pipes)
+    base = os.path.realpath(engine.pipes.directory)
     known = {entry.pipe for entry in record.entries.values()}
     for pipe, pids in by_pipe.items():
-        path = os.path.join(engine.run.pipes, os.path.relpath(pipe, base))
+        path = os.path.join(engine.pipes.directory, os.path.relpath(pipe, base))
         if path not in known and (entry := _from_pipe(path, pids)):
             record.entries[entry.life] = entry
     taken = 0
@@ -42,7 +43,7 @@ def adopt(engine: LocalEngine) -> int:
         real = os.path.join(base, os.path.basename(entry.pipe))
         taken += _take(engine, entry, by_pipe.get(real, {}))
     engine.next_number = 1 + max((entry.life for entry in record.entries.values()), default=0)
-    engine.pump.finish_leftovers()
+    engine.pipes.pump.finish_leftovers()
     _sweep_pipes(engine)
     record.rewrite()
     return taken
@@ -73,13 +74,13 @@ def _take(engine: LocalEngine, entry: Entry, pids: dict[int, int]) -> bool:
     """Make the entry a life of the engine again. pids: who holds its pipe, with their sessions."""
     pid = entry.pid or next((pid for pid, session in pids.items() if pid == session), 0)
     birth = procstat.birth(pid) if pid else None
-    alive = birth is not None and entry.birth in ("", birth)
+    alive = birth is not None and (entry.birth == birth or not entry.pid)
     life = _life(engine, entry)
     try:
-        life.fds = tuple(os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC) for path in life.pipes)
+        engine.pipes.open(life)
     except OSError:  # the pipe was removed by hand; the process lives on, what it prints is lost
         life.pipes, life.fds = (), ()
-    engine.attach(life, adopted=True)
+    engine.pipes.attach(life, adopted=True)
     engine.place(life.name).append(life)
     if alive:
         _resume(engine, life, entry, pid, birth or "")
@@ -92,10 +93,10 @@ def _take(engine: LocalEngine, entry: Entry, pids: dict[int, int]) -> bool:
     rest = {other for other, session in pids.items() if session == pid and other != pid}
     if rest and pid:
         life.process = replace(life.process, leader_gone=True, deadline=engine.clock() + entry.stop_seconds)
-        engine.arm(life)
-        engine.sweep(life, pid, 15)
+        engine.deadlines.arm(life)
+        engine.endings.sweep(life, pid, 15)
     elif pid:
-        engine.exited(life, pid, code, rest=False)
+        engine.endings.exited(life, pid, code, rest=False)
     else:  # recorded, but the former daemon ended before it made the process
         engine.forget(life)
     return False
@@ -109,14 +110,14 @@ def _resume(engine: LocalEngine, life: Life, entry: Entry, pid: int, birth: str)
     lived = max(0.0, time.time() - entry.started)
     life.process = lifecycle.Process(State.STARTING, wanted=True, starts=max(0, entry.starts - 1))
     engine.record.change(life.number, pid=pid, birth=birth)
-    engine.watch(life, pid)
+    engine.endings.watch(life, pid)
     engine.handle(life, lifecycle.Spawned(pid, lived, adopted=life.adopted))
     if entry.retiring:
         left = max(0.0, entry.kill_at - time.time())
         life.process = replace(
             life.process, state=State.STOPPING, wanted=False, deadline=engine.clock() + left, reason="stopped"
         )
-        engine.arm(life)
+        engine.deadlines.arm(life)
 
 
 def _life(engine: LocalEngine, entry: Entry) -> Life:
@@ -138,8 +139,8 @@ def _departed(name: ProcessName, entry: Entry) -> ProcessSpec:
 def _sweep_pipes(engine: LocalEngine) -> None:
     """Remove the pipes of lives that are gone."""
     used = {pipe for lives in engine.lives.values() for life in lives for pipe in life.pipes}
-    for name in os.listdir(engine.run.pipes):
-        path = os.path.join(engine.run.pipes, name)
+    for name in os.listdir(engine.pipes.directory):
+        path = os.path.join(engine.pipes.directory, name)
         if path not in used:
             with contextlib.suppress(OSError):
                 os.unlink(path)

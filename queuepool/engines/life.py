@@ -1,0 +1,92 @@
+"""One life of a slot: its lifecycle, and what the operating system knows it by. What happens to it is local.py's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from queuepool.domain import lifecycle
+from queuepool.domain.desired import Revision
+from queuepool.domain.names import ProcessName
+from queuepool.domain.observed import ProcessView
+from queuepool.domain.pool import ProcessSpec
+from queuepool.domain.states import State
+from queuepool.system import procstat
+
+
+@dataclass(slots=True, eq=False)
+class Life:
+    """A process, the ones that followed it after crashes, and those to come, until it is told to stop.
+
+    number: unique, growing. fds, pipes: our ends of its FIFOs and their paths; stdout, and stderr where that goes
+    elsewhere. attached: whether the pump reads from them. release: real path of the application it runs. started_at,
+    changed_at: unix seconds. adopted: started by a former daemon. last_lines: of the last process that ended.
+    cpu_before: (clock, processor seconds) of the last look.
+    """
+
+    name: ProcessName
+    number: int
+    spec: ProcessSpec
+    revision: Revision
+    process: lifecycle.Process = field(default_factory=lifecycle.Process)
+    attached: bool = False
+    fds: tuple[int, ...] = ()
+    pipes: tuple[str, ...] = ()
+    pidfd: int = -1
+    release: str | None = None
+    started_at: float | None = None
+    changed_at: float = 0.0
+    adopted: bool = False
+    paused: bool = False
+    last_lines: tuple[bytes, ...] = ()
+    cpu_before: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def key(self) -> str:
+        """Names the life in records, FIFOs and the pump."""
+        return f"{self.name.pool}.{self.name.slot}.{self.number}"
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing of it lives and nothing is to come."""
+        return not (self.process.state.has_process or self.process.wanted)
+
+    def view(self, now: float, wall: float, *, usage: bool) -> ProcessView:
+        """The life as screens show it. now: of the engine's clock; wall: unix seconds; usage: with memory and processor
+        time."""
+        process = self.process
+        alive = process.pid is not None
+        rss, cpu = self._usage(now) if usage else (None, None)
+        queued = process.state is State.STARTING and process.pid is None
+        return ProcessView(
+            name=str(self.name),
+            display=self.spec.display,
+            program=self.name.pool,
+            slot=self.name.slot,
+            state=process.state.name,
+            statecode=process.state.code,
+            pid=process.pid,
+            started_at=self.started_at if alive else None,
+            uptime=round(wall - self.started_at, 1) if alive and self.started_at else None,
+            restarts=max(0, process.starts - 1),
+            exit_code=process.code,
+            reason="waiting for its turn to boot" if queued else process.reason,
+            release=self.release,
+            adopted=self.adopted,
+            rss=rss,
+            cpu=cpu,
+            paused=self.paused and alive,
+            retiring=not process.wanted and process.state is State.STOPPING,
+            wanted=process.wanted,
+            log=self.spec.stdout.path,
+            last_lines=tuple(line.decode("utf-8", "replace") for line in self.last_lines),
+            changed_at=self.changed_at,
+        )
+
+    def _usage(self, now: float) -> tuple[int | None, float | None]:
+        pid = self.process.pid
+        seen = procstat.usage(pid) if pid is not None else None
+        if seen is None:
+            return None, None
+        before, seconds = self.cpu_before if self.cpu_before[0] > self.process.started else (self.process.started, 0.0)
+        self.cpu_before = (now, seen.cpu)
+        return seen.rss, round(max(0.0, seen.cpu - seconds) / max(now - before, 0.01), 3)
