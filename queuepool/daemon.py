@@ -125,7 +125,8 @@ class Daemon:
         self.pump = Pump(self._log_trouble, spool_directory=directory.spool)
         if echo is not None:
             self.journal.listeners.append(self._echo_event)
-            self.pump.subscribe(self._echo_lines)
+            if getattr(echo, "workers", True):  # not where systemd's journal would get them all
+                self.pump.subscribe(self._echo_lines)
         self.store = OverrideStore(directory.overrides, self._complain)
         self.watch = RedisWatch(self._redis_of, _ping, lambda: list(self.controller.pools), self._block, self.journal)
         self.engine = LocalEngine(
@@ -133,7 +134,7 @@ class Daemon:
             self.pump,
             Record(directory.record, procstat.boot_id()),
             publish=self.journal.add,
-            changed=lambda pool: self.controller.poke(pool),
+            changed=lambda pool, number: self.controller.noticed(pool, number),
             failed=self._suspect,
             keep=self.notifier.keep,
             unkeep=self.notifier.unkeep,
@@ -309,8 +310,8 @@ class Daemon:
 
     # --- what the parts are told --------------------------------------------------------------------------------------
 
-    def snapshot(self, names: tuple[str, ...]) -> dict[str, Any]:
-        """Snapshot.to_json() of the processes that `names` select, of all without names. Raises UsageError."""
+    def snapshot(self, names: tuple[str, ...]) -> Snapshot:
+        """The processes that `names` select, all without names. Raises UsageError."""
         programs, processes = self.controller.views(usage=len(self.engine.endings.by_pid) <= 100)
         view = DaemonView(
             pid=os.getpid(),
@@ -327,7 +328,7 @@ class Daemon:
             processes = [process for process in processes if process.name in chosen]
             pools = {process.program for process in processes} | set(names)
             programs = [program for program in programs if program.name in pools]
-        return Snapshot(view, tuple(programs), tuple(processes)).to_json()
+        return Snapshot(view, tuple(programs), tuple(processes))
 
     def _log_trouble(self, trouble: Trouble) -> None:
         if trouble.over:
@@ -342,9 +343,8 @@ class Daemon:
         self.journal.add(Kind.CONFIG_REFUSED, "", {"reason": text})
 
     def _defect(self, error: BaseException) -> None:
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        text = f"{type(error).__name__}: {error} at {where.filename}:{where.lineno}"
-        self.journal.add(Kind.OPERATION, "", {"defect": text})
+        text = "".join(traceback.format_exception(error))
+        self.journal.add(Kind.OPERATION, "", {"defect": f"{type(error).__name__}: {error}", "traceback": text[-4000:]})
 
     def _echo_event(self, event: Event) -> None:
         if self._echo:

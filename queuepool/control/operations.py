@@ -191,7 +191,7 @@ async def scale(operator: Operator, request: messages.Scale, progress: Progress)
     surplus = tuple(ProcessName(spec.name, slot) for slot in range(now, was))
     control.store.release(added)
     control.journal.add(Kind.SCALED, spec.name, {"was": was, "wanted": now, "numprocs": spec.numprocs})
-    before = {name: spec.process(name.slot).display for name in (*added, *surplus)}
+    shown = {name: spec.process(name.slot).display for name in (*added, *surplus)}
     control.poke(spec.name)
     control.turn()
 
@@ -201,9 +201,7 @@ async def scale(operator: Operator, request: messages.Scale, progress: Progress)
         gone = not control.alive_in(name)
         return ("stopped", "") if gone else None
 
-    done = await _follow(
-        operator, (*added, *surplus), verdict, progress, wait=request.wait, promise="", displays=before
-    )
+    done = await _follow(operator, (*added, *surplus), verdict, progress, wait=request.wait, promise="", displays=shown)
     results = done["results"]
     failed = [result for result in results if result["result"] == "failed"]
     return {
@@ -211,8 +209,8 @@ async def scale(operator: Operator, request: messages.Scale, progress: Progress)
         "was": was,
         "wanted": now,
         "numprocs": spec.numprocs,
-        "started": [r["name"] for r in results if r["result"] == "started"],
-        "stopped": [r["name"] for r in results if r["result"] == "stopped"],
+        "started": [r["display"] for r in results if r["result"] == "started"],
+        "stopped": [r["display"] for r in results if r["result"] == "stopped"],
         "failed": failed,
         "message": f"{spec.name}: {was} -> {now}" if was != now else f"{spec.name}: already {now}",
     }
@@ -238,15 +236,18 @@ async def update(operator: Operator, request: messages.Update, progress: Progres
         raise _no_such(control, sorted(unknown)[0])
     report = _changes(operator, loaded, request.names or None)
     _note(operator, "update", request.names)
+    before = {name: _signature(control, name) for name in control.displays()}
     changes = control.use(loaded, request.names or None)
     announce(control.journal, changes, loaded)
     control.turn()
     touched = {*changes.added, *changes.removed, *(name for name, _ in changes.changed)}
-    serials = {name: _signature(control, name) for name in control.displays()}
-    names = tuple(name for name in serials if name.pool in touched)
+    names = tuple(name for name in control.displays() if name.pool in touched)
 
     def verdict(name: ProcessName) -> tuple[str, str] | None:
-        return _settled(control, name)
+        found = _settled(control, name)
+        if found and found[0] == "started" and before.get(name) == _signature(control, name):
+            return "unchanged", ""
+        return found
 
     done = await _follow(operator, names, verdict, progress, wait=request.wait, promise="")
     return report | done
@@ -450,7 +451,8 @@ async def _follow(
             if found := verdict(name):
                 del pending[name]
                 results[name] = _result(name, shown, *found)
-                progress({"display": shown.get(name, str(name)), "state": found[0], "message": found[1]})
+                if found != ("unchanged", ""):
+                    progress({"display": shown.get(name, str(name)), "state": found[0], "message": found[1]})
         return not pending
 
     if wait:

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from queuepool.controller.journal import Journal
 from queuepool.controller.overrides import OverrideStore
@@ -16,7 +18,7 @@ from queuepool.domain.events import Kind
 from queuepool.domain.names import ProcessName, UnknownName, select
 from queuepool.domain.observed import ProcessView, ProgramView
 from queuepool.domain.pool import Loaded, PoolSpec
-from queuepool.domain.reconcile import End, Observed, reconcile, settled
+from queuepool.domain.reconcile import End, Observed, is_calm, reconcile, settled
 from queuepool.domain.states import State
 from queuepool.engines.local import LocalEngine
 
@@ -37,6 +39,10 @@ class Controller:
         self._stop_levels: list[frozenset[str]] | None = None
         self._leaving: dict[str, PoolSpec] = {}
         self._dirty: set[str] = set()
+        self._calm: set[str] = set()
+        self._desired: dict[str, tuple[tuple[object, ...], DesiredPool]] = {}
+        """What follows from which spec and overrides: asked for each process of a pool, many times."""
+        self._awaited: set[str] = set()
         self._turning = False
         self._changed = asyncio.Event()
 
@@ -54,6 +60,7 @@ class Controller:
         order = {name: index for index, name in enumerate(loaded.pools)}
         self.pools = dict(sorted(wanted.items(), key=lambda item: order.get(item[0], len(order))))
         self.loaded = loaded
+        self._desired.clear()
         if names is None:
             self.store.forget(self.pools)
         self.engine.know(self.pools)
@@ -74,6 +81,15 @@ class Controller:
             kept = {name: spec for name, spec in self.pools.items() if name not in chosen or name in wanted}
             wanted = kept | {name: spec for name, spec in wanted.items() if name in chosen}
         return wanted
+
+    def noticed(self, pool: str, number: bool) -> None:
+        """The engine saw a change in a pool. number: of how many lives there are or should be. Where each slot has its
+        one life of the right revision, nothing but that can call for anything: hundreds of processes that crash and
+        start again are the engine's business alone."""
+        if number or pool not in self._calm or pool in self._awaited:
+            self.poke(pool)
+        else:
+            self._changed.set()
 
     def poke(self, *pools: str) -> None:
         """Look at these pools again, soon."""
@@ -97,6 +113,9 @@ class Controller:
     def _bring(self, want: DesiredPool, blocked_by: str) -> None:
         spec = want.spec
         seen = self.engine.observe(spec.name)
+        (self._calm.add if is_calm(want, seen) else self._calm.discard)(spec.name)
+        if blocked_by:
+            self._awaited.add(blocked_by)
         if actions := reconcile(want, seen, blocked_by):
             revisions = {ProcessName(spec.name, slot): revision for slot, revision in want.slots.items()}
             self.engine.apply(actions, revisions)
@@ -114,9 +133,14 @@ class Controller:
 
     def desire(self, spec: PoolSpec) -> DesiredPool:
         """What should run of a pool now."""
+        because = (spec, self.store.value, self._stop_levels)
+        known = self._desired.get(spec.name)
+        if known is not None and all(one is other for one, other in zip(known[0], because, strict=True)):
+            return known[1]
         want = desired(spec, self.store.value)
         if self._stop_levels is not None and not any(spec.name in level for level in self._stop_levels):
-            return replace(want, slots={}, why="the daemon is stopping")
+            want = replace(want, slots={}, why="the daemon is stopping")
+        self._desired[spec.name] = (because, want)
         return want
 
     def waits_for(self, spec: PoolSpec) -> str:
@@ -125,7 +149,7 @@ class Controller:
 
     def is_ready(self, pool: str) -> bool:
         """Whether each wanted process of a pool is RUNNING, or has finished as expected, and there is one."""
-        want = desired(self.pools[pool], self.store.value)
+        want = self.desire(self.pools[pool])
         seen = self.engine.observe(pool)
         return bool(want.slots) and all(
             any(life.state in (State.RUNNING, State.EXITED) for life in seen.get(ProcessName(pool, slot), ()))
@@ -167,11 +191,14 @@ class Controller:
         self.stopping = True
         levels = stop_levels(self.pools)
         while levels:
-            levels.pop()
+            levels = levels[:-1]
             self._stop_levels = levels
             self.poke(*self.pools, *self._leaving, *(name.pool for name in self.engine.lives))
-            await self.until(lambda: not self.alive(keep=frozenset().union(*levels)))
-        await self.until(lambda: not self.alive())
+            await self.until(partial(self._is_down, frozenset(name for level in levels for name in level)))
+        await self.until(self._is_down)
+
+    def _is_down(self, keep: frozenset[str] = frozenset()) -> bool:
+        return not self.alive(keep)
 
     def alive(self, keep: frozenset[str] = frozenset()) -> list[ProcessName]:
         """Slots with a living process tree, but for those of the pools in `keep`."""
@@ -274,8 +301,8 @@ def stop_levels(pools: Mapping[str, PoolSpec]) -> list[frozenset[str]]:
 def _program(want: DesiredPool, views: list[ProcessView], blocker: str) -> ProgramView:
     spec = want.spec
     up = {view.slot for view in views if view.state == State.RUNNING.name and view.wanted}
-    bad = [view for view in views if view.wanted and view.state in ("FATAL", "BACKOFF", "UNKNOWN")]
-    problems = tuple(f"{view.name} is {view.state}: {view.reason}" for view in bad)
+    bad = Counter(view.reason for view in views if view.wanted and view.state in ("FATAL", "BACKOFF", "UNKNOWN"))
+    problems = tuple(f"{count} of {want.wanted} cannot run: {reason}" for reason, count in bad.most_common(3))
     if blocker and len(up) < want.wanted:
         problems += (f"waiting for {blocker}",)
     return ProgramView(spec.name, spec.kind, spec.numprocs, want.wanted, len(up), want.why, problems)

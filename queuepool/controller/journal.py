@@ -70,6 +70,7 @@ def as_json(event: Event) -> dict[str, Any]:
         "process": event.subject,
         "fields": dict(event.fields),
         "line": event.line(),
+        "sentence": event.sentence(),
     }
 
 

@@ -108,6 +108,15 @@ def _stopping_in_place(lives: Sequence[Seen], pool: DesiredPool) -> bool:
     return not surge and any(life.state.has_process for life in lives)
 
 
+def is_calm(pool: DesiredPool, seen: Observed) -> bool:
+    """Whether reconcile asks for nothing in whatever states these lives are: each wanted slot has one life, of the
+    right revision, and no other slot has any."""
+    return len(seen) == len(pool.slots) and all(
+        len(lives) == 1 and lives[0].wanted and lives[0].revision == pool.slots.get(process.slot)
+        for process, lives in seen.items()
+    )
+
+
 def settled(pool: DesiredPool, seen: Observed) -> bool:
     """Whether the pool is as desired: each wanted slot has one life, of the right revision, RUNNING or finished for
     good, and no other slot has one that is not being drained."""

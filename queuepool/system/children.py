@@ -99,7 +99,7 @@ def _group(group: str) -> int:
         ) from None
 
 
-_OURS = ("QUEUEPOOL_", "NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_", "INVOCATION_ID")
+_OURS = ("QUEUEPOOL_", "NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_", "INVOCATION_ID", "PYDANTIC_DISABLE_PLUGINS")
 
 
 def environment(launch: Launch, who: Identity, names: Mapping[str, str]) -> dict[str, str]:

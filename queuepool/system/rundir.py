@@ -4,11 +4,11 @@ command needs to read no file to find its daemon. What is in the records is engi
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import re
 import stat
 import time
+import zlib
 from collections.abc import Mapping
 
 from queuepool.errors import Locked, QueuepoolError
@@ -28,7 +28,7 @@ class RunDirectory:
     def __init__(self, config_path: str, environ: Mapping[str, str] = os.environ) -> None:
         self.config = canonical(config_path)
         label = re.sub(r"[^A-Za-z0-9._-]+", "-", _label(self.config))[:24]
-        instance = f"{label}-{hashlib.sha256(self.config.encode(errors='surrogateescape')).hexdigest()[:8]}"
+        instance = f"{label}-{zlib.crc32(os.fsencode(self.config)):08x}"
         self.base = _runtime_base(environ)
         self.path = os.path.join(self.base, instance)
         self.state = os.path.join(_state_base(environ, self.base), instance)

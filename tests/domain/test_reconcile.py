@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from queuepool.domain.desired import Overrides, desired
 from queuepool.domain.names import ProcessName
 from queuepool.domain.pool import Launch, LogPolicy, Policy, PoolSpec, ProcessSpec, Strategy
-from queuepool.domain.reconcile import Begin, End, Seen, reconcile, settled
+from queuepool.domain.reconcile import Begin, End, Seen, is_calm, reconcile, settled
 from queuepool.domain.states import State
 
 
@@ -144,6 +144,28 @@ def test_one_that_takes_no_jobs_is_replaced_without_waiting_for_its_turn() -> No
     lives = {ProcessName("w", slot): [Seen(slot, old, State.FATAL, True)] for slot in range(4)}
     actions = reconcile(want, lives)
     assert sum(isinstance(action, Begin) for action in actions) == 4
+
+
+@given(
+    slots=st.dictionaries(
+        st.integers(0, 4),
+        st.lists(st.tuples(st.integers(0, 1), st.sampled_from(State), st.booleans()), min_size=1, max_size=2),
+    ),
+    numprocs=st.integers(0, 4),
+    strategy=st.sampled_from([Strategy(), Strategy(0, 1), Strategy("100%", 0)]),
+)
+def test_a_calm_pool_needs_nothing_in_whatever_states_its_processes_are(
+    slots: dict[int, list[tuple[int, State, bool]]], numprocs: int, strategy: Strategy
+) -> None:
+    want = desired(pool(numprocs, strategy=strategy), Overrides())
+    right = desired(pool(1), Overrides()).slots[0]
+    revisions = (right, replace(right, serial=1))
+    lives = {
+        ProcessName("w", slot): [Seen(n, revisions[r], state, wanted) for n, (r, state, wanted) in enumerate(found)]
+        for slot, found in slots.items()
+    }
+    if is_calm(want, lives):
+        assert reconcile(want, lives) == []
 
 
 @settings(max_examples=200, deadline=None)

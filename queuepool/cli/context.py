@@ -1,0 +1,72 @@
+"""What every command finds in `ctx.find_root().obj`: the file, the daemon, how to print. No command's work is here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from queuepool.control.client import Client
+
+
+class Context:
+    """The global options of one call, and the things that follow from them. Filled while click parses.
+
+    config: the file of `-c`, None when it is to be searched. color: whether standard output gets colours.
+    json: whether the command was asked for `--json`. verbose: `-v`, more detail where a command has it.
+    """
+
+    def __init__(self) -> None:
+        self.config: str | None = None
+        self.color = False
+        self.color_errors = False
+        self.json = False
+        self.verbose = False
+
+    def config_path(self) -> str:
+        """The absolute path of queuepool.yml. Raises NoConfig when there is none."""
+        from queuepool.config.find import find_config
+
+        try:
+            cwd = os.getcwd()
+        except FileNotFoundError:  # the release that the shell stands in was deleted by a deploy
+            cwd = os.environ.get("PWD") or "/"
+        return find_config(self.config, os.environ, cwd)
+
+    def client(self, timeout: float = 10.0) -> Client:
+        """A client of the daemon of this file. Nothing is connected yet."""
+        from queuepool.control.client import Client
+        from queuepool.system.rundir import RunDirectory
+
+        return Client(RunDirectory(self.config_path()).socket, timeout)
+
+    def set_color(self, when: str) -> None:
+        """Decide on colours. when: always, never or auto, which means a terminal and no NO_COLOR (no-color.org)."""
+        self.color, self.color_errors = (_wants_color(when, stream) for stream in (sys.stdout, sys.stderr))
+
+    def print_json(self, value: Any) -> None:
+        """Print one object: indented for a person at a terminal, in one line for a program."""
+        import json
+
+        click.echo(json.dumps(value, indent=2 if sys.stdout.isatty() else None))
+
+
+def context_of(ctx: click.Context) -> Context:
+    """The Context of this call, made on first need: options may set it before the group's own callback runs."""
+    root = ctx.find_root()
+    if not isinstance(root.obj, Context):
+        root.obj = Context()
+        root.obj.set_color("auto")
+        root.color = root.obj.color
+    return root.obj
+
+
+def _wants_color(when: str, stream: Any) -> bool:
+    if when != "auto":
+        return when == "always"
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return bool(stream.isatty())

@@ -1,0 +1,37 @@
+"""`events`: the daemon's journal."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from typing import Any
+
+import click
+
+from queuepool.cli import render
+from queuepool.cli.context import Context, context_of
+from queuepool.cli.options import json_option
+
+
+@click.command()
+@click.option("-f", "--follow", is_flag=True, help="Go on with what happens from now on.")
+@click.option(
+    "-n", "--lines", "count", metavar="N", type=click.IntRange(min=0), default=20, show_default=True,
+    help="How many of the past ones.",
+)  # fmt: skip
+@json_option
+@click.pass_context
+def events(ctx: click.Context, follow: bool, count: int) -> None:
+    """What happened: the daemon's journal. With --json, an object per line."""
+    context = context_of(ctx)
+    client = context.client()
+    past = deque(client.events(), maxlen=max(count, 1))
+    for item in list(past)[len(past) - count if count < len(past) else 0 :]:
+        _print(context, item)
+    if follow:
+        for item in client.events(past[-1]["seq"] if past else 0, follow=True):
+            _print(context, item)
+
+
+def _print(context: Context, item: dict[str, Any]) -> None:
+    click.echo(json.dumps(item) if context.json else render.event(item))

@@ -1,0 +1,93 @@
+"""Options that more than one command has, made once so that they are called and behave the same everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from queuepool.cli.context import context_of
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _set_config(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        context_of(ctx).config = value
+
+
+def _set_color(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        context = context_of(ctx)
+        context.set_color(value)
+        ctx.find_root().color = ctx.color = context.color
+
+
+def _set_verbose(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        context_of(ctx).verbose = True
+
+
+def _set_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        context_of(ctx).json = True
+
+
+def global_options(*, hidden: bool) -> list[click.Option]:
+    """`-c`, `--color` and `-v`: shown on the command itself, and taken, unlisted, after every subcommand as well."""
+    return [
+        click.Option(
+            ["-c", "--config"],
+            metavar="FILE",
+            expose_value=False,
+            is_eager=True,
+            callback=_set_config,
+            hidden=hidden,
+            help="The queuepool.yml to use. Else $QUEUEPOOL_CONFIG, else the one here or above, "
+            "else /etc/queuepool/queuepool.yml.",
+        ),
+        click.Option(
+            ["--color"],
+            type=click.Choice(["auto", "always", "never"]),
+            expose_value=False,
+            is_eager=True,
+            callback=_set_color,
+            hidden=hidden,
+            help="Colours: auto means on a terminal, unless NO_COLOR is set.",
+        ),
+        click.Option(
+            ["-v", "--verbose"],
+            is_flag=True,
+            expose_value=False,
+            is_eager=True,
+            callback=_set_verbose,
+            hidden=hidden,
+            help="Show more.",
+        ),
+    ]
+
+
+def accept_global_options(command: click.Command) -> None:
+    """Let `command`, and every command below it, take the global options too, where it has no such option itself."""
+    taken = {name for param in command.params for name in (*param.opts, *param.secondary_opts)}
+    for option in global_options(hidden=True):
+        if not taken & set(option.opts):
+            command.params.append(option)
+    if isinstance(command, click.Group):
+        for child in command.commands.values():
+            accept_global_options(child)
+
+
+def json_option(function: F) -> F:
+    """Give a reading command `--json`; what it then prints is one documented object. The flag is `Context.json`."""
+    return click.option("--json", is_flag=True, expose_value=False, callback=_set_json, help="Print one JSON object.")(
+        function
+    )
+
+
+def no_wait_option(function: F) -> F:
+    """Give a changing command `--no-wait`, as the argument `wait`."""
+    return click.option(
+        "--no-wait", "wait", is_flag=True, flag_value=False, default=True, help="Return once it is under way."
+    )(function)

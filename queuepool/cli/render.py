@@ -1,0 +1,247 @@
+"""Snapshots and replies -> lines of text; the only file with colours. No command's logic, and no import that costs:
+`status` must be instant with 500 processes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import click
+
+COLORS = {
+    "RUNNING": "green",
+    "STARTING": "cyan",
+    "STOPPING": "cyan",
+    "BACKOFF": "yellow",
+    "STOPPED": "bright_black",
+    "EXITED": "bright_black",
+    "FATAL": "red",
+    "UNKNOWN": "red",
+}
+DOWN = frozenset({"STOPPED", "EXITED", "BACKOFF", "FATAL", "UNKNOWN"})
+
+_PREFIX_COLORS = ("cyan", "yellow", "green", "magenta", "blue", "bright_cyan", "bright_yellow", "bright_green")
+
+
+def clean(text: str) -> str:
+    """`text` without what could move a terminal's cursor or fail to be encoded: each such character as \\x1b."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char in "\t\u00a0" else f"\\x{ord(char):02x}" for char in text)
+
+
+def error(message: str, hint: str, problems: Sequence[str] = ()) -> Iterator[str]:
+    """An error: one line that names the thing, every problem of a file, one line with what to type."""
+    yield click.style("error: ", fg="red", bold=True) + clean(message)
+    for problem in problems:
+        yield "  " + clean(problem)
+    if hint:
+        yield click.style("hint: ", fg="cyan") + clean(hint)
+
+
+def duration(seconds: float) -> str:
+    """Supervisor's form: 0:00:12, or `2 days, 3:04:05`."""
+    days, rest = divmod(int(max(seconds, 0)), 86400)
+    clock = f"{rest // 3600}:{rest % 3600 // 60:02}:{rest % 60:02}"
+    return f"{days} day{'s' if days != 1 else ''}, {clock}" if days else clock
+
+
+def size(count: float) -> str:
+    """Bytes for people: 41 MB."""
+    for unit in ("B", "kB", "MB"):
+        if count < 999.5:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def is_down(process: Mapping[str, Any]) -> bool:
+    """Whether a process should run and does not."""
+    return bool(process["wanted"]) and process["state"] in DOWN and not process.get("retiring")
+
+
+def status(snapshot: Mapping[str, Any], *, verbose: bool = False, details: bool = False) -> Iterator[str]:
+    """The table: a line per program, below it one per process, then what is wrong with the daemon or its file.
+
+    details: also show the last lines of processes that are not as they should be.
+    """
+    processes = snapshot["processes"]
+    width = max((len(process["display"]) for process in processes), default=0) + 3
+    by_program: dict[str, list[Mapping[str, Any]]] = {}
+    for process in processes:
+        by_program.setdefault(process["program"], []).append(process)
+    for program in snapshot["programs"]:
+        yield _program(program, by_program.get(program["name"], ()))
+        for problem in program["problems"]:
+            yield click.style(f"  ! {clean(problem)}", fg="yellow")
+        for process in by_program.get(program["name"], ()):
+            yield _process(process, width, verbose)
+            if details and (process["state"] in ("BACKOFF", "FATAL", "EXITED", "UNKNOWN") or verbose):
+                yield from _details(process)
+    if not snapshot["programs"]:
+        yield "no programs"
+    daemon = snapshot["daemon"]
+    if daemon["state"] != "RUNNING":
+        yield click.style(f"the daemon (pid {daemon['pid']}) is {daemon['state'].lower()}", fg="yellow")
+    for problem in daemon["problems"]:
+        yield click.style(f"! {clean(problem)}", fg="yellow")
+
+
+def _program(program: Mapping[str, Any], processes: Sequence[Mapping[str, Any]]) -> str:
+    running, wanted, numprocs = program["running"], program["wanted"], program["numprocs"]
+    if wanted:
+        color = "green" if running >= wanted else "yellow" if running else "red"
+        starting = sum(process["state"] == "STARTING" for process in processes)
+        if starting and not running:
+            color = "cyan"
+        more = f", {starting} starting" if starting and running < wanted else ""
+        count = click.style(f"{running} of {wanted} running{more}", fg=color)
+    else:
+        count = click.style(f"{running} still running" if running else "stopped", fg="bright_black")
+    notes = []
+    if wanted != numprocs:
+        notes.append(f"the file says {numprocs}")
+    if program["reason"] and program["reason"] != "numprocs":
+        notes.append(clean(program["reason"]))
+    return click.style(program["name"], bold=True) + f"  {count}" + (f"  ({'; '.join(notes)})" if notes else "")
+
+
+def _process(process: Mapping[str, Any], width: int, verbose: bool) -> str:
+    state = process["state"]
+    shown = click.style(state.ljust(10), fg=COLORS.get(state))
+    return f"  {process['display'].ljust(width)}{shown}{_description(process, verbose)}".rstrip()
+
+
+def _description(process: Mapping[str, Any], verbose: bool) -> str:
+    facts = []
+    if process["pid"]:
+        facts.append(f"pid {process['pid']}")
+    if process["uptime"] is not None:
+        facts.append(f"uptime {duration(process['uptime'])}")
+    if job := process.get("job"):
+        facts.append(_job(job))
+    if process["reason"] and (process["state"] != "RUNNING" or verbose):
+        facts.append(clean(process["reason"]))
+    if verbose:
+        facts += _more(process)
+    text = ", ".join(facts)
+    if marks := [_mark(mark) for mark in ("stale", "paused", "retiring", "adopted") if process.get(mark)]:
+        text += "  " + " ".join(marks)
+    return text
+
+
+def _more(process: Mapping[str, Any]) -> Iterator[str]:
+    if process["restarts"]:
+        yield f"{process['restarts']} restart{'s' if process['restarts'] != 1 else ''}"
+    if process["rss"] is not None:
+        yield size(process["rss"])
+    if process["cpu"] is not None:
+        yield f"{process['cpu']:.0%} cpu"
+    if process["release"]:
+        yield f"release {clean(process['release'])}"
+
+
+def _job(job: Mapping[str, Any]) -> str:
+    name = clean(str(job.get("class") or job.get("name") or "a job"))
+    return f"running {name}"
+
+
+def _mark(name: str) -> str:
+    return click.style(f"[{name}]", fg="bright_black" if name == "adopted" else "yellow")
+
+
+def _details(process: Mapping[str, Any]) -> Iterator[str]:
+    if process["exit_code"] is not None:
+        yield f"      exit code {process['exit_code']}"
+    if process.get("log"):
+        yield f"      log {clean(process['log'])}"
+    for line in process.get("last_lines") or ():
+        yield click.style("      | ", fg="bright_black") + clean(line)
+
+
+RESULT_COLORS = {"failed": "red", "unchanged": "bright_black"}
+
+
+def result(item: Mapping[str, Any]) -> str:
+    """One process of a reply, as supervisorctl prints it: `laravel-worker:laravel-worker_03: started`."""
+    word = str(item["result"])
+    message = f" ({clean(item['message'])})" if item.get("message") else ""
+    return f"{item['display']}: {click.style(word, fg=RESULT_COLORS.get(word, 'green'))}{message}"
+
+
+def waiting(items: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """What is not yet as wanted, and why."""
+    for item in items:
+        state = click.style(item["state"], fg=COLORS.get(item["state"]))
+        reason = f"  {clean(item['reason'])}" if item.get("reason") else ""
+        yield f"  {item['display']}  {state}{reason}"
+
+
+def waiting_for(processes: Sequence[Mapping[str, Any]]) -> str:
+    """One line without colours: the first of those that are waited for, what it does, and how many more there are."""
+    first = processes[0]
+    what = f": {_job(first['job'])}" if first.get("job") else f": {clean(first['reason'])}" if first["reason"] else ""
+    more = f" and {len(processes) - 1} more" if len(processes) > 1 else ""
+    return f"waiting for {first['display']} ({first['state']}{what}){more}"
+
+
+def changes(reply: Mapping[str, Any], tense: Mapping[str, str]) -> Iterator[str]:
+    """What a file changes, a line per program. tense: the word for added, changed and removed."""
+    for name in reply["added"]:
+        yield f"{name}: {click.style(tense['added'], fg='green')}"
+    for change in reply["changed"]:
+        what = f" ({clean('; '.join(change['what']))})" if change["what"] else ""
+        yield f"{change['name']}: {click.style(tense['changed'], fg='yellow')}{what}"
+    for name in reply["removed"]:
+        yield f"{name}: {click.style(tense['removed'], fg='red')}"
+    for problem in reply["problems"]:
+        yield click.style(f"! {clean(problem)}", fg="yellow")
+
+
+EVENT_COLORS = {
+    "fatal": "red",
+    "spawn_failed": "red",
+    "config_refused": "red",
+    "killed": "red",
+    "backoff": "yellow",
+    "log_trouble": "yellow",
+    "waiting": "yellow",
+    "limit": "yellow",
+    "running": "green",
+    "resumed": "green",
+    "log_well": "green",
+}
+
+
+def event(item: Mapping[str, Any]) -> str:
+    """One event of the journal, with its local time."""
+    import time
+
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(item["time"]))
+    return (
+        f"{click.style(when, fg='bright_black')} {click.style(clean(item['line']), fg=EVENT_COLORS.get(item['event']))}"
+    )
+
+
+def worker_line(name: str, pool: str, line: bytes, width: int) -> str:
+    """A worker's line with its name before it, in the colour of its program."""
+    color = _PREFIX_COLORS[sum(pool.encode()) % len(_PREFIX_COLORS)]  # the same in every run, unlike hash()
+    return f"{click.style(name.ljust(width) + ' |', fg=color)} {_text(line)}"
+
+
+def daemon_line(line: bytes) -> str:
+    """A line of the daemon itself, between those of the workers."""
+    return click.style(_text(line), dim=True)
+
+
+def _text(line: bytes) -> str:
+    """A worker's output for a terminal: its colours stay, other control characters do not act."""
+    text = line.decode("utf-8", "replace").rstrip("\r\n")
+    return text if text.isprintable() else _not_color().sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+
+
+@cache
+def _not_color() -> re.Pattern[str]:
+    return re.compile("\x1b(?!\\[[0-9;]*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]")

@@ -1,0 +1,66 @@
+"""`reread`, `update`, `reopen` and `upgrade`: what concerns the file, the logs and the code of the running daemon."""
+
+from __future__ import annotations
+
+import click
+
+from queuepool.cli import render
+from queuepool.cli.context import Context, context_of
+from queuepool.cli.options import json_option, no_wait_option
+from queuepool.cli.progress import Progress
+from queuepool.cli.selectors import names_argument
+from queuepool.control.messages import Reopen, Reread, Update, Upgrade
+
+WOULD = {"added": "available", "changed": "changed", "removed": "disappeared"}
+DID = {"added": "added", "changed": "updated", "removed": "removed"}
+NOTHING = "No config updates to processes"
+
+
+@click.command()
+@json_option
+@click.pass_context
+def reread(ctx: click.Context) -> None:
+    """Show what changed in the file; change nothing. `update` applies it."""
+    context = context_of(ctx)
+    reply = context.client().ask(Reread())
+    if context.json:
+        context.print_json(reply)
+        return
+    lines = list(render.changes(reply, WOULD))
+    click.echo("\n".join(lines or [NOTHING]))
+
+
+@click.command()
+@names_argument(required=False)
+@no_wait_option
+@click.pass_context
+def update(ctx: click.Context, names: tuple[str, ...], wait: bool) -> None:
+    """Apply what changed in the file, and only that. Processes that did not change are not touched; NAME limits it to
+    these programs."""
+    apply(context_of(ctx), Update(names, wait=wait))
+
+
+def apply(context: Context, request: Update) -> None:
+    """Have the daemon apply its file, and print what that did. `up` does the same when a daemon already runs."""
+    with Progress(context.client(), request.names) as progress:
+        reply = progress.ask(request)
+        lines = list(render.changes(reply, DID))
+        click.echo("\n".join(lines or [NOTHING]))
+        progress.results([item for item in reply["results"] if item["result"] != "unchanged"])
+
+
+@click.command()
+@click.pass_context
+def reopen(ctx: click.Context) -> None:
+    """Close and open all log files again, for logrotate. The same as SIGUSR2 to the daemon."""
+    count = context_of(ctx).client().ask(Reopen())["reopened"]
+    click.echo(f"{count} log file{'s' if count != 1 else ''} reopened")
+
+
+@click.command()
+@click.pass_context
+def upgrade(ctx: click.Context) -> None:
+    """Replace the daemon's own code; no worker is touched. Run it after the new version was installed; the daemon keeps
+    its pid."""
+    reply = context_of(ctx).client().ask(Upgrade())
+    click.echo(f"daemon {reply['pid']} now runs version {reply['version']}")

@@ -1,0 +1,1 @@
+"""Texts that other tools read. PURE: values in, text out."""
