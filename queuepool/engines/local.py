@@ -37,9 +37,9 @@ Publish = Callable[[Kind, str, Mapping[str, str | int | float | bool | None]], o
 class LocalEngine:
     """The Engine of `engine: local`.
 
-    publish(kind, subject, facts): a journal event. changed(pool): the pool may need the controller. failed(pool): a
-    process of the pool ended badly, so what it depends on is worth a look. keep(name, fd), unkeep(name): let somebody
-    who outlives the daemon hold a pipe too.
+    publish(kind, subject, facts): a journal event. changed(pool, number): something of the pool is in another state;
+    number: also how many lives there are, or are wanted. failed(pool): a process of the pool ended badly, so what it
+    depends on is worth a look. keep(name, fd), unkeep(name): let somebody who outlives the daemon hold a pipe too.
 
     lives: those of each slot, oldest first; the last one stays when it has ended, to tell of the slot. slots: the same
     lists by pool, since with thousands of programs nobody is to walk through all of them for one.
@@ -52,7 +52,7 @@ class LocalEngine:
         record: Record,
         *,
         publish: Publish,
-        changed: Callable[[str], None],
+        changed: Callable[[str, bool], None],
         failed: Callable[[str], None] = lambda pool: None,
         keep: Callable[[str, int], None] = lambda name, fd: None,
         unkeep: Callable[[str], None] = lambda name: None,
@@ -182,7 +182,7 @@ class LocalEngine:
             self.forget(life)
         elif now.state in (State.BACKOFF, State.FATAL) and before.state not in (State.BACKOFF, State.FATAL):
             self._failed(life.name.pool)
-        self._changed(life.name.pool)
+        self._changed(life.name.pool, now.state is State.STOPPED or now.wanted is not before.wanted)
 
     def forget(self, life: Life) -> None:
         """A life is over for good: give back its pipes, and its place unless it is the last to tell of the slot."""

@@ -1,0 +1,239 @@
+"""Emptying one pipe once: into its log, into its spool and from there into its log, or into nothing. When that is done
+is pump.py's matter; what a stream and a log are, stream.py's and rotating.py's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Hashable
+
+from queuepool.logs import lines
+from queuepool.logs.pipes import EVERYTHING, LARGEST_PIPE, Mover, grow
+from queuepool.logs.rotating import LogFile
+from queuepool.logs.spool import BACKLOG, Spool
+from queuepool.logs.stream import Stream
+
+NEARLY_FULL = 1 / 3
+"""Share of a pipe. It counts pages, and a writer of little more than half pages fills it with half of its bytes."""
+HOLD_SECONDS = 0.25
+
+DONE, REST, WAIT = 0, -1, -2
+"""What emptying a pipe came to when it is not a count of bytes: nothing is left; half a line is left on purpose; the
+log cannot take it now."""
+
+Subscriber = Callable[[Hashable, str, bytes], None]
+
+
+class Drainer:
+    """Empties pipes. subscribers: told of every chunk, as the process printed it, after it was written."""
+
+    def __init__(self, mover: Mover, clock: Callable[[], float], wall: Callable[[], float]) -> None:
+        self.mover = mover
+        self.subscribers: list[Subscriber] = []
+        self._clock = clock
+        self._wall = wall
+
+    def empty(self, stream: Stream, *, last: bool) -> None:
+        """Drain a pipe until it is empty; not for ever, since somebody may go on filling it. last: it is the end of
+        the stream, so nothing waits any longer; what cannot be written is dropped."""
+        for _ in range(16):
+            moved = self.drain(stream, last=last)
+            if last and moved > 0 and stream.log is not None and stream.spool is None:
+                stream.log.holder = stream
+            if moved <= 0:
+                break
+        if last and stream.log is not None and (left := self.mover.waiting(stream.fd)):
+            self._throw_away(stream, stream.log, left)
+
+    def drain(self, stream: Stream, *, last: bool = False) -> int:
+        """Move what a pipe holds; how many bytes, or DONE, REST, WAIT."""
+        log = stream.log
+        if log is None:
+            return self._drain_unwanted(stream)
+        try:
+            if stream.spool is not None:
+                return self._drain_decorated(stream, stream.spool, log, last)
+            return self._drain_plain(stream, log, last)
+        except OSError as error:
+            log.failed(error)
+            return self._endure(stream, log)
+
+    def finish_line(self, stream: Stream) -> None:
+        """See that what another process writes next begins a line."""
+        log = stream.log
+        if stream.spool is not None:
+            stream.spool.end_line()
+            self.finish_spool(stream)
+        elif log is not None and (log.holder is stream or (log.streams == 1 and log.holder is None)):
+            log.lost_line = not (log.fd >= 0 and log.ready() and log.end_line())
+            log.holder = None
+
+    def finish_spool(self, stream: Stream) -> None:
+        """Write all that a spool holds, or drop it."""
+        spool, log = stream.spool, stream.log
+        if spool is not None and spool.backlog and (log is None or not self._deliver(stream, spool, log, last=True)):
+            if log is not None:
+                log.drop(spool.backlog)
+            spool.skip(spool.backlog)
+
+    def enlarge(self, stream: Stream, largest: int) -> bool:
+        """Give a pipe four times the room, at most `largest` bytes; False when it has, or gets, no more."""
+        before = stream.capacity
+        if before < largest:
+            stream.capacity = grow(stream.fd, min(before * 4, largest))
+        return stream.capacity > before
+
+    def _drain_plain(self, stream: Stream, log: LogFile, last: bool) -> int:
+        if not log.ready():
+            return self._endure(stream, log)
+        if log.holder is not stream and log.holder is not None:
+            patient = self.mover.waiting(stream.fd) < NEARLY_FULL * stream.capacity
+            if not last and patient and self._clock() < log.hold_until:
+                return WAIT
+            log.end_line()
+        if (stream.fresh or stream.skipping) and not self._begin(stream, log):
+            return DONE
+        if log.fd < 0:
+            return self._endure(stream, log)
+        if not log.regular:
+            return self._copy_lines(stream, log, last)
+        if not last and log.careful(stream.capacity):
+            return self._move_lines(stream, log)
+        return self._move(stream, log, EVERYTHING, None)
+
+    def _begin(self, stream: Stream, log: LogFile) -> bool:
+        """Get to where a line of this stream may begin; False when there is nothing of it to write yet."""
+        if stream.skipping:
+            seen = self.mover.peek(stream.fd)
+            if not seen.whole:
+                self._throw_away(stream, log, seen.total)
+                return False
+            first = self.mover.read(stream.fd, seen.whole)
+            cut = first.find(b"\n") + 1
+            log.drop(cut)
+            stream.skipping = log.lost_line = False
+            stream.wrote(first)
+            self._publish(stream, first)
+            if not (log.end_line() and log.write(first[cut:])):
+                log.drop(len(first) - cut)
+            return True
+        if not self.mover.waiting(stream.fd):
+            return False
+        stream.fresh = False
+        if log.holder is not stream:
+            log.end_line()
+        return True
+
+    def _move(self, stream: Stream, log: LogFile, limit: int, begins_line: bool | None) -> int:
+        at = log.size
+        moved = self.mover.move(stream.fd, log.fd, at, limit)
+        if moved:
+            log.wrote(moved, begins_line if moved == limit else None)
+            stream.wrote_at(at, moved)
+            if self.subscribers:
+                self._publish(stream, os.pread(log.fd, moved, at))
+        stream.resting = 0
+        return moved
+
+    def _move_lines(self, stream: Stream, log: LogFile) -> int:
+        """Move whole lines and leave an unfinished one in the pipe. A line for which the pipe has no room goes into the
+        log in pieces, and the other streams of that log wait for its end."""
+        seen = self.mover.peek(stream.fd)
+        if not seen.total:
+            stream.resting = 0
+            return DONE
+        if seen.whole:
+            moved = self._move(stream, log, seen.whole, True)
+            finished = moved == seen.whole
+        elif log.holder is stream or log.streams == 1 or self._is_long(stream, seen.total):
+            moved = self._move(stream, log, EVERYTHING, None)
+            finished = log.streams == 1
+        else:
+            return self._rest(stream, seen.total, seen.rest)
+        log.holder = None if finished else stream
+        log.hold_until = self._clock() + HOLD_SECONDS
+        return moved
+
+    def _is_long(self, stream: Stream, total: int) -> bool:
+        """Whether an unfinished line has no room in its pipe, which is made as large as it can be first."""
+        return total >= NEARLY_FULL * stream.capacity and not self.enlarge(stream, LARGEST_PIPE)
+
+    def _rest(self, stream: Stream, total: int, rest: bytes) -> int:
+        stream.resting = total
+        if self.subscribers and len(rest) == total > stream.shown:
+            unseen, stream.shown = rest[stream.shown :], total
+            self._tell(stream, unseen)
+        return REST
+
+    def _copy_lines(self, stream: Stream, log: LogFile, last: bool) -> int:
+        """As `_move_lines`, to a device."""
+        seen = self.mover.peek(stream.fd)
+        whole = seen.total if last else seen.whole
+        if not whole and seen.total and self._is_long(stream, seen.total):
+            whole = seen.total
+        if not whole:
+            return self._rest(stream, seen.total, seen.rest) if seen.total else DONE
+        data = self.mover.read(stream.fd, whole)
+        stream.resting = 0
+        stream.wrote(data)
+        if not log.write(data):
+            log.drop(len(data))
+        self._publish(stream, data)
+        return len(data)
+
+    def _drain_unwanted(self, stream: Stream) -> int:
+        data = self.mover.read(stream.fd, LARGEST_PIPE)
+        stream.wrote(data)
+        self._publish(stream, data)
+        return len(data)
+
+    def _drain_decorated(self, stream: Stream, spool: Spool, log: LogFile, last: bool) -> int:
+        moved = spool.fill(self.mover, stream.fd)
+        delivered = self._deliver(stream, spool, log, last)
+        if not delivered and spool.backlog > BACKLOG:
+            data = spool.read()
+            stream.wrote(data)
+            self._publish(stream, data)
+            log.drop(len(data))
+            spool.skip(len(data))
+        return moved or (DONE if delivered else WAIT)
+
+    def _deliver(self, stream: Stream, spool: Spool, log: LogFile, last: bool) -> bool:
+        """Write the lines that a spool holds; False when the log does not take them now."""
+        while data := spool.read():
+            if not log.ready():
+                return False
+            held = log.holder is not None and self._clock() < log.hold_until and spool.backlog < BACKLOG
+            if (held and not last) or not log.end_line():
+                return False
+            if not spool.deliver(log, data, self._wall(), lines.decorate):
+                return False
+            stream.wrote(data)
+            self._publish(stream, data)
+        return True
+
+    def _endure(self, stream: Stream, log: LogFile) -> int:
+        """The log cannot be written. What the pipe has room for waits in it; more is thrown away and counted."""
+        waiting = self.mover.waiting(stream.fd)
+        if waiting < NEARLY_FULL * stream.capacity:
+            return WAIT if waiting else DONE
+        return self._throw_away(stream, log, waiting)
+
+    def _throw_away(self, stream: Stream, log: LogFile, count: int) -> int:
+        data = self.mover.read(stream.fd, count)
+        if data:
+            stream.skipping = not data.endswith(b"\n")
+            stream.resting = 0
+            stream.wrote(data)
+            self._publish(stream, data)
+            log.drop(len(data))
+        return len(data)
+
+    def _publish(self, stream: Stream, data: bytes) -> None:
+        if stream.shown:
+            data, stream.shown = data[stream.shown :], max(0, stream.shown - len(data))
+        if data and self.subscribers:
+            self._tell(stream, data)
+
+    def _tell(self, stream: Stream, data: bytes) -> None:
+        for callback in tuple(self.subscribers):
+            callback(stream.key, stream.label, data)
