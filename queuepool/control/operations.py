@@ -105,7 +105,7 @@ async def restart(operator: Operator, request: messages.Restart, progress: Progr
     control.poke(*{name.pool for name in names})
 
     def verdict(name: ProcessName) -> tuple[str, str] | None:
-        lives = [life for life in control.observe(name.pool).get(name, ()) if life.wanted]
+        lives = [life for life in control.engine.seen(name) if life.wanted]
         if not lives or lives[-1].revision.serial < serial:
             return None
         newest = lives[-1]
@@ -359,7 +359,7 @@ def _note(operator: Operator, what: str, names: Iterable[str]) -> None:
 
 
 def _lives(control: Controller, name: ProcessName) -> list[Seen]:
-    return [life for life in control.observe(name.pool).get(name, ()) if life.wanted]
+    return [life for life in control.engine.seen(name) if life.wanted]
 
 
 def _up(control: Controller, name: ProcessName) -> bool:

@@ -13,7 +13,7 @@ from functools import partial
 from queuepool.controller.journal import Journal
 from queuepool.controller.overrides import OverrideStore
 from queuepool.domain.changes import Changes, compare
-from queuepool.domain.desired import DesiredPool, desired, size
+from queuepool.domain.desired import DesiredPool, Revision, desired
 from queuepool.domain.events import Kind
 from queuepool.domain.names import ProcessName, UnknownName, select
 from queuepool.domain.observed import ProcessView, ProgramView
@@ -214,10 +214,8 @@ class Controller:
         """Every slot there is, with its name in Supervisor's form, in the order of the file."""
         found: dict[ProcessName, str] = {}
         for spec in self.pools.values():
-            slots = range(size(spec, self.store.value))
-            beyond = {name.slot for name in self.engine.slots.get(spec.name, ())} - set(slots)
-            for slot in (*slots, *sorted(beyond)):
-                found[ProcessName(spec.name, slot)] = spec.process(slot).display
+            for name in self._slots(self.desire(spec)):
+                found[name] = spec.process(name.slot).display
         for name, lives in self.engine.lives.items():
             if lives:
                 found.setdefault(name, lives[-1].spec.display)
@@ -244,47 +242,49 @@ class Controller:
 
     def views(self, *, usage: bool = False) -> tuple[list[ProgramView], list[ProcessView]]:
         """Every program and process as screens show them, in the order of the file."""
-        by_name: dict[str, list[ProcessView]] = {}
-        for view in self.engine.views(usage=usage):
-            by_name.setdefault(view.name, []).append(view)
+        wants = {name: self.desire(spec) for name, spec in self.pools.items()}
         releases = {app: os.path.realpath(app) for app in {spec.app for spec in self.pools.values()} if app}
+
+        def judge(name: ProcessName, revision: Revision, release: str | None) -> tuple[bool, bool]:
+            want = wants.get(name.pool)
+            right = want.slots.get(name.slot) if want else None
+            if want is None or right is None:
+                return False, False
+            behind = release is not None and want.spec.app is not None and release != releases[want.spec.app]
+            return True, behind or revision != right
+
+        seen = self.engine.views(judge, usage=usage)
         programs: list[ProgramView] = []
         processes: list[ProcessView] = []
-        displays = self.displays()
-        wants = {name: self.desire(spec) for name, spec in self.pools.items()}
-        members: dict[str, list[ProcessView]] = {}
-        for name, display in displays.items():
-            known = wants.get(name.pool)
-            for view in by_name.get(str(name)) or [self._absent(name, display, known)]:
-                shown = self._judged(view, known, releases) if known else view
-                members.setdefault(name.pool, []).append(shown)
-                processes.append(shown)
-        for pool, want in wants.items():
-            programs.append(_program(want, members.get(pool, []), self.waits_for(want.spec)))
+        for want in wants.values():
+            began = len(processes)
+            for name in self._slots(want):
+                processes += seen.pop(name, []) or [self._absent(name, want)]
+            programs.append(_program(want, processes[began:], self.waits_for(want.spec)))
+        for views in seen.values():  # of programs that are no longer in the file
+            processes += views
         return programs, processes
 
-    def _absent(self, name: ProcessName, display: str, want: DesiredPool | None) -> ProcessView:
-        reason, wanted = "removed", False
-        if want:
-            wanted = name.slot in want.slots
-            blocker = self.waits_for(want.spec)
-            reason = f"waiting for {blocker}" if wanted and blocker else "" if wanted else want.why
-        state = State.STOPPED
-        return ProcessView(
-            str(name), display, name.pool, name.slot, state.name, state.code, reason=reason or "not started yet",
-            wanted=wanted,
-        )  # fmt: skip
+    def _slots(self, want: DesiredPool) -> list[ProcessName]:
+        """Every slot of a pool there is: of its size, and beyond that what still lives."""
+        names = [ProcessName(want.spec.name, slot) for slot in range(want.size)]
+        lives = self.engine.slots.get(want.spec.name, {})
+        return names + sorted(name for name, found in lives.items() if found and name.slot >= want.size)
 
-    def _judged(self, view: ProcessView, want: DesiredPool, releases: Mapping[str, str]) -> ProcessView:
-        wanted = view.slot in want.slots and not view.retiring
-        stale = False
-        if wanted and view.pid is not None:
-            app = want.spec.app
-            stale = bool(app and view.release and view.release != releases[app])
-            revision = want.slots[view.slot]
-            lives = self.engine.lives.get(ProcessName(view.program, view.slot), [])
-            stale = stale or any(life.process.pid == view.pid and life.revision != revision for life in lives)
-        return replace(view, wanted=wanted, stale=stale)
+    def _absent(self, name: ProcessName, want: DesiredPool) -> ProcessView:
+        wanted = name.slot in want.slots
+        blocker = self.waits_for(want.spec)
+        reason = f"waiting for {blocker}" if wanted and blocker else "not started yet" if wanted else want.why
+        return ProcessView(
+            name=str(name),
+            display=want.spec.process(name.slot).display,
+            program=name.pool,
+            slot=name.slot,
+            state=State.STOPPED.name,
+            statecode=State.STOPPED.code,
+            reason=reason,
+            wanted=wanted,
+        )
 
 
 def stop_levels(pools: Mapping[str, PoolSpec]) -> list[frozenset[str]]:

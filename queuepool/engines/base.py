@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from queuepool.domain.desired import Revision
@@ -10,6 +10,9 @@ from queuepool.domain.names import ProcessName
 from queuepool.domain.observed import ProcessView
 from queuepool.domain.pool import PoolSpec
 from queuepool.domain.reconcile import Action, Observed
+
+Judge = Callable[[ProcessName, Revision, str | None], tuple[bool, bool]]
+"""(slot, revision, release of a living process) -> whether it is wanted, whether it is stale."""
 
 
 class Engine(Protocol):
@@ -25,8 +28,9 @@ class Engine(Protocol):
     def apply(self, actions: Sequence[Action], revisions: Mapping[ProcessName, Revision]) -> None:
         """Do what reconcile asked for. revisions: what each slot is to be started as."""
 
-    def views(self, *, usage: bool) -> list[ProcessView]:
-        """Every process as screens show it. usage: with memory and processor time, which costs time."""
+    def views(self, judge: Judge, *, usage: bool) -> dict[ProcessName, list[ProcessView]]:
+        """Every process as screens show it, by slot. judge: what the controller thinks of one that is not retiring.
+        usage: with memory and processor time, which costs time."""
 
     async def close(self) -> None:
         """Let go of everything without ending any process."""

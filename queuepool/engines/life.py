@@ -10,6 +10,7 @@ from queuepool.domain.names import ProcessName
 from queuepool.domain.observed import ProcessView
 from queuepool.domain.pool import ProcessSpec
 from queuepool.domain.states import State
+from queuepool.engines.base import Judge
 from queuepool.system import procstat
 
 
@@ -50,20 +51,23 @@ class Life:
         """Whether nothing of it lives and nothing is to come."""
         return not (self.process.state.has_process or self.process.wanted)
 
-    def view(self, now: float, wall: float, *, usage: bool) -> ProcessView:
-        """The life as screens show it. now: of the engine's clock; wall: unix seconds; usage: with memory and processor
-        time."""
-        process = self.process
+    def view(self, now: float, wall: float, judge: Judge, *, usage: bool) -> ProcessView:
+        """The life as screens show it. now: of the engine's clock; wall: unix seconds; judge: see Engine.views; usage:
+        with memory and processor time."""
+        process, name = self.process, self.name
+        state = process.state
         alive = process.pid is not None
         rss, cpu = self._usage(now) if usage else (None, None)
-        queued = process.state is State.STARTING and process.pid is None
+        queued = state is State.STARTING and not alive
+        retiring = state is State.STOPPING and not process.wanted
+        wanted, stale = (False, False) if retiring else judge(name, self.revision, self.release if alive else None)
         return ProcessView(
-            name=str(self.name),
+            name=f"{name.pool}:{name.slot}",
             display=self.spec.display,
-            program=self.name.pool,
-            slot=self.name.slot,
-            state=process.state.name,
-            statecode=process.state.code,
+            program=name.pool,
+            slot=name.slot,
+            state=state.name,
+            statecode=state.value,
             pid=process.pid,
             started_at=self.started_at if alive else None,
             uptime=round(wall - self.started_at, 1) if alive and self.started_at else None,
@@ -75,10 +79,11 @@ class Life:
             rss=rss,
             cpu=cpu,
             paused=self.paused and alive,
-            retiring=not process.wanted and process.state is State.STOPPING,
-            wanted=process.wanted,
+            retiring=retiring,
+            wanted=wanted,
+            stale=stale and alive,
             log=self.spec.stdout.path,
-            last_lines=tuple(line.decode("utf-8", "replace") for line in self.last_lines),
+            last_lines=tuple([line.decode("utf-8", "replace") for line in self.last_lines]),
             changed_at=self.changed_at,
         )
 

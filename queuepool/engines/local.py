@@ -18,6 +18,7 @@ from queuepool.domain.observed import ProcessView
 from queuepool.domain.pool import PoolSpec, ProcessSpec
 from queuepool.domain.reconcile import Action, Begin, Observed, Seen
 from queuepool.domain.states import State
+from queuepool.engines.base import Judge
 from queuepool.engines.deadlines import Deadlines
 from queuepool.engines.ending import Endings
 from queuepool.engines.life import Life
@@ -99,10 +100,14 @@ class LocalEngine:
 
     def observe(self, pool: str) -> Observed:
         """See Engine.observe."""
-        return {
-            name: [Seen(life.number, life.revision, life.process.state, life.process.wanted) for life in lives]
-            for name, lives in self.slots.get(pool, {}).items()
-        }
+        return {name: self.seen(name) for name in self.slots.get(pool, ())}
+
+    def seen(self, name: ProcessName) -> list[Seen]:
+        """Every life of one slot, oldest first."""
+        return [
+            Seen(life.number, life.revision, life.process.state, life.process.wanted)
+            for life in self.lives.get(name, ())
+        ]
 
     def apply(self, actions: Sequence[Action], revisions: Mapping[ProcessName, Revision]) -> None:
         """See Engine.apply."""
@@ -112,10 +117,14 @@ class LocalEngine:
             elif life := self.find(action.name, action.life):
                 self.handle(life, lifecycle.Stop(action.why))
 
-    def views(self, *, usage: bool = False) -> list[ProcessView]:
+    def views(self, judge: Judge, *, usage: bool = False) -> dict[ProcessName, list[ProcessView]]:
         """See Engine.views."""
         now, wall = self.clock(), time.time()
-        return [life.view(now, wall, usage=usage) for lives in self.lives.values() for life in lives]
+        return {
+            name: [life.view(now, wall, judge, usage=usage) for life in lives]
+            for name, lives in self.lives.items()
+            if lives
+        }
 
     async def idle(self) -> None:
         """Returns when no start that needs no pacing is queued."""

@@ -205,7 +205,11 @@ class Pump:
         """Empty what has something, then look away."""
         for fd in self._watch.ready():
             stream = self._by_fd.get(fd)
-            if stream is not None and (not stream.resting or self._mover.waiting(fd) != stream.resting):
+            if stream is None:
+                continue
+            if stream.resting and self._mover.waiting(fd) == stream.resting:
+                self._watch.arm(fd, stream.resting)
+            else:
                 self._active[fd] = stream
         fullest, progress = 0.0, False
         try:

@@ -43,6 +43,7 @@ class _Nested:
         self._wake = wake
         self._epoll = select.epoll()
         self._fds: set[int] = set()
+        self._edged: set[int] = set()
         self._listening = False
         self.listen(True)
 
@@ -51,10 +52,16 @@ class _Nested:
         self._fds.add(fd)
 
     def arm(self, fd: int, known: int = 0) -> None:
-        self._epoll.modify(fd, select.EPOLLIN | (select.EPOLLET if known else select.EPOLLONESHOT))
+        if not known:
+            self._edged.discard(fd)
+            self._epoll.modify(fd, select.EPOLLIN | select.EPOLLONESHOT)
+        elif fd not in self._edged:  # it stays armed, and doing it again would tell of the known bytes
+            self._edged.add(fd)
+            self._epoll.modify(fd, select.EPOLLIN | select.EPOLLET)
 
     def remove(self, fd: int) -> None:
         self._fds.discard(fd)
+        self._edged.discard(fd)
         self._epoll.unregister(fd)
 
     def listen(self, on: bool) -> None:
