@@ -73,10 +73,13 @@ def status(snapshot: Mapping[str, Any], *, verbose: bool = False, details: bool 
     for process in processes:
         by_program.setdefault(process["program"], []).append(process)
     for program in snapshot["programs"]:
-        yield _program(program, by_program.get(program["name"], ()))
+        rows = by_program.get(program["name"], ())
+        said = {row["reason"] for row in rows}  # what a row says itself is not said above it as well
+        yield _program(program, rows)
         for problem in program["problems"]:
-            yield click.style(f"  ! {clean(problem)}", fg="yellow")
-        for process in by_program.get(program["name"], ()):
+            if not any(reason and problem.endswith(reason) for reason in said):
+                yield click.style(f"  ! {clean(problem)}", fg="yellow")
+        for process in rows:
             yield _process(process, width, verbose)
             if details and (process["state"] in ("BACKOFF", "FATAL", "EXITED", "UNKNOWN") or verbose):
                 yield from _details(process)

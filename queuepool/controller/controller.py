@@ -236,10 +236,6 @@ class Controller:
                     raise
         return select(chosen, displays, known)
 
-    def observe(self, pool: str) -> Observed:
-        """Every life of every slot of a pool."""
-        return self.engine.observe(pool)
-
     def views(self, *, usage: bool = False) -> tuple[list[ProgramView], list[ProcessView]]:
         """Every program and process as screens show them, in the order of the file."""
         wants = {name: self.desire(spec) for name, spec in self.pools.items()}

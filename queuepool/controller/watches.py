@@ -88,6 +88,7 @@ class RedisWatch:
         """Hold the pools that need the target until it answers again."""
         try:
             began = asyncio.get_running_loop().time()
+            name = f"redis at {target.where}"
             held: set[str] = set()
             self._journal.add(Kind.WAITING, "", {"reason": why})
             while True:
@@ -96,12 +97,12 @@ class RedisWatch:
                         self._known[pool] = tuple(await self._targets(pool))
                     if pool not in held and target in self._known[pool]:
                         held.add(pool)
-                        self._block(pool, why)
+                        self._block(pool, f"{name}: it {why.removeprefix(name).strip()}")
                 await asyncio.sleep(RETRY_SECONDS)
                 if await self._ping(target) is None:
                     break
             away = round(asyncio.get_running_loop().time() - began, 1)
-            self._journal.add(Kind.RESUMED, "", {"reason": f"redis at {target.where} answers again", "seconds": away})
+            self._journal.add(Kind.RESUMED, "", {"reason": f"{name} answers again", "seconds": away})
             for pool in held:
                 self._block(pool, "")
         finally:

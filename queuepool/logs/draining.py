@@ -15,6 +15,9 @@ from queuepool.logs.stream import Stream
 NEARLY_FULL = 1 / 3
 """Share of a pipe. It counts pages, and a writer of little more than half pages fills it with half of its bytes."""
 HOLD_SECONDS = 0.25
+"""How long the others wait for the rest of a line of which nothing comes."""
+LONGEST_HOLD_SECONDS = 2.0
+"""How long a line that keeps coming may keep them waiting when their own pipes are full."""
 
 DONE, REST, WAIT = 0, -1, -2
 """What emptying a pipe came to when it is not a count of bytes: nothing is left; half a line is left on purpose; the
@@ -86,8 +89,8 @@ class Drainer:
         if not log.ready():
             return self._endure(stream, log)
         if log.holder is not stream and log.holder is not None:
-            patient = self.mover.waiting(stream.fd) < NEARLY_FULL * stream.capacity
-            if not last and patient and self._clock() < log.hold_until:
+            full = self.mover.waiting(stream.fd) >= NEARLY_FULL * stream.capacity
+            if not last and self._is_held(log, full):
                 return WAIT
             log.end_line()
         if (stream.fresh or stream.skipping) and not self._begin(stream, log):
@@ -149,9 +152,16 @@ class Drainer:
             finished = log.streams == 1
         else:
             return self._rest(stream, seen.total, seen.rest)
-        log.holder = None if finished else stream
-        log.hold_until = self._clock() + HOLD_SECONDS
+        now = self._clock()
+        if log.holder is not stream:
+            log.held_since = now
+        log.holder, log.hold_until = None if finished else stream, now + HOLD_SECONDS
         return moved
+
+    def _is_held(self, log: LogFile, full: bool) -> bool:
+        """Whether to wait for another stream's line to end. full: there is hardly room for what waits."""
+        now = self._clock()
+        return now < log.hold_until and not (full and now >= log.held_since + LONGEST_HOLD_SECONDS)
 
     def _is_long(self, stream: Stream, total: int) -> bool:
         """Whether an unfinished line has no room in its pipe, which is made as large as it can be first."""
@@ -202,7 +212,7 @@ class Drainer:
         while data := spool.read():
             if not log.ready():
                 return False
-            held = log.holder is not None and self._clock() < log.hold_until and spool.backlog < BACKLOG
+            held = log.holder is not None and self._is_held(log, spool.backlog >= BACKLOG)
             if (held and not last) or not log.end_line():
                 return False
             if not spool.deliver(log, data, self._wall(), lines.decorate):

@@ -259,7 +259,8 @@ class Pump:
             stream.spool = Spool(path, stream.label, policy)
         if log.streams == 2 and log.fd >= 0 and log.holder is None and log.regular and not log.at_line_start():
             log.holder = next((other for other in self._streams.values() if other.log is log), None)
-            log.hold_until = self._clock() + HOLD_SECONDS
+            log.held_since = self._clock()
+            log.hold_until = log.held_since + HOLD_SECONDS
 
     def _leave(self, stream: Stream) -> None:
         if stream.spool is not None:

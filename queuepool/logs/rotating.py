@@ -67,7 +67,7 @@ class LogFile:
     """A file that streams share. `ready` first, then write to `fd` at offset `size`, then `wrote` or `failed`.
 
     streams: how many there are. holder: the stream whose unfinished line the file ends with, None when it matters to
-    nobody; hold_until: when the others stop waiting for it. owner: as whom its directory was opened.
+    nobody; held_since and hold_until: since when, and when the others stop waiting. owner: as whom its directory was opened.
     """
 
     __slots__ = (
@@ -90,6 +90,7 @@ class LogFile:
         "dropped",
         "errors",
         "fd",
+        "held_since",
         "hold_until",
         "holder",
         "lost_line",
@@ -122,7 +123,7 @@ class LogFile:
         self.owner: Owner | None = None
         self.streams = 0
         self.holder: object = None
-        self.hold_until = 0.0
+        self.hold_until = self.held_since = 0.0
         self.lost_line = False
         self.bytes = self.dropped = self.errors = self.rotations = 0
         self._report = report

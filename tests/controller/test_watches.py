@@ -58,7 +58,7 @@ def test_while_redis_is_away_the_pools_that_need_it_wait_and_no_others() -> None
             world.watch.suspect("a")
         await world.journal.saw(lambda event: event.kind is Kind.WAITING, 5)
         await asyncio.sleep(0.05)
-        assert world.blocked == dict.fromkeys("ab", "redis at one refuses connections")
+        assert world.blocked == dict.fromkeys("ab", "redis at one: it refuses connections")
         world.away.clear()
         await world.journal.saw(lambda event: event.kind is Kind.RESUMED, 5)
         await asyncio.sleep(0)
