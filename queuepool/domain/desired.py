@@ -52,7 +52,7 @@ class DesiredPool:
 
     def why_ended(self, slot: int) -> str:
         """Why a process of a slot that is not desired is stopped, in words."""
-        return "stopped" if slot < self.size else "scaled down"
+        return "scaled down" if slot >= self.size else "stopped" if self.slots else self.why
 
 
 def size(spec: PoolSpec, overrides: Overrides) -> int:

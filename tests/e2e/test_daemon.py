@@ -342,6 +342,31 @@ def test_systemd_is_told_and_its_watchdog_fed(tmp_path: Path) -> None:
         assert any("STOPPING=1" in said for said in systemd.said)
 
 
+@pytest.mark.root
+def test_as_pid_1_it_reaps_obeys_and_drains(tmp_path: Path, report: Report) -> None:
+    """As in a container: the signals that pid 1 does not handle would be ignored, and orphans are its own."""
+    if os.geteuid() != 0 or subprocess.run(["unshare", "--pid", "--fork", "true"], capture_output=True).returncode:
+        pytest.skip("no pid namespaces here")
+    argv = worker_argv(report=report, name="w", stop=0.2, life=200)
+    script = f"setsid sleep 0.3 & exec {shlex.join(argv)}"
+    text = f"programs:\n  w: {{type: command, command: {['sh', '-c', script]!r}, startsecs: 0}}\n"
+    with Queuepool(tmp_path, text) as qp, open(qp.output, "ab") as out:
+        inside = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", *qp.command("up")]
+        outer = subprocess.Popen(inside, env=qp.environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        try:
+            eventually(qp.answers, what="it answers", show=qp.story)
+            qp.running("w", 1)
+            report.wait("ready")
+            pid = int(_children(outer.pid)[0])
+            eventually(lambda: len(_children(pid)) == 1, what="the orphan is reaped")
+            os.kill(pid, signal.SIGTERM)
+            assert outer.wait(20) == 0
+            assert report.said("leaving", text="0"), "the worker was drained"
+        finally:
+            outer.kill()
+            outer.wait()
+
+
 def test_orphans_are_reaped(tmp_path: Path) -> None:
     """A worker's grandchild that outlives it comes to the daemon, as it would to pid 1 in a container."""
     script = "setsid sh -c 'sleep 0.2' & sleep 0.1; exit 0"
