@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -93,8 +94,11 @@ _WORDS = {
 }
 
 
+_PLAIN = re.compile(r'[^\s"=]+').fullmatch
+
+
 def _quoted(value: object) -> str:
     text = str(value)
-    if text and not any(c.isspace() or c in '"=' for c in text):
+    if _PLAIN(text):
         return text
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable
 
 LOOK_SECONDS = 0.008
 QUIET_SHARE = 0.25
-"""A process that used or waited for less of the processor than this share of the time between two looks has booted."""
+"""A process that sleeps, and ran for less than this share of the time between two looks, has booted."""
 LONGEST_SECONDS = 15.0
 """A process that is busy for longer than this no longer counts as booting: it may have found a job at once."""
 
@@ -16,7 +16,9 @@ LONGEST_SECONDS = 15.0
 class Pacer:
     """Counts the processes that boot. appetite: see procstat.appetite; limit: how many at once, two per core."""
 
-    def __init__(self, appetite: Callable[[int], int | None], clock: Callable[[], float], limit: int = 0) -> None:
+    def __init__(
+        self, appetite: Callable[[int], tuple[bool, int] | None], clock: Callable[[], float], limit: int = 0
+    ) -> None:
         self.limit = limit or max(2, 2 * cores())
         self._appetite = appetite
         self._clock = clock
@@ -47,13 +49,13 @@ class Pacer:
         for key, (pid, before, looked, began) in list(self._booting.items()):
             if now - looked < LOOK_SECONDS / 2:
                 continue
-            wanted = self._appetite(pid)
-            fraction = 1.0 if wanted is None else (wanted - before) / 1e9 / (now - looked)
-            booted = before > 0 and fraction < QUIET_SHARE
-            if booted or now - began > LONGEST_SECONDS or (wanted is None and now - began > 0.2):
+            seen = self._appetite(pid)
+            hungry, ran = seen or (True, 0)
+            booted = before > 0 and not hungry and (ran - before) / 1e9 < QUIET_SHARE * (now - looked)
+            if booted or now - began > LONGEST_SECONDS or (seen is None and now - began > 0.2):
                 del self._booting[key]
             else:
-                self._booting[key] = (pid, wanted or 0, now, began)
+                self._booting[key] = (pid, ran, now, began)
         return self.free
 
 

@@ -136,5 +136,8 @@ def _plain(entry: Entry) -> dict[str, object]:
     return {name: getattr(entry, name) for name in _FIELDS}
 
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
 def _line(value: dict[str, object]) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+    return _encode(value).encode() + b"\n"

@@ -83,15 +83,18 @@ def usage(pid: int) -> Usage | None:
         return None
 
 
-def appetite(pid: int) -> int | None:
-    """Nanoseconds that the process has run or waited for a processor since its start; it grows as long as the process
-    is busy, also when others keep it from running. None when it is gone or the system does not tell."""
+def appetite(pid: int) -> tuple[bool, int] | None:
+    """Whether a process wants the processor now (it runs, is kept from running, or reads from a disk), and the
+    nanoseconds it has run so far. Both are needed: the time stands still while others keep it from running, and it may
+    just be asleep between two strides. None when it is gone or the system does not tell."""
+    fields = _stat(pid) if LINUX else None
+    if fields is None:
+        return None
     try:
         with open(f"/proc/{pid}/schedstat", "rb", 0) as file:
-            run, wait, _ = file.read().split()
-    except (OSError, ValueError):
+            return fields[0] in (b"R", b"D"), int(file.read().split()[0])
+    except (OSError, ValueError, IndexError):
         return None
-    return int(run) + int(wait)
 
 
 def session(pid: int) -> int | None:

@@ -11,7 +11,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.bench.peers import PEERS, Job, Peer
+from tests.bench.peer import Job, Peer
+from tests.bench.peers import PEERS
 
 MEMORY = "/dev/shm"
 """Where every run has its files. On a disk, thousands of them made and removed in a row measure its file system (ext4
@@ -83,18 +84,12 @@ class Bench:
 
     @contextmanager
     def directory(self, name: str) -> Iterator[Path]:
-        """An empty directory, removed at the end. Where MEMORY is used, it is reached by a name outside /dev, where a
-        log would be taken for a device."""
-        real = Path(tempfile.mkdtemp(prefix=f"qp-bench-{name}-", dir=MEMORY if os.path.isdir(MEMORY) else None))
-        shown = Path(tempfile.gettempdir()) / real.name
-        if shown != real:
-            shown.symlink_to(real)
+        """An empty directory, removed at the end."""
+        directory = Path(tempfile.mkdtemp(prefix=f"qp-bench-{name}-", dir=MEMORY if os.path.isdir(MEMORY) else None))
         try:
-            yield shown
+            yield directory
         finally:
-            shutil.rmtree(real, ignore_errors=True)
-            if shown.is_symlink():
-                shown.unlink()
+            shutil.rmtree(directory, ignore_errors=True)
 
     @contextmanager
     def run(self, name: str, job: Job) -> Iterator[Peer]:

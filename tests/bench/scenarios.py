@@ -12,7 +12,7 @@ from functools import partial
 
 from tests.bench import procs, tools
 from tests.bench.bench import KILL_SECONDS, Bench, Step
-from tests.bench.peers import Job, Peer
+from tests.bench.peer import Job, Peer
 from tests.bench.stamps import Kind, Overdue, Stamp, Stamps, until
 
 READY = 30.0

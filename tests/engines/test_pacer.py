@@ -8,17 +8,23 @@ class Machine:
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.eaten: dict[int, int | None] = {}
-        self.pacer = Pacer(lambda pid: self.eaten[pid], lambda: self.now, limit=2)
+        self.eaten: dict[int, int] = {}
+        self.hungry: set[int] = set()
+        self.silent = False
+        self.pacer = Pacer(self.appetite, lambda: self.now, limit=2)
+
+    def appetite(self, pid: int) -> tuple[bool, int] | None:
+        return None if self.silent else (pid in self.hungry, self.eaten[pid])
 
     def begin(self, pid: int) -> None:
         self.eaten[pid] = 1_000_000
         self.pacer.began(pid, pid)
 
-    def pass_(self, busy: set[int], seconds: float = LOOK_SECONDS) -> int:
+    def pass_(self, busy: set[int], seconds: float = LOOK_SECONDS, starved: set[int] | None = None) -> int:
         self.now += seconds
+        self.hungry = busy | (starved or set())
         for pid in busy:
-            self.eaten[pid] = (self.eaten[pid] or 0) + int(seconds * 1e9)
+            self.eaten[pid] += int(seconds * 1e9)
         return self.pacer.look()
 
 
@@ -38,7 +44,15 @@ def test_a_process_that_is_kept_from_running_still_boots() -> None:
     machine = Machine()
     machine.begin(1)
     for _ in range(50):
-        assert machine.pass_(busy={1}) == 1, "waiting for the processor counts as appetite"
+        assert machine.pass_(busy=set(), starved={1}) == 1, "it has not run at all, but it wants to"
+
+
+def test_one_that_sleeps_between_two_strides_still_boots() -> None:
+    machine = Machine()
+    machine.begin(1)
+    for _ in range(20):
+        machine.eaten[1] += int(LOOK_SECONDS * 0.5e9)
+        assert machine.pass_(busy=set()) == 1
 
 
 def test_one_that_never_settles_is_let_go_after_a_while() -> None:
@@ -59,6 +73,6 @@ def test_one_that_ends_makes_room() -> None:
 def test_where_the_system_does_not_tell_nobody_waits_for_long() -> None:
     machine = Machine()
     machine.begin(1)
-    machine.eaten[1] = None
+    machine.silent = True
     assert machine.pass_(busy=set(), seconds=0.1) == 1
     assert machine.pass_(busy=set(), seconds=0.2) == 2
