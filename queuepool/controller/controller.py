@@ -18,7 +18,7 @@ from queuepool.domain.events import Kind
 from queuepool.domain.names import ProcessName, UnknownName, select
 from queuepool.domain.observed import ProcessView, ProgramView
 from queuepool.domain.pool import Loaded, PoolSpec
-from queuepool.domain.reconcile import End, Observed, is_calm, reconcile, settled
+from queuepool.domain.reconcile import End, is_calm, reconcile, settled
 from queuepool.domain.states import State
 from queuepool.engines.local import LocalEngine
 

@@ -13,7 +13,8 @@ NAMES = {"program_name": "mail", "process_num": 3, "numprocs": 4, "ENV_A": "x"}
 @pytest.mark.parametrize(
     ("text", "expanded"),
     [
-        ("${A}", "1"), ("x${A}y${A}", "x1y1"), ("$A $", "$A $"), ("$$", "$$"), ("echo $$", "echo $$"), ("$${A}", "${A}"), ("${B:-d e}", "d e"),
+        ("${A}", "1"), ("x${A}y${A}", "x1y1"), ("$A $", "$A $"), ("$$", "$$"),
+        ("echo $$", "echo $$"), ("$${A}", "${A}"), ("${B:-d e}", "d e"),
         ("${EMPTY:-d}", "d"), ("${EMPTY-d}", ""), ("${EMPTY}", ""), ("${B-}", ""), ("${A:-d}", "1"),
     ],
 )  # fmt: skip
