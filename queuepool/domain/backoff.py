@@ -1,6 +1,9 @@
-"""How long to wait before a start: exponential for failures, a leaky bucket for restarts of what ran well."""
+"""How long to wait before a start: exponential for failures, a leaky bucket for restarts of what ran well, and a brake
+for pools that fail as a whole."""
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 BASE_SECONDS = 0.5
 CAP_SECONDS = 60.0
@@ -11,6 +14,19 @@ LEAK_SECONDS = 6.0
 """The bucket loses one restart in this time, so a slot restarts ten times a minute for ever at the most."""
 BRIEF_SECONDS = 0.25
 """A process that lived shorter did no work worth a free restart; it fills the bucket four times as fast."""
+
+
+BRAKE_FROM = 4
+"""So many processes of one pool that fail alike are taken to have one cause."""
+BRAKE_SECONDS = 5.0
+"""When a process that waits for another's success looks again, in case that one is gone."""
+
+
+def braked(slot: int, alike: Collection[int]) -> bool:
+    """Whether a slot waits for another one to succeed. alike: the slots of its pool that failed at their start in the
+    same way, itself included. Then only the lowest tries again: a broken release must not boot 200 PHPs in vain, each
+    for a tenth of a second of processor time."""
+    return len(alike) >= BRAKE_FROM and slot != min(alike)
 
 
 def delay(failures: int, luck: float) -> float:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from queuepool.domain import lifecycle
+from queuepool.domain import backoff, lifecycle
 from queuepool.domain.desired import Revision
 from queuepool.domain.events import Kind
 from queuepool.domain.names import ProcessName
@@ -67,7 +67,7 @@ class LocalEngine:
         self.next_number = 1
         self.environment: dict[str, str] = {}
         self.pipes = Pipes(run.pipes, pump, keep, unkeep)
-        self.deadlines = Deadlines(clock, lambda life: self.handle(life, lifecycle.Elapsed()))
+        self.deadlines = Deadlines(clock, self._due)
         self.endings = Endings(clock, self._exited, self._gone)
         self._starter = Starter(self._spawn, Pacer(procstat.appetite, clock))
         self._memory = MemoryWatch(self.endings.by_pid, self._too_large)
@@ -75,6 +75,7 @@ class LocalEngine:
         self._changed = changed
         self._failed = failed
         self._blocked: dict[str, str] = {}
+        self._braked: dict[str, set[Life]] = {}
         self._closed = False
 
     # --- the Engine protocol ------------------------------------------------------------------------------------------
@@ -184,11 +185,35 @@ class LocalEngine:
             life.changed_at = time.time()
             self._settle(life, before, now)
 
+    def _due(self, life: Life) -> None:
+        """A deadline has come. One that failed as many others of its pool did waits for one of them to succeed."""
+        if life.process.state is State.BACKOFF and life.spec.policy.startsecs > 0 and self._brake(life):
+            self._braked.setdefault(life.name.pool, set()).add(life)
+            life.process = replace(life.process, deadline=self.clock() + backoff.BRAKE_SECONDS)
+            self.deadlines.arm(life)
+        else:
+            self.handle(life, lifecycle.Elapsed())
+
+    def _brake(self, life: Life) -> bool:
+        def how(one: Life) -> object:
+            return one.process.reason if one.process.code is None else one.process.code
+
+        lives = (one for lives in self.slots[life.name.pool].values() for one in lives)
+        alike = {one.name.slot for one in lives if one.process.state is State.BACKOFF and how(one) == how(life)}
+        return backoff.braked(life.name.slot, alike)
+
+    def _release_brake(self, pool: str) -> None:
+        for life in self._braked.pop(pool, ()):
+            if life.process.state is State.BACKOFF and life.process.wanted:
+                self.handle(life, lifecycle.Start())
+
     def _settle(self, life: Life, before: lifecycle.Process, now: lifecycle.Process) -> None:
         if before.wanted and not now.wanted and now.state is State.STOPPING:
             self.record.change(life.number, retiring=True, kill_at=time.time() + life.spec.policy.stop_seconds)
         if now.state is State.STOPPED and not now.wanted:
             self.forget(life)
+        elif now.state is State.RUNNING and life.name.pool in self._braked:
+            self._release_brake(life.name.pool)
         elif now.state in (State.BACKOFF, State.FATAL) and before.state not in (State.BACKOFF, State.FATAL):
             self._failed(life.name.pool)
         self._changed(life.name.pool, now.state is State.STOPPED or now.wanted is not before.wanted)

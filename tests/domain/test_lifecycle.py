@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from queuepool.domain import lifecycle as l
+from queuepool.domain.backoff import braked
 from queuepool.domain.lifecycle import Process, step
 from queuepool.domain.pool import Autorestart, Policy
 from queuepool.domain.states import MOVES, State
@@ -246,3 +247,9 @@ def test_any_sequence_of_events_keeps_the_rules(events: list[tuple[l.Event, floa
         if p.state is State.STOPPED:
             assert not alive
             assert not p.wanted
+
+
+def test_only_the_lowest_of_many_that_fail_alike_tries_again() -> None:
+    assert not braked(0, {0, 1, 2, 3})
+    assert braked(3, {0, 1, 2, 3})
+    assert not braked(3, {1, 2, 3}), "three may well fail for reasons of their own"

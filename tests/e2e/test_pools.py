@@ -297,6 +297,21 @@ def test_exit_codes_and_autorestart_follow_supervisor(tmp_path: Path, report: Re
         assert view["exit_code"] == 3
 
 
+def test_of_a_pool_that_fails_as_a_whole_only_one_tries_and_its_success_starts_the_others(
+    tmp_path: Path, report: Report
+) -> None:
+    good = shlex.join(worker_argv(report=report, name="w", life=200))
+    script = f"echo start >> {tmp_path}/starts; test -e {tmp_path}/mended && exec {good}; exit 3"
+    text = f"programs:\n  w: {{type: command, command: {['sh', '-c', script]!r}, numprocs: 20, startretries: 50}}\n"
+    with Queuepool(tmp_path, text) as qp:
+        qp.up()
+        eventually(lambda: sum(p["restarts"] for p in qp.processes("w")) >= 3, 30, "three tries more", show=qp.story)
+        starts = (tmp_path / "starts").read_text().count("start")
+        assert starts <= 20 + 6, "twenty first tries, and then one process alone"
+        (tmp_path / "mended").touch()
+        qp.running("w", 20)
+
+
 def test_memory_limit_recycles_gracefully(tmp_path: Path, report: Report) -> None:
     text = "programs:" + program("w", report, keys="    memory_limit: 30MB\n", eat=60, stop=0.1)
     with Queuepool(tmp_path, text) as qp:
