@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Hashable
 
-LOOK_SECONDS = 0.008
+LOOK_SECONDS = 0.004
 QUIET_SHARE = 0.25
 """A process that sleeps, and ran for less than this share of the time between two looks, has booted."""
 LONGEST_SECONDS = 15.0
