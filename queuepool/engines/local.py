@@ -35,6 +35,9 @@ from queuepool.system.rundir import RunDirectory
 Publish = Callable[[Kind, str, Mapping[str, str | int | float | bool | None]], object]
 
 
+_WAITS = "; waits for "
+
+
 class LocalEngine:
     """The Engine of `engine: local`.
 
@@ -187,20 +190,26 @@ class LocalEngine:
 
     def _due(self, life: Life) -> None:
         """A deadline has come. One that failed as many others of its pool did waits for one of them to succeed."""
-        if life.process.state is State.BACKOFF and life.spec.policy.startsecs > 0 and self._brake(life):
-            self._braked.setdefault(life.name.pool, set()).add(life)
-            life.process = replace(life.process, deadline=self.clock() + backoff.BRAKE_SECONDS)
-            self.deadlines.arm(life)
-        else:
+        if life.process.state is not State.BACKOFF or not life.spec.policy.startsecs:
             self.handle(life, lifecycle.Elapsed())
+            return
+        alike = self._alike(life)
+        if not backoff.braked(life.name.slot, alike):
+            self.handle(life, lifecycle.Elapsed())
+            return
+        self._braked.setdefault(life.name.pool, set()).add(life)
+        why = life.process.reason.partition(_WAITS)[0] + _WAITS + f"{life.name.pool}:{min(alike)} to succeed"
+        life.process = replace(life.process, deadline=self.clock() + backoff.BRAKE_SECONDS, reason=why)
+        self.deadlines.arm(life)
 
-    def _brake(self, life: Life) -> bool:
+    def _alike(self, life: Life) -> set[int]:
+        """The slots that wait after a failure like that of `life`."""
+
         def how(one: Life) -> object:
-            return one.process.reason if one.process.code is None else one.process.code
+            return one.process.reason.partition(_WAITS)[0] if one.process.code is None else one.process.code
 
         lives = (one for lives in self.slots[life.name.pool].values() for one in lives)
-        alike = {one.name.slot for one in lives if one.process.state is State.BACKOFF and how(one) == how(life)}
-        return backoff.braked(life.name.slot, alike)
+        return {one.name.slot for one in lives if one.process.state is State.BACKOFF and how(one) == how(life)}
 
     def _release_brake(self, pool: str) -> None:
         for life in self._braked.pop(pool, ()):
