@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Hashable
 
 from queuepool.logs import lines
+from queuepool.logs.ledger import Ledger
 from queuepool.logs.pipes import EVERYTHING, LARGEST_PIPE, Mover, grow
 from queuepool.logs.rotating import LogFile
 from queuepool.logs.spool import BACKLOG, Spool
@@ -27,10 +28,20 @@ Subscriber = Callable[[Hashable, str, bytes], None]
 
 
 class Drainer:
-    """Empties pipes. subscribers: told of every chunk, as the process printed it, after it was written."""
+    """Empties pipes. subscribers: told of every chunk, as the process printed it, after it was written. find: the
+    stream of a log with a digest."""
 
-    def __init__(self, mover: Mover, clock: Callable[[], float], wall: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        mover: Mover,
+        ledger: Ledger,
+        find: Callable[[LogFile, bytes], Stream | None],
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+    ) -> None:
         self.mover = mover
+        self._ledger = ledger
+        self._find = find
         self.subscribers: list[Subscriber] = []
         self._clock = clock
         self._wall = wall
@@ -38,6 +49,9 @@ class Drainer:
     def empty(self, stream: Stream, *, last: bool) -> None:
         """Drain a pipe until it is empty; not for ever, since somebody may go on filling it. last: it is the end of
         the stream, so nothing waits any longer; what cannot be written is dropped."""
+        other = stream.log.holder if last and stream.log is not None else None
+        if isinstance(other, Stream) and other is not stream:  # what it waits for may be there
+            self.empty(other, last=False)
         for _ in range(16):
             moved = self.drain(stream, last=last)
             if last and moved > 0 and stream.log is not None and stream.spool is None:
@@ -86,13 +100,21 @@ class Drainer:
         return stream.capacity > before
 
     def _drain_plain(self, stream: Stream, log: LogFile, last: bool) -> int:
+        if not self.mover.waiting(stream.fd):  # a file that is full is rotated for the next line, and not before
+            stream.resting = 0
+            return DONE
         if not log.ready():
             return self._endure(stream, log)
+        if log.writer is not stream:
+            self._take_over(stream, log)
         if log.holder is not stream and log.holder is not None:
             full = self.mover.waiting(stream.fd) >= NEARLY_FULL * stream.capacity
             if not last and self._is_held(log, full):
                 return WAIT
             log.end_line()
+        if log.writer is not stream:
+            log.writer = stream
+            self._ledger.note(log.path, stream.digest)
         if (stream.fresh or stream.skipping) and not self._begin(stream, log):
             return DONE
         if log.fd < 0:
@@ -102,6 +124,17 @@ class Drainer:
         if not last and log.careful(stream.capacity):
             return self._move_lines(stream, log)
         return self._move(stream, log, EVERYTHING, None)
+
+    def _take_over(self, stream: Stream, log: LogFile) -> None:
+        """See who comes first, when a former daemon was killed in the middle of a line."""
+        if log.writer is not None or not log.regular or log.at_line_start():
+            return
+        log.writer = before = self._find(log, self._ledger.writer(log.path) or b"")
+        if before is not None:
+            log.holder, log.held_since = before, self._clock()
+            log.hold_until = log.held_since + HOLD_SECONDS
+        elif log.streams > 1:
+            log.end_line()
 
     def _begin(self, stream: Stream, log: LogFile) -> bool:
         """Get to where a line of this stream may begin; False when there is nothing of it to write yet."""
@@ -119,8 +152,6 @@ class Drainer:
             if not (log.end_line() and log.write(first[cut:])):
                 log.drop(len(first) - cut)
             return True
-        if not self.mover.waiting(stream.fd):
-            return False
         stream.fresh = False
         if log.holder is not stream:
             log.end_line()
@@ -147,11 +178,11 @@ class Drainer:
         if seen.whole:
             moved = self._move(stream, log, seen.whole, True)
             finished = moved == seen.whole
-        elif log.holder is stream or log.streams == 1 or self._is_long(stream, seen.total):
+        elif log.holder is stream or log.streams == 1 or (room := self._room(stream, seen.total)) < 0:
             moved = self._move(stream, log, EVERYTHING, None)
             finished = log.streams == 1
         else:
-            return self._rest(stream, seen.total, seen.rest)
+            return WAIT if room else self._rest(stream, seen.total, seen.rest)
         now = self._clock()
         if log.holder is not stream:
             log.held_since = now
@@ -163,9 +194,11 @@ class Drainer:
         now = self._clock()
         return now < log.hold_until and not (full and now >= log.held_since + LONGEST_HOLD_SECONDS)
 
-    def _is_long(self, stream: Stream, total: int) -> bool:
-        """Whether an unfinished line has no room in its pipe, which is made as large as it can be first."""
-        return total >= NEARLY_FULL * stream.capacity and not self.enlarge(stream, LARGEST_PIPE)
+    def _room(self, stream: Stream, total: int) -> int:
+        """What the pipe has left for an unfinished line: 0: enough; 1: it has just been enlarged; -1: it cannot be."""
+        if total < NEARLY_FULL * stream.capacity:
+            return 0
+        return 1 if self.enlarge(stream, LARGEST_PIPE) else -1
 
     def _rest(self, stream: Stream, total: int, rest: bytes) -> int:
         stream.resting = total
@@ -178,10 +211,12 @@ class Drainer:
         """As `_move_lines`, to a device."""
         seen = self.mover.peek(stream.fd)
         whole = seen.total if last else seen.whole
-        if not whole and seen.total and self._is_long(stream, seen.total):
-            whole = seen.total
+        if not seen.total:
+            return DONE
         if not whole:
-            return self._rest(stream, seen.total, seen.rest) if seen.total else DONE
+            if (room := self._room(stream, seen.total)) >= 0:
+                return WAIT if room else self._rest(stream, seen.total, seen.rest)
+            whole = seen.total
         data = self.mover.read(stream.fd, whole)
         stream.resting = 0
         stream.wrote(data)
@@ -212,6 +247,8 @@ class Drainer:
         while data := spool.read():
             if not log.ready():
                 return False
+            if log.writer is None:
+                self._take_over(stream, log)
             held = log.holder is not None and self._is_held(log, spool.backlog >= BACKLOG)
             if (held and not last) or not log.end_line():
                 return False

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 DIRECTORY_MODE = 0o755
+_SYMLINKS = 40  # as many as the kernel follows (path_resolution(7))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,26 +110,40 @@ def open_existing(path: str, owner: Owner | None) -> int | None:
 
 
 def out_of_reach(directory: str, owner: Owner) -> bool:
-    """Whether `owner` can change nothing about which directory this is, and nothing in it. Ancestors of a directory
-    that does not exist yet decide for it."""
-    here, below = os.path.realpath(directory), False
-    while True:
+    """Whether `owner` can change nothing about where this path leads, and nothing in the directory at its end. Of a
+    symlink both the place where it lies and the one to which it leads count; a path is followed as far as it exists."""
+    todo = directory.split("/")[::-1]
+    here, hops = "/", 0
+    shared = False  # `here` is like /tmp: anybody may make names in it, but not replace those of others
+    while todo:
+        name = todo.pop()
+        if name in ("", "."):
+            continue
+        if name == "..":
+            here = os.path.dirname(here)
+            continue
         try:
-            seen = os.stat(here)
+            seen = os.lstat(os.path.join(here, name))
         except FileNotFoundError:
-            pass
+            return not shared
         except OSError:
             return False
-        else:
-            group_may = seen.st_mode & stat.S_IWGRP and seen.st_gid in (owner.gid, *owner.groups)
-            may_write = group_may or seen.st_mode & stat.S_IWOTH
-            # In a sticky directory such as /tmp nobody can replace what is somebody else's.
-            if seen.st_uid == owner.uid or (may_write and not (below and seen.st_mode & stat.S_ISVTX)):
+        if seen.st_uid == owner.uid:
+            return False
+        if stat.S_ISLNK(seen.st_mode):
+            hops += 1
+            target = os.readlink(os.path.join(here, name))
+            if hops > _SYMLINKS:
                 return False
-            below = True
-        if here == "/":
-            return True
-        here = os.path.dirname(here)
+            here = "/" if target.startswith("/") else here
+            todo += target.split("/")[::-1]
+            continue
+        here = os.path.join(here, name)
+        group_may = seen.st_mode & stat.S_IWGRP and seen.st_gid in (owner.gid, *owner.groups)
+        shared = bool(group_may or seen.st_mode & stat.S_IWOTH)
+        if shared and not seen.st_mode & stat.S_ISVTX:
+            return False
+    return not shared
 
 
 def _open_as_owner(path: str, mode: int) -> Opened:

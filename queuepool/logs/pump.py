@@ -17,6 +17,7 @@ from collections.abc import Callable, Hashable
 from queuepool.domain.pool import LogPolicy
 from queuepool.logs.backups import Compressor
 from queuepool.logs.draining import HOLD_SECONDS, WAIT, Drainer, Subscriber
+from queuepool.logs.ledger import Ledger
 from queuepool.logs.pipes import LARGEST_PIPE, can_splice, capacity, make_mover
 from queuepool.logs.rotating import FileStats, LogFile, Trouble
 from queuepool.logs.spool import Spool, leftover, recover, spool_path
@@ -27,6 +28,9 @@ SHORTEST_PAUSE = 0.0002
 LONGEST_PAUSE = 0.05
 PROMPT_PAUSE = 0.005
 WAITING_PAUSE = HOLD_SECONDS
+RESTING_SECONDS = 1.0
+"""How often pipes that keep half a line are looked at. New bytes are told of, but not those of a write that is larger
+than the pipe: it sleeps, until there is room, without telling (fs/pipe.c, pipe_write)."""
 FULL, EMPTY = 0.45, 0.2
 """Shares of a pipe above and below which the pause shrinks and grows."""
 IDLE_FILES = 64
@@ -59,13 +63,15 @@ class Pump:
             os.makedirs(spool_directory, 0o700, exist_ok=True)
             recover(spool_directory)
         self._mover = make_mover(in_kernel)
-        self._drainer = Drainer(self._mover, clock, wall)
+        self._ledger = Ledger(spool_directory)
+        self._drainer = Drainer(self._mover, self._ledger, self._find, clock, wall)
         self._watch = make_watch(loop, self._turn, in_kernel)
         self._alarm = Alarm(loop, self._turn)
         self._compressor = Compressor(loop, lambda path, what: report(Trouble(path, what)))
         self._streams: dict[Hashable, Stream] = {}
         self._by_fd: dict[int, Stream] = {}
         self._active: dict[int, Stream] = {}
+        self._resting: set[int] = set()
         self._files: dict[str, LogFile] = {}
         self._prompt = 0
         self._pause = PROMPT_PAUSE
@@ -90,9 +96,9 @@ class Pump:
         """
         if key in self._streams:
             raise ValueError(f"{key!r} is attached already")
-        if name is None:
-            name = _path_of(fifo_fd) or label
-        stream = Stream(key, label, name, fifo_fd, policy, capacity(fifo_fd))
+        name = name or _path_of(fifo_fd) or label
+        spool_at = spool_path(self._spools, name) if self._spools is not None else None
+        stream = Stream(key, label, name, fifo_fd, policy, capacity(fifo_fd), spool_at)
         stream.fresh = not adopted
         self._direct(stream, policy)
         self._streams[key] = self._by_fd[fifo_fd] = stream
@@ -130,6 +136,7 @@ class Pump:
         self._mover.forget(stream.fd)
         del self._streams[key], self._by_fd[stream.fd]
         self._active.pop(stream.fd, None)
+        self._resting.discard(stream.fd)
         self._leave(stream)
         self._close_idle_files(IDLE_FILES)
         return last
@@ -146,7 +153,7 @@ class Pump:
         for path in recover(self._spools) if self._spools is not None else []:
             found = leftover(path) if path not in attached else None
             if found is not None:
-                stream = Stream(path, found[0], path, -1, found[1], 0)
+                stream = Stream(path, found[0], path, -1, found[1], 0, path)
                 self._direct(stream, found[1])
                 self._drainer.finish_line(stream)
                 self._leave(stream)
@@ -198,12 +205,13 @@ class Pump:
         for log in self._files.values():
             log.close()
         self._mover.close()
-        for gone in (self._streams, self._by_fd, self._active, self._files):
+        self._ledger.close()
+        for gone in (self._streams, self._by_fd, self._active, self._resting, self._files):
             gone.clear()
 
     def _turn(self) -> None:
         """Empty what has something, then look away."""
-        for fd in self._watch.ready():
+        for fd in (*self._watch.ready(), *self._resting):
             stream = self._by_fd.get(fd)
             if stream is None:
                 continue
@@ -211,6 +219,7 @@ class Pump:
                 self._watch.arm(fd, stream.resting)
             else:
                 self._active[fd] = stream
+                self._resting.discard(fd)
         fullest, progress = 0.0, False
         try:
             for fd, stream in tuple(self._active.items()):
@@ -225,6 +234,8 @@ class Pump:
                 elif moved != WAIT:
                     self._active.pop(fd, None)
                     self._watch.arm(fd, stream.resting)
+                    if stream.resting:
+                        self._resting.add(fd)
         finally:
             if not self._closed:
                 self._look_away(fullest, progress)
@@ -233,6 +244,8 @@ class Pump:
         if not self._active:
             self._pause = min(self._pause, LONGEST_PAUSE)
             self._watch.listen(True)
+            if self._resting:
+                self._alarm.set(RESTING_SECONDS)
             return
         if fullest > FULL:
             self._pause = max(self._pause / 2, SHORTEST_PAUSE)
@@ -255,8 +268,7 @@ class Pump:
         log = stream.log = self._file(policy)
         log.streams += 1
         if not policy.plain:
-            path = spool_path(self._spools, stream.name) if self._spools is not None else None
-            stream.spool = Spool(path, stream.label, policy)
+            stream.spool = Spool(stream.spool_at, stream.label, policy)
         if log.streams == 2 and log.fd >= 0 and log.holder is None and log.regular and not log.at_line_start():
             log.holder = next((other for other in self._streams.values() if other.log is log), None)
             log.held_since = self._clock()
@@ -278,6 +290,10 @@ class Pump:
             )
         log.apply(policy)
         return log
+
+    def _find(self, log: LogFile, digest: bytes) -> Stream | None:
+        found = (stream for stream in self._streams.values() if stream.log is log and stream.digest == digest)
+        return next(found, None)
 
     def _keep_tails(self, log: LogFile) -> None:
         for stream in self._streams.values():

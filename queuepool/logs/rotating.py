@@ -66,8 +66,9 @@ def next_turn(after: float, seconds: int) -> float:
 class LogFile:
     """A file that streams share. `ready` first, then write to `fd` at offset `size`, then `wrote` or `failed`.
 
-    streams: how many there are. holder: the stream whose unfinished line the file ends with, None when it matters to
-    nobody; held_since and hold_until: since when, and when the others stop waiting. owner: as whom its directory was opened.
+    streams: how many there are. writer: the one that wrote last, None when nobody did in this daemon's life. holder:
+    the stream whose unfinished line the file ends with, None when it matters to nobody; held_since and hold_until:
+    since when, and when the others stop waiting. owner: as whom its directory was opened.
     """
 
     __slots__ = (
@@ -102,6 +103,7 @@ class LogFile:
         "rotations",
         "size",
         "streams",
+        "writer",
     )  # fmt: skip
 
     def __init__(
@@ -125,6 +127,7 @@ class LogFile:
         self.holder: object = None
         self.hold_until = self.held_since = 0.0
         self.lost_line = False
+        self.writer: object = None
         self.bytes = self.dropped = self.errors = self.rotations = 0
         self._report = report
         self._compressor = compressor

@@ -6,6 +6,7 @@ import os
 from collections.abc import Hashable
 
 from queuepool.domain.pool import LogPolicy
+from queuepool.logs.ledger import digest
 from queuepool.logs.rotating import LogFile
 from queuepool.logs.spool import Spool
 
@@ -17,20 +18,24 @@ _EXTENTS = 32
 class Stream:
     """The standard output (or error) of one process.
 
-    log: None where the policy throws the output away. resting: bytes of an unfinished line that are left in the pipe.
+    log: None where the policy throws the output away. spool_at: the path of its spool, when it needs one; None: it has
+    no name, and is lost with the daemon. resting: bytes of an unfinished line that are left in the pipe.
     shown: how many of those the subscribers have seen. skipping: the rest of the line that comes next was dropped.
     fresh: nothing has been written yet, and it must begin a line.
     """
 
     __slots__ = (
-        "_extents", "_tail", "capacity", "fd", "fresh", "key", "label", "log", "name", "policy", "resting", "shown",
-        "skipping", "spool",
+        "_extents", "_tail", "capacity", "digest", "fd", "fresh", "key", "label", "log", "policy", "resting", "shown",
+        "skipping", "spool", "spool_at",
     )  # fmt: skip
 
-    def __init__(self, key: Hashable, label: str, name: str, fd: int, policy: LogPolicy, capacity: int) -> None:
+    def __init__(
+        self, key: Hashable, label: str, name: str, fd: int, policy: LogPolicy, capacity: int, spool_at: str | None
+    ) -> None:
         self.key = key
         self.label = label
-        self.name = name
+        self.digest = digest(name)
+        self.spool_at = spool_at
         self.fd = fd
         self.policy = policy
         self.capacity = capacity

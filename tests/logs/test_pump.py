@@ -14,11 +14,17 @@ import pytest
 
 from queuepool.domain.pool import LogPolicy
 from queuepool.logs import draining
-from queuepool.logs.pipes import can_splice
+from queuepool.logs.ledger import Ledger, digest
+from queuepool.logs.pipes import available, can_splice, capacity
+from queuepool.logs.pump import Pump
 
 from .piping import Clock, bench, until
 
 MODES = [False, *([True] if can_splice() else [])]
+
+
+def start(script: str, stdout: int, *args: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", script, *args], stdout=stdout)
 
 
 @pytest.fixture(params=MODES, ids=lambda splice: "splice" if splice else "copy")
@@ -113,7 +119,7 @@ def test_an_unfinished_line_in_a_shared_file_costs_no_wake_up(tmp_path: Path) ->
             b.say("a", b"2026-01-01 10:00:00 App\\Jobs\\Long")
             seen: list[bytes] = []
             b.pump.subscribe(lambda key, label, data: seen.append(data))
-            await until(lambda: b"".join(seen) == b"2026-01-01 10:00:00 App\\Jobs\\Long", "a subscriber sees it at once")
+            await until(lambda: b"".join(seen) == b"2026-01-01 10:00:00 App\\Jobs\\Long", "being seen at once")
             await until(lambda: not b.pump._active)
             turns = 0
             original = b.pump._look_away
@@ -143,7 +149,7 @@ def test_a_line_longer_than_any_pipe_is_whole_among_other_writers(
     async def run() -> None:
         script = "import os,sys\nd=sys.argv[1].encode()*3000000+b'\\n'\nwhile d: d=d[os.write(1,d):]"
         with bench(tmp_path, splice=splice) as b:
-            writers = [subprocess.Popen([sys.executable, "-c", script, k], stdout=b.attach(k)) for k in "abc"]
+            writers = [start(script, b.attach(key), key) for key in "abc"]
             await until(lambda: all(writer.poll() is not None for writer in writers))
             for key in "abc":
                 b.pump.detach(key)
@@ -157,10 +163,10 @@ def test_others_do_not_wait_for_ever_for_the_end_of_a_giant_line(tmp_path: Path,
         with bench(tmp_path, splice=splice) as b:
             for key in "ab":
                 b.attach(key)
-            piece = b"x" * 60000
-            for _ in range(40):  # more than any pipe
+            piece = b"x" * 30000
+            for _ in range(80):  # more than any pipe
                 b.say("a", piece)
-                await until(lambda: b.pump._mover.waiting(b.fds["a"]) < 400_000)
+                await until(lambda: available(b.fds["a"]) + 40000 < capacity(b.fds["a"]))
             await until(lambda: len(b.text()) > 1000)
             b.say("b", b"short\n")
             await until(lambda: b"\nshort\n" in b.text())
@@ -431,7 +437,7 @@ def test_time_and_slot_or_json_stand_where_asked_for(tmp_path: Path, splice: boo
                 ("default:2", "two \\xff"),
                 ("default:2", "three"),
             ]
-            assert os.listdir(tmp_path / "spool") == []
+            assert os.listdir(tmp_path / "spool") == ["writers"]
 
     asyncio.run(run())
 
@@ -517,8 +523,6 @@ def test_half_a_line_is_finished_after_a_handover_to_the_next_daemon(tmp_path: P
             b.say("d", b"decorated ha")
             b.pump.flush()
             b.pump.close()
-            from queuepool.logs.pump import Pump
-
             b.pump = Pump(b.troubles.append, splice=splice, spool_directory=spool)
             b.fds = fds
             b.attach("a", adopted=True)
@@ -543,7 +547,7 @@ def test_what_a_dead_process_left_in_its_spool_is_written_by_the_next_daemon(tmp
         with bench(tmp_path, spool_directory=spool) as b:
             assert b.pump.finish_leftovers() == 1
             assert b.text("d") == b"[default:d] whole\n[default:d] unfinished\n"
-            assert os.listdir(spool) == []
+            assert os.listdir(spool) == ["writers"]
 
     asyncio.run(run())
 
@@ -559,10 +563,7 @@ def test_sixteen_writers_one_file_and_rotation_lose_and_tear_nothing(tmp_path: P
     async def run() -> None:
         with bench(tmp_path, splice=splice) as b:
             policy = LogPolicy(b.log(), maxbytes=100_000, backups=1000)
-            writers = [
-                subprocess.Popen([sys.executable, "-c", script, f"{n:02}"], stdout=b.attach(n, policy))
-                for n in range(16)
-            ]
+            writers = [start(script, b.attach(n, policy), f"{n:02}") for n in range(16)]
             await until(lambda: all(writer.poll() is not None for writer in writers))
             for n in range(16):
                 b.pump.detach(n)
@@ -576,3 +577,40 @@ def test_sixteen_writers_one_file_and_rotation_lose_and_tear_nothing(tmp_path: P
             assert b.pump.stats[0].rotations >= 20
 
     asyncio.run(run())
+
+
+@pytest.mark.skipif(not can_splice(), reason="what is read into memory cannot outlive the process")
+def test_a_line_that_a_killed_daemon_left_half_written_is_finished_before_others_write(tmp_path: Path) -> None:
+    async def run() -> None:
+        with bench(tmp_path, spool_directory=str(tmp_path / "spool")) as b:
+            for key in "ab":
+                b.attach(key)
+            b.say("b", b"of b\n")
+            b.pump.flush()
+            move = b.pump._mover.move
+            b.pump._mover.move = lambda pipe, file, at, limit: move(pipe, file, at, 5)  # type: ignore[method-assign]
+            b.say("a", b"this is of a\n")
+            b.pump._drainer.drain(b.pump._streams["a"])
+            b.pump.close()  # here it is killed
+            assert b.text() == b"of b\nthis "
+
+            b.pump = Pump(b.troubles.append, spool_directory=str(tmp_path / "spool"))
+            b.say("b", b"of b again\n")
+            for key in "ba":
+                b.attach(key, adopted=True)
+            await until(lambda: b.text().endswith(b"again\n"))
+            assert b.text() == b"of b\nthis is of a\nof b again\n"
+
+    asyncio.run(run())
+
+
+def test_logs_of_many_programs_are_told_apart_by_the_ledger(tmp_path: Path) -> None:
+    written = Ledger(str(tmp_path))
+    for n in range(50):
+        written.note(f"/log/{n}", digest("first"))
+        written.note(f"/log/{n}", digest(f"writer {n}"))
+    written.close()
+    read = Ledger(str(tmp_path))
+    assert all(read.writer(f"/log/{n}") == digest(f"writer {n}") for n in range(50))
+    assert read.writer("/log/50") is None
+    read.close()
