@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import pytest
 
 from tests.support.laravel import LaravelApp
 from tests.support.redis import RedisServer
+
+# A shell starts what it runs in the background with SIGINT ignored, and that is inherited: Ctrl-C is tested here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
