@@ -91,7 +91,7 @@ def test_upgrade_keeps_the_pid_every_worker_every_line_and_real_exit_codes(tmp_p
             started = qp.status()["daemon"]["started_at"]
             qp("upgrade")
             eventually(
-                lambda started=started: qp.answers() and qp.status()["daemon"]["started_at"] != started,
+                lambda started=started: qp.started_at() not in (None, started),
                 what="the new daemon",
             )
             assert qp.status()["daemon"]["pid"] == pid == qp.run.pid()
@@ -126,7 +126,7 @@ def test_a_worker_that_died_while_no_daemon_was_there_is_replaced(
         [new] = qp.running("w", 1).values()
         assert new != pid
         assert any(e["event"] == "stopped" and e["process"] == "w:0" for e in qp.events())
-        assert len(log.read_bytes().splitlines()) == (50 if systemd else 0)
+        assert len(log.read_bytes().splitlines() if log.exists() else []) == (50 if systemd else 0)
         qp("stop", "w")
         store.take()
         assert not [name for name in store.held if name.startswith("w.0.1.")], "nothing is held of what is gone"

@@ -95,14 +95,16 @@ class Queuepool:
 
     def answers(self) -> bool:
         """Whether the daemon answers on its socket."""
-        from queuepool.control.client import Client
+        return self.started_at() is not None
+
+    def started_at(self) -> float | None:
+        """When the daemon that answers began, in unix seconds; None when none does."""
         from queuepool.errors import QueuepoolError
 
         try:
-            Client(self.run.socket).status()
+            return float(self.status()["daemon"]["started_at"])
         except (QueuepoolError, OSError):
-            return False
-        return True
+            return None
 
     def kill(self, number: int = signal.SIGKILL) -> int:
         """Signal the daemon, SIGKILL unless told otherwise, and wait for its end; its exit code."""
