@@ -7,12 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.laravel import LaravelApp
 from tests.support.redis import RedisServer
 
 # A shell starts what it runs in the background with SIGINT ignored, and that is inherited: Ctrl-C is tested here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+settings.register_profile("queuepool", deadline=None)  # a busy machine is no failure
+settings.load_profile("queuepool")
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from queuepool.domain.pool import LogPolicy
@@ -17,6 +17,7 @@ from queuepool.logs.backups import Compressor, shift
 from .piping import bench, until
 
 
+@settings(deadline=None)
 @given(names=st.sets(st.sampled_from([f"{n}{z}" for n in range(1, 7) for z in ("", ".gz")])), keep=st.integers(0, 5))
 def test_a_shift_keeps_what_may_be_kept_in_order(
     tmp_path_factory: pytest.TempPathFactory, names: set[str], keep: int

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from queuepool.domain.pool import LogPolicy
@@ -12,6 +12,7 @@ from queuepool.logs.lines import decorate, is_of, time_of
 TEXT = st.lists(st.binary(max_size=40).map(lambda b: b.replace(b"\n", b"")), min_size=1)
 
 
+@settings(deadline=None)
 @given(lines=TEXT, slot=st.booleans(), timestamp=st.booleans())
 def test_each_line_gets_what_was_asked_for_and_keeps_its_bytes(lines: list[bytes], slot: bool, timestamp: bool) -> None:
     data = b"".join(line + b"\n" for line in lines)
@@ -25,6 +26,7 @@ def test_each_line_gets_what_was_asked_for_and_keeps_its_bytes(lines: list[bytes
         assert line == (b"[default:3] " if slot else b"") + original
 
 
+@settings(deadline=None)
 @given(lines=TEXT)
 def test_a_json_log_is_one_object_a_line_whatever_is_printed(lines: list[bytes]) -> None:
     text = decorate(b"".join(line + b"\n" for line in lines), LogPolicy("/l", json=True), "a:0", 1000.0)

@@ -7,7 +7,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from queuepool.logs.rotating import next_turn
@@ -35,6 +35,7 @@ def test_a_day_ends_at_midnight_also_when_the_clocks_change(berlin: ZoneInfo, da
     assert 0 < turn.timestamp() - at.timestamp() <= 25 * 3600
 
 
+@settings(deadline=None)
 @given(at=st.floats(0, 4e9), seconds=st.sampled_from([60, 3600, 86400]))
 def test_the_next_turn_is_later_and_at_most_a_period_away(at: float, seconds: int) -> None:
     turn = next_turn(at, seconds)

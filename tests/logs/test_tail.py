@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from queuepool.logs import tail
@@ -34,6 +34,7 @@ def spread(home: Path, lines: list[bytes], cuts: list[int], packed: int) -> str:
 LINES = st.lists(st.binary(max_size=30).map(lambda b: b.replace(b"\n", b"") + b"\n"), max_size=40)
 
 
+@settings(deadline=None)
 @given(lines=LINES, cuts=st.lists(st.integers(0, 40), max_size=4), packed=st.integers(0, 3), count=st.integers(0, 50),
        size=st.integers(0, 300), block=st.sampled_from([1, 2, 7, 64, 1 << 16]))  # fmt: skip
 def test_the_end_of_a_log_is_the_same_however_it_is_cut_into_files(
