@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable
 
 from queuepool.logs import lines
 from queuepool.logs.ledger import Ledger
-from queuepool.logs.pipes import EVERYTHING, LARGEST_PIPE, Mover, grow
+from queuepool.logs.pipes import LARGEST_PIPE, Mover, grow
 from queuepool.logs.rotating import LogFile
 from queuepool.logs.spool import BACKLOG, Spool
 from queuepool.logs.stream import Stream
@@ -100,7 +100,8 @@ class Drainer:
         return stream.capacity > before
 
     def _drain_plain(self, stream: Stream, log: LogFile, last: bool) -> int:
-        if not self.mover.waiting(stream.fd):  # a file that is full is rotated for the next line, and not before
+        waiting = self.mover.waiting(stream.fd)
+        if not waiting:  # a file that is full is rotated for the next line, and not before
             stream.resting = 0
             return DONE
         if not log.ready():
@@ -108,22 +109,23 @@ class Drainer:
         if log.writer is not stream:
             self._take_over(stream, log)
         if log.holder is not stream and log.holder is not None:
-            full = self.mover.waiting(stream.fd) >= NEARLY_FULL * stream.capacity
-            if not last and self._is_held(log, full):
+            if not last and self._is_held(log, waiting >= NEARLY_FULL * stream.capacity):
                 return WAIT
             log.end_line()
         if log.writer is not stream:
             log.writer = stream
             self._ledger.note(log.path, stream.digest)
-        if (stream.fresh or stream.skipping) and not self._begin(stream, log):
-            return DONE
+        if stream.fresh or stream.skipping:
+            if not self._begin(stream, log):
+                return DONE
+            waiting = self.mover.waiting(stream.fd)
         if log.fd < 0:
             return self._endure(stream, log)
         if not log.regular:
             return self._copy_lines(stream, log, last)
         if not last and log.careful(stream.capacity):
             return self._move_lines(stream, log)
-        return self._move(stream, log, EVERYTHING, None)
+        return self._move(stream, log, waiting, None)
 
     def _take_over(self, stream: Stream, log: LogFile) -> None:
         """See who comes first, when a former daemon was killed in the middle of a line."""
@@ -157,11 +159,11 @@ class Drainer:
             log.end_line()
         return True
 
-    def _move(self, stream: Stream, log: LogFile, limit: int, begins_line: bool | None) -> int:
+    def _move(self, stream: Stream, log: LogFile, count: int, begins_line: bool | None) -> int:
         at = log.size
-        moved = self.mover.move(stream.fd, log.fd, at, limit)
+        moved = self.mover.move(stream.fd, log.fd, at, count)
         if moved:
-            log.wrote(moved, begins_line if moved == limit else None)
+            log.wrote(moved, begins_line if moved == count else None)
             stream.wrote_at(at, moved)
             if self.subscribers:
                 self._publish(stream, os.pread(log.fd, moved, at))
@@ -179,7 +181,7 @@ class Drainer:
             moved = self._move(stream, log, seen.whole, True)
             finished = moved == seen.whole
         elif log.holder is stream or log.streams == 1 or (room := self._room(stream, seen.total)) < 0:
-            moved = self._move(stream, log, EVERYTHING, None)
+            moved = self._move(stream, log, seen.total, None)
             finished = log.streams == 1
         else:
             return WAIT if room else self._rest(stream, seen.total, seen.rest)

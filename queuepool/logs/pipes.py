@@ -12,7 +12,6 @@ import sys
 import termios
 from typing import Any, Protocol
 
-EVERYTHING = 1 << 30
 LARGEST_PIPE = 1 << 20
 """Bytes; /proc/sys/fs/pipe-max-size as Linux ships it (man 7 pipe)."""
 
@@ -65,8 +64,9 @@ _NOTHING = Peek(0, 0, b"")
 class Mover(Protocol):
     """Takes bytes out of pipes."""
 
-    def move(self, source: int, target: int, at: int, limit: int = EVERYTHING) -> int:
-        """Move up to `limit` bytes from a pipe to offset `at` of a regular file; how many. OSError is the file's."""
+    def move(self, source: int, target: int, at: int, count: int) -> int:
+        """Move `count` bytes, which are there, from a pipe to offset `at` of a regular file; how many it took. OSError
+        is the file's."""
 
     def read(self, source: int, limit: int) -> bytes:
         """Take up to `limit` bytes."""
@@ -75,7 +75,7 @@ class Mover(Protocol):
         """Look, and take nothing."""
 
     def waiting(self, source: int) -> int:
-        """Bytes that have not been taken yet."""
+        """Bytes that have not been taken yet. They end where a write of at most 4096 bytes ends (pipe(7))."""
 
     def forget(self, source: int) -> None:
         """The pipe is about to be closed."""
@@ -94,18 +94,18 @@ class _Splicer:
         grow(self._write, LARGEST_PIPE)
         self._null = os.open(os.devnull, os.O_WRONLY)
 
-    def move(self, source: int, target: int, at: int, limit: int = EVERYTHING) -> int:
-        # What is there now, and not what comes meanwhile: it ends where a write of at most 4096 bytes ends (pipe(7)).
-        wanted = min(available(source), limit)
+    def move(self, source: int, target: int, at: int, count: int) -> int:
         moved = 0
-        while moved < wanted:
+        while moved < count:
             try:
-                n = os.splice(source, target, min(wanted - moved, _SLICE), offset_dst=at + moved, flags=_NONBLOCK)
+                n = os.splice(source, target, min(count - moved, _SLICE), offset_dst=at + moved, flags=_NONBLOCK)
+            except BlockingIOError:
+                break
             except OSError as error:
                 if moved:
                     break  # the next call meets it again, and this one tells what is in the file
                 if error.errno == errno.EINVAL:  # a file system that knows no splice
-                    return self._copy(source, target, at, limit)
+                    return self._copy(source, target, at, count)
                 raise
             if not n:
                 break
@@ -141,11 +141,11 @@ class _Splicer:
         for fd in (self._read, self._write, self._null):
             os.close(fd)
 
-    def _copy(self, source: int, target: int, at: int, limit: int) -> int:
+    def _copy(self, source: int, target: int, at: int, count: int) -> int:
         """Move by way of this process's memory; taken from the pipe only when it is in the file."""
         if not _tee(source, self._write):
             return 0
-        data = self._drain()[:limit]
+        data = self._drain()[:count]
         while self._drain():
             pass
         moved = os.pwrite(target, data, at)
@@ -165,9 +165,9 @@ class _Copier:
     def __init__(self) -> None:
         self._kept: dict[int, bytes] = {}
 
-    def move(self, source: int, target: int, at: int, limit: int = EVERYTHING) -> int:
+    def move(self, source: int, target: int, at: int, count: int) -> int:
         data = self._take(source)
-        view, moved = memoryview(data)[:limit], 0
+        view, moved = memoryview(data)[:count], 0
         try:
             while moved < len(view):
                 moved += os.pwrite(target, view[moved:], at + moved)
@@ -230,7 +230,7 @@ _libc_tee = from_libc("tee", ctypes.c_int, ctypes.c_int, ctypes.c_size_t, ctypes
 
 
 def _tee(source: int, target: int) -> int:
-    n: int = _libc_tee(source, target, EVERYTHING, _NONBLOCK)
+    n: int = _libc_tee(source, target, LARGEST_PIPE, _NONBLOCK)
     if n >= 0:
         return n
     code = ctypes.get_errno()

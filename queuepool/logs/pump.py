@@ -66,6 +66,7 @@ class Pump:
         self._ledger = Ledger(spool_directory)
         self._drainer = Drainer(self._mover, self._ledger, self._find, clock, wall)
         self._watch = make_watch(loop, self._turn, in_kernel)
+        self._arm_at_once = in_kernel
         self._alarm = Alarm(loop, self._turn)
         self._compressor = Compressor(loop, lambda path, what: report(Trouble(path, what)))
         self._streams: dict[Hashable, Stream] = {}
@@ -231,6 +232,9 @@ class Pump:
                     fullest = max(fullest, moved / stream.capacity)
                     if moved > FULL * stream.capacity:
                         self._widen(stream)
+                    elif self._arm_at_once and moved < EMPTY * stream.capacity:
+                        self._active.pop(fd, None)  # it will tell; looking for more would be one look too many
+                        self._watch.arm(fd, stream.resting)
                 elif moved != WAIT:
                     self._active.pop(fd, None)
                     self._watch.arm(fd, stream.resting)
@@ -241,7 +245,7 @@ class Pump:
                 self._look_away(fullest, progress)
 
     def _look_away(self, fullest: float, progress: bool) -> None:
-        if not self._active:
+        if not self._active and not progress:
             self._pause = min(self._pause, LONGEST_PAUSE)
             self._watch.listen(True)
             if self._resting:

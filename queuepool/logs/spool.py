@@ -73,7 +73,7 @@ class Spool:
 
     def fill(self, mover: Mover, pipe: int) -> int:
         """Take what a pipe holds; how many bytes. OSError is the spool's."""
-        moved = mover.move(pipe, self._fd, self.end)
+        moved = mover.move(pipe, self._fd, self.end, mover.waiting(pipe))
         self.end += moved
         return moved
 
