@@ -11,11 +11,12 @@ from queuepool.control import messages
 from queuepool.controller.controller import Controller, announce
 from queuepool.domain.desired import size
 from queuepool.domain.events import Kind
-from queuepool.domain.exits import parse_signal, signal_name
+from queuepool.domain.exits import signal_name
 from queuepool.domain.names import ProcessName, UnknownName
 from queuepool.domain.pool import Loaded
 from queuepool.domain.reconcile import SETTLED, Seen
 from queuepool.domain.states import State
+from queuepool.domain.units import signal_number
 from queuepool.errors import ConfigError, QueuepoolError, UsageError
 
 Progress = Callable[[dict[str, Any]], None]
@@ -122,7 +123,7 @@ async def restart(operator: Operator, request: messages.Restart, progress: Progr
 async def signal(operator: Operator, request: messages.Signal, progress: Progress) -> Reply:
     """See messages.Signal."""
     try:
-        number = parse_signal(request.signal)
+        number = signal_number(request.signal)
     except ValueError:
         raise UsageError(
             f"cannot send {request.signal}: it is not a signal", "use a name such as TERM, USR2 or HUP, or a number"

@@ -28,17 +28,6 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def parse_signal(text: str) -> int:
-    """The number of a signal given as 15, TERM or SIGTERM; ValueError for anything else."""
-    name = text.strip().upper()
-    if name.isdecimal():
-        return int(signal.Signals(int(name)))
-    try:
-        return int(signal.Signals[name if name.startswith("SIG") else "SIG" + name])
-    except KeyError:
-        raise ValueError(f"{text!r} is not a signal") from None
-
-
 def meaning(code: int | None, last_lines: Sequence[bytes] = ()) -> str:
     """An exit in words. code: exit status, or minus the signal; None when it cannot be known. last_lines: what the
     process wrote last; the most telling of them is added."""

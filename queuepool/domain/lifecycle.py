@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from queuepool.domain import backoff
-from queuepool.domain.exits import meaning, signal_name
+from queuepool.domain.exits import meaning
 from queuepool.domain.pool import Autorestart, Policy
 from queuepool.domain.states import MOVES, State
 
@@ -353,8 +353,3 @@ def _blocked(p: Process, what: str) -> Result:
     if p.state in (State.BACKOFF, State.FATAL) and p.wanted:
         return replace(p, state=State.BACKOFF, deadline=None, failures=0, reason=f"waiting for {what}"), []
     return p, []
-
-
-def describe_stop(policy: Policy) -> str:
-    """How a process with this policy is stopped, for people."""
-    return f"{signal_name(policy.stopsignal)}, SIGKILL after {policy.stop_seconds:g} s"

@@ -15,7 +15,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -239,18 +239,6 @@ def reap(pid: int) -> int | None:
     ChildProcessError when it is not our child; returns None when it still runs."""
     found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG)
     return None if found is None else _code(found)
-
-
-def reap_any() -> Iterator[tuple[int, int]]:
-    """(pid, exit status) of every ended child, known or not: orphans of workers come to a subreaper or pid 1."""
-    while True:
-        try:
-            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG)
-        except ChildProcessError:
-            return
-        if found is None:
-            return
-        yield found.si_pid, _code(found)
 
 
 def _code(found: os.waitid_result) -> int:

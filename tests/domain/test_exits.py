@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queuepool.domain.exits import meaning, parse_signal, signal_name
+from queuepool.domain.exits import meaning, signal_name
+from queuepool.domain.units import signal_number
 
 
 @pytest.mark.parametrize(
@@ -41,13 +42,13 @@ def test_any_exit_has_a_bounded_sentence(code: int | None, lines: list[bytes]) -
 
 @pytest.mark.parametrize("text", ["TERM", "sigterm", "15", " SIGTERM "])
 def test_signals_are_read(text: str) -> None:
-    assert parse_signal(text) == 15
+    assert signal_number(text) == 15
 
 
 @pytest.mark.parametrize("text", ["", "TERMINATE", "0", "999", "-9", "15.0"])
 def test_what_is_no_signal_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the number itself may be refused by the enum
-        parse_signal(text)
+        signal_number(text)
 
 
 def test_signals_are_named() -> None:
