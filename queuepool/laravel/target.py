@@ -13,7 +13,9 @@ class RedisTarget:
     """One Redis connection of an application.
 
     path: unix socket, used instead of host and port. prefix: what the client puts before every key. password: never
-    shown. cluster: host and port are one node of a Redis Cluster.
+    shown. cluster: host and port are one node of a Redis Cluster. nodes: further nodes of the cluster, or the sentinels.
+    sentinel: name of the master that the sentinels are asked for, in place of host and port; sentinel_password: of the
+    sentinels themselves. tls_verify, tls_ca: whether the certificate is checked, and the file of the authority.
     """
 
     host: str = "127.0.0.1"
@@ -25,6 +27,11 @@ class RedisTarget:
     prefix: str = ""
     tls: bool = False
     cluster: bool = False
+    nodes: tuple[tuple[str, int], ...] = ()
+    sentinel: str | None = None
+    sentinel_password: str | None = field(default=None, repr=False)
+    tls_verify: bool = True
+    tls_ca: str | None = None
 
     @property
     def where(self) -> str:
