@@ -27,8 +27,8 @@ def queue_keys(queue: str, *, prefix: str, laravel: str, cluster: bool) -> Queue
     """The keys of `queue`. prefix: of the Redis connection. laravel: the application's version, "" when not known.
 
     A cluster runs a script only on keys of one slot, so there the name needs a hash tag. Laravel 13.5 puts it in by
-    itself where the name has none; before, people name the queue `{default}`. Where the version is not known, the tag is
-    taken to be there: without it no queue works on a cluster.
+    itself where the name has none; before, people name the queue `{default}`. Where the version is not known, the tag
+    is taken to be there: without it no queue works on a cluster.
     """
     tagged = cluster and not has_hash_tag(queue) and version_of(laravel, unknown=(13, 5)) >= (13, 5)
     ready = f"{prefix}queues:{{{queue}}}" if tagged else f"{prefix}queues:{queue}"
@@ -42,8 +42,8 @@ def restart_key(*, prefix: str, cache_prefix: str, laravel: str) -> str:
 
 
 def pause_keys(name: QueueName, *, prefix: str, cache_prefix: str, laravel: str) -> tuple[str, ...]:
-    """The keys of which any one means that the queue is paused: by `queue:pause` (Laravel 12.40) or, with all others, by
-    `queue:pause --all` (13.25). None for a Laravel that cannot pause."""
+    """The keys of which any one means that the queue is paused: by `queue:pause` (Laravel 12.40) or, with all others,
+    by `queue:pause --all` (13.25). None for a Laravel that cannot pause."""
     version = version_of(laravel, unknown=(13, 25))
     keys = []
     if version >= (12, 40):
