@@ -13,7 +13,8 @@ from typing import Any
 
 from queuepool.domain.queues import RedisHealth
 from queuepool.laravel.away import Away, in_words
-from queuepool.laravel.servers import Servers, reply_text
+from queuepool.laravel.link import reply_text
+from queuepool.laravel.servers import Servers
 from queuepool.laravel.target import RedisTarget
 
 SLOW_PING = 0.010
