@@ -15,17 +15,19 @@ from queuepool.laravel.target import RedisTarget
 class Cluster:
     """The ways to the nodes of a cluster, and which of them has which slots. One that is away does not hide the others.
 
-    Not redis-py's RedisCluster: cut off while it looks for nodes, it leaves connections open, and one frozen node delays
-    the answers of all.
+    Not redis-py's RedisCluster: cut off while it looks for nodes, it leaves connections open, and one frozen node
+    delays the answers of all.
     """
 
     def __init__(self, target: RedisTarget, timeout: float, clock: Callable[[], float]) -> None:
         self._target = target
-        self._new = lambda node: Link(node, timeout / 2, clock)  # one half for learning the slots, one for asking
+        self._timeout = timeout / 2  # one half is for learning who has which slots, one for asking
+        self._clock = clock
         self._links: dict[tuple[str, int], Link] = {}
         self._owners: list[tuple[int, tuple[str, int]]] = []  # the last slot of each range, in order, and whose it is
 
     async def ask(self, commands: Sequence[Command]) -> Replies | Away:
+        """As Servers.ask()."""
         away = None if self._owners else await self._learn()
         if away is not None:
             return away
@@ -78,15 +80,18 @@ class Cluster:
         from redis.crc import key_slot
 
         place = 3 if command[0] in ("EVAL", "EVALSHA") else 1
-        slot: int = key_slot(str(command[place]).encode()) if place < len(command) else 0  # type: ignore[no-untyped-call]
+        slot: int = key_slot(str(command[place]).encode()) if place < len(command) else 0
         at = bisect.bisect_left(self._owners, slot, key=lambda owner: owner[0])
         return self._owners[min(at, len(self._owners) - 1)][1]  # one that nobody has: the node will say so
 
     def _link(self, node: tuple[str, int]) -> Link:
-        return self._links.get(node) or self._links.setdefault(node, self._new(self._at(node)))
+        if node not in self._links:
+            self._links[node] = Link(self._at(node), self._timeout, self._clock)
+        return self._links[node]
 
     def _at(self, node: tuple[str, int]) -> RedisTarget:
         return replace(self._target, host=node[0], port=node[1], db=0, cluster=False, nodes=())
 
     async def close(self) -> None:
+        """Close the connections to all nodes."""
         await self._forget_others(set())

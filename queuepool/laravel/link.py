@@ -40,6 +40,7 @@ class Link:
         self._until = 0.0  # when it may be tried again
 
     async def ask(self, commands: Sequence[Command]) -> Replies | Away:
+        """As Servers.ask()."""
         async with self._lock:
             if self._away is not None and self._clock() < self._until:
                 return self._away
@@ -79,6 +80,7 @@ class Link:
         return away
 
     async def close(self) -> None:
+        """Close the connection, if there is one; the next question opens another."""
         wire, self._wire = self._wire, None
         if wire is not None:
             wire.abort()
@@ -139,6 +141,7 @@ class Wire:
         return reader is None or reader.at_eof()
 
     async def open(self) -> None:
+        """Connect, log in, choose the database. Raises what redis-py raises."""
         if hasattr(self._connection, "ssl_context"):
             await asyncio.to_thread(self._connection.ssl_context.get)  # reads the certificates of the system: 30 ms
         await self._connection.connect()  # type: ignore[no-untyped-call]
@@ -149,6 +152,7 @@ class Wire:
         await connection.on_connect()
 
     async def exchange(self, commands: Sequence[Command]) -> Replies:
+        """Send all, then read all the replies; raises when the connection breaks."""
         from redis.exceptions import ResponseError
 
         connection = self._connection
