@@ -15,7 +15,7 @@ head meets one of them less often."""
 
 @dataclass(slots=True)
 class Ages:
-    """One queue as it was seen. Jobs go by a mark, which is another one when the same job waits again."""
+    """One queue as it was seen. Jobs go by a mark, which is another one when the same job is tried again."""
 
     _arrived: dict[str, float] = field(default_factory=dict)  # in the order of the queue
     _tail: str | None = None
@@ -37,8 +37,8 @@ class Ages:
             self._head, self._head_since = head, now
         if tail != self._tail:
             self._tail = tail
-            self._arrived.pop(tail, None)
-            if not first:  # what is there at the first look may be there for long
+            twice = self._arrived.pop(tail, None) is not None  # then it is not known which of both comes to the head
+            if not first and not twice:  # what is there at the first look may be there for long
                 self._remember(tail, now)
         if head not in self._arrived:
             return None

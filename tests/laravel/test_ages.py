@@ -44,13 +44,17 @@ def test_a_queue_that_nobody_works_grows_old_though_its_jobs_were_there_before()
     assert ages.at_least(160.0) == 60.0
 
 
-def test_the_same_job_counts_anew_when_it_comes_back() -> None:
+def test_a_job_that_is_queued_twice_makes_no_age_too_high() -> None:
+    """As when retry_after ends before the job does, which then releases itself as well."""
     ages = Ages()
     ages.saw(None, None, 0.0)
-    assert ages.saw("a", "a", 1.0) == 0.0
-    ages.saw("b", "b", 2.0)
-    assert ages.saw("b", "a", 10.0) == 8.0
-    assert ages.saw("a", "a", 11.0) == 1.0
+    for now, tail in enumerate(("x", "a", "b", "c", "a", "d"), start=1):
+        ages.saw("x", tail, float(now))
+    assert ages.saw("a", "d", 10.0) is None
+    assert ages.saw("b", "d", 11.0) == 8.0
+    assert ages.saw("c", "d", 12.0) == 8.0
+    assert ages.saw("a", "d", 13.0) is None
+    assert ages.saw("d", "d", 14.0) == 8.0
 
 
 def test_memory_is_bounded_and_a_long_queue_still_meets_remembered_jobs() -> None:

@@ -88,6 +88,7 @@ def test_depth_is_what_laravel_says_through_everything_that_happens_to_jobs(
             reader = DepthReader(servers, clock=lambda: now)
             arrived: dict[str, float] = {}
             last_in: set[str] = set()
+            doubled: set[str] = set()  # expired, taken back, and then released by its worker as well
             tail = None
             kinds = set()
             await reader.read([ask])  # empty: from here on, everything that comes is seen to come
@@ -105,6 +106,7 @@ def test_depth_is_what_laravel_says_through_everything_that_happens_to_jobs(
 
                 waiting = [f"{name} {attempts}" for name, attempts, _ in theirs["waiting"]]
                 arrived = {job: arrived.get(job, now) for job in waiting}
+                doubled |= {job for job in arrived if waiting.count(job) > 1}
                 if waiting and waiting[-1] != tail:
                     last_in.add(waiting[-1])
                 tail = waiting[-1] if waiting else None
@@ -115,7 +117,7 @@ def test_depth_is_what_laravel_says_through_everything_that_happens_to_jobs(
                 _, attempts, created = theirs["waiting"][0]
                 if created is not None and attempts == 0:
                     assert ours.oldest == now - created
-                elif waiting[0] in last_in:
+                elif waiting[0] in last_in - doubled:
                     assert ours.oldest == now - arrived[waiting[0]]
                 else:  # several came at once: that it waits is seen from when it is at the head
                     assert ours.oldest <= now - arrived[waiting[0]]
