@@ -127,7 +127,8 @@ def judge(
         clock_skew=clock_skew,
     )
     refusals = tuple(_refusals(health, info, config))
-    return replace(health, writable=not refusals and not why, warnings=(*refusals, *_warnings(health)))
+    health = replace(health, writable=not refusals and not why)
+    return replace(health, warnings=(*refusals, *_warnings(health)))
 
 
 _PERSISTENCE = {(True, True): "both", (True, False): "aof", (False, True): "rdb", (False, False): "none"}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from queuepool.laravel.away import NO_REDIS, Away, in_words, of_system
+from queuepool.laravel.away import CLOSES, NO_REDIS, Away, in_words, of_system
 from queuepool.laravel.target import RedisTarget
 
 if TYPE_CHECKING:
@@ -56,9 +56,12 @@ class Link:
             except _NoMaster as error:
                 return self._failed(error.away)
             except TimeoutError:
-                return self._failed(Away.because(asked, f"does not answer within {self._timeout:g} s"))
+                return self._failed(Away.because(asked, self._silence(asked)))
             except _errors() as error:
-                return self._failed(Away.because(asked, _words(error)))
+                words = _words(error)
+                if words == CLOSES and not asked.tls and self._wire is not None and not self._wire.answered:
+                    words = f"{CLOSES} without a word: it may want TLS, or have no connection left (maxclients)"
+                return self._failed(Away.because(asked, words))
             except BaseException:
                 await self.close()  # cut off in the middle of an answer
                 raise
@@ -68,6 +71,11 @@ class Link:
                 if words is not None:
                     return Away.because(asked, words)
             return replies
+
+    def _silence(self, asked: RedisTarget) -> str:
+        if asked.tls and self._wire is not None and not self._wire.connected:
+            return f"does not answer the TLS handshake within {self._timeout:g} s: it may not speak TLS"
+        return f"does not answer within {self._timeout:g} s"
 
     def _failed(self, away: Away) -> Away:
         """Give the wire up, and leave the server alone for a while."""
@@ -133,6 +141,12 @@ class Wire:
     def __init__(self, target: RedisTarget) -> None:
         self._connection = _connection(target, redis_connect_func=self._greet)
         self._writer: asyncio.StreamWriter | None = None
+        self.answered = False
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection, TLS included, was made."""
+        return self._writer is not None
 
     @property
     def dead(self) -> bool:
@@ -153,16 +167,18 @@ class Wire:
 
     async def exchange(self, commands: Sequence[Command]) -> Replies:
         """Send all, then read all the replies; raises when the connection breaks."""
-        from redis.exceptions import ResponseError
+        from redis.exceptions import BusyLoadingError, ResponseError
 
         connection = self._connection
         await connection.send_packed_command(connection.pack_commands(commands))
         replies: Replies = []
         for _ in commands:
             try:
-                replies.append(await connection.read_response())
-            except ResponseError as error:
+                # What to close is decided in Link: redis-py takes LOADING for the end of a connection.
+                replies.append(await connection.read_response(disconnect_on_error=False))
+            except (ResponseError, BusyLoadingError) as error:
                 replies.append(error)
+            self.answered = True
         return replies
 
     def abort(self) -> None:
@@ -217,7 +233,7 @@ def _words(error: BaseException) -> str:
         cause = cause.__cause__ or cause.__context__
     text = reply_text(error)
     if "closed by server" in text:
-        return "closes connections"
+        return CLOSES
     return in_words(text) or f"says: {text}"
 
 

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import ssl
 
-from queuepool.laravel.away import UNFIT, Away, of_system
+from queuepool.laravel.away import CLOSES, UNFIT, Away, of_system
 from queuepool.laravel.target import RedisTarget
 
 
@@ -31,7 +31,7 @@ async def ping(target: RedisTarget, timeout: float = 1.0) -> str | None:  # noqa
     except OSError as error:
         return Away.because(target, of_system(error)).why
     if not answer:
-        return Away.because(target, "closes connections").why
+        return Away.because(target, CLOSES).why
     reply = answer.decode(errors="replace").removeprefix("-")
     words = next((words for code, words in UNFIT.items() if reply.startswith(code)), None)
     return None if words is None else Away.because(target, words).why
