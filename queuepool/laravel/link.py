@@ -53,15 +53,15 @@ class Link:
                         self._wire = Wire(asked)
                         await self._wire.open()
                     replies = await self._wire.exchange(commands)
-            except _NoMaster as error:
+            except _Unusable as error:
                 return self._failed(error.away)
             except TimeoutError:
                 return self._failed(Away.because(asked, self._silence(asked)))
             except _errors() as error:
-                words = _words(error)
-                if words == CLOSES and not asked.tls and self._wire is not None and not self._wire.answered:
-                    words = f"{CLOSES} without a word: it may want TLS, or have no connection left (maxclients)"
-                return self._failed(Away.because(asked, words))
+                said = _words(error)
+                if said == CLOSES and not asked.tls and self._wire is not None and not self._wire.answered:
+                    said += " without a word: it may want TLS, or have no connection left (maxclients)"
+                return self._failed(Away.because(asked, said))
             except BaseException:
                 await self.close()  # cut off in the middle of an answer
                 raise
@@ -126,10 +126,10 @@ class Link:
                 away = Away(sentinel.where, f"{name} knows no master called {target.sentinel}")
             else:
                 return replace(target, host=reply[0].decode(), port=int(reply[1]), sentinel=None, nodes=())
-        raise _NoMaster(away)
+        raise _Unusable(away)
 
 
-class _NoMaster(Exception):
+class _Unusable(Exception):
     def __init__(self, away: Away) -> None:
         super().__init__(away.why)
         self.away = away
@@ -139,6 +139,7 @@ class Wire:
     """One connection to one server."""
 
     def __init__(self, target: RedisTarget) -> None:
+        self._target = target
         self._connection = _connection(target, redis_connect_func=self._greet)
         self._writer: asyncio.StreamWriter | None = None
         self.answered = False
@@ -157,7 +158,11 @@ class Wire:
     async def open(self) -> None:
         """Connect, log in, choose the database. Raises what redis-py raises."""
         if hasattr(self._connection, "ssl_context"):
-            await asyncio.to_thread(self._connection.ssl_context.get)  # reads the certificates of the system: 30 ms
+            try:
+                await asyncio.to_thread(self._connection.ssl_context.get)  # reads the system's certificates: 30 ms
+            except OSError as error:
+                words = f"cannot be asked: the certificates in {self._target.tls_ca} cannot be read: {error.strerror}"
+                raise _Unusable(Away.because(self._target, words)) from None
         await self._connection.connect()  # type: ignore[no-untyped-call]
 
     async def _greet(self, connection: Any) -> None:

@@ -132,7 +132,9 @@ def test_tls_is_spoken_and_the_certificate_is_checked_as_the_application_has_it(
         assert why(replace(target, tls=False)) == f"{name} {HANGS_UP}"
         answer = why(replace(target, port=server.port), timeout=1.0)
         assert answer.endswith("does not answer the TLS handshake within 1 s: it may not speak TLS")
-        assert why(replace(target, tls_ca="/nonexistent.pem")).startswith(name)
+        answer = why(replace(target, tls_ca="/nonexistent.pem"))
+        words = "the certificates in /nonexistent.pem cannot be read: No such file or directory"
+        assert answer == f"{name} cannot be asked: {words}"
 
 
 def test_passwords_are_said_to_be_missing_wrong_or_not_wanted(redis_server: RedisServer) -> None:
