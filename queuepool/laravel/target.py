@@ -13,7 +13,7 @@ class RedisTarget:
     """One Redis connection of an application.
 
     path: unix socket, used instead of host and port. prefix: what the client puts before every key. password: never
-    shown. cluster: host and port are one node of a Redis Cluster. nodes: further nodes of the cluster, or the sentinels.
+    shown. cluster: host and port are one node of a Redis Cluster. nodes: further nodes of it, or the sentinels.
     sentinel: name of the master that the sentinels are asked for, in place of host and port; sentinel_password: of the
     sentinels themselves. tls_verify, tls_ca: whether the certificate is checked, and the file of the authority.
     """
