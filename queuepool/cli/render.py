@@ -48,6 +48,16 @@ def duration(seconds: float) -> str:
     return f"{days} day{'s' if days != 1 else ''}, {clock}" if days else clock
 
 
+def short(seconds: float) -> str:
+    """A time in two or three characters and a unit: 0.4s, 12s, 5m, 3h, 2d."""
+    if seconds < 9.95:
+        return f"{seconds:.1f}s"
+    for unit, length, most in (("s", 1, 99.5), ("m", 60, 99.5 * 60), ("h", 3600, 47.5 * 3600)):
+        if seconds < most:
+            return f"{seconds / length:.0f}{unit}"
+    return f"{seconds / 86400:.0f}d"
+
+
 def size(count: float) -> str:
     """Bytes for people: 41 MB."""
     for unit in ("B", "kB", "MB"):
@@ -212,9 +222,13 @@ EVENT_COLORS = {
     "log_trouble": "yellow",
     "waiting": "yellow",
     "limit": "yellow",
+    "job_left": "yellow",
+    "redis_trouble": "yellow",
     "running": "green",
     "resumed": "green",
     "log_well": "green",
+    "requeued": "green",
+    "redis_well": "green",
 }
 
 

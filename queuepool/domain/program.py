@@ -92,6 +92,7 @@ class OneProgram:
             connection=self.want.connection if artisan else None,
             queues=(self.want.queue or ()) if artisan else (),
             strategy=pool.Strategy(self.want.strategy.max_surge, self._max_unavailable()),
+            requeue=self.want.requeue,
             source=self.place.source(("programs", self.name)),
         )
 

@@ -211,6 +211,11 @@ class LifeKeys(Model):
         "How a pool is restarted: `{max_surge: 25%, max_unavailable: 0}`, as in a Kubernetes Deployment. Horizon and "
         "commands: 0 and 1, for two of them might do the same work twice.",
     )
+    requeue: bool = key(
+        True,
+        "Give a job whose worker was killed in it (out of memory, a crash of PHP, SIGKILL) back to its queue at once, "
+        "instead of after the connection's `retry_after`. It counts as a try. Only on Redis.",
+    )
     memory_limit: Bytes = key(
         0,
         "Resident memory (`512MB`) above which a process is restarted, gracefully; 0: no limit. Unlike `memory` it "
