@@ -10,9 +10,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from queuepool.laravel import dotenv
+from queuepool.laravel.redisconfig import address_options
 from queuepool.laravel.target import RedisTarget, php_int
 
 DEBIAN_FRAMEWORK = Path("/usr/share/php/Illuminate/Foundation/Application.php")
@@ -158,25 +158,8 @@ def _redis(variables: Mapping[str, str], laravel: str | None) -> RedisTarget | N
         "scheme": env("REDIS_SCHEME"),
         "prefix": prefix,
     }
-    options |= _url_options(env("REDIS_URL") or "")
+    options |= address_options(env("REDIS_URL") or "")  # it wins over the single variables
     return RedisTarget.from_options(options)
-
-
-def _url_options(url: str) -> dict[str, object]:
-    """What a REDIS_URL says (Illuminate/Support/ConfigurationUrlParser.php): it wins over the single variables."""
-    try:
-        parts = urlsplit(url)
-        found = {
-            "scheme": {"redis": "tcp", "rediss": "tls"}.get(parts.scheme, parts.scheme),
-            "host": parts.hostname,
-            "port": parts.port,
-            "username": parts.username and unquote(parts.username),
-            "password": parts.password and unquote(parts.password),
-            "database": parts.path.strip("/") or None,
-        }
-    except ValueError:
-        return {}
-    return {key: value for key, value in found.items() if value} if parts.scheme else {}
 
 
 _SCHEDULES = {
