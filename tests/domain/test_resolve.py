@@ -8,7 +8,7 @@ import pytest
 
 from queuepool.domain.places import File, Place
 from queuepool.domain.pool import Autorestart, PoolSpec
-from queuepool.domain.resolve import broken_links, circles, resolve, shared_logs
+from queuepool.domain.resolve import broken_links, circles, resolve, several_horizons, shared_logs
 from queuepool.domain.spec import Group, Included, Settings
 
 PLACE = Place("/srv/app", "/srv/app", host="web1", environ={"HOME_OF": "/x", "SECRET": "hunter2"})
@@ -301,6 +301,22 @@ def test_programs_that_share_a_log_by_different_rules_are_warned_about() -> None
     assert [(fault.where, fault.warning) for fault in shared_logs(found)] == [
         (("programs", "b", "stdout_logfile"), True)
     ]
+
+
+def test_a_second_horizon_of_an_application_is_warned_about() -> None:
+    horizon: dict[str, object] = {"type": "horizon"}
+    found, _ = pools(
+        programs={
+            "a": horizon,
+            "w": {},
+            "b": {**horizon, "horizon_environment": "other", "strategy": {"max_surge": 1}},
+            "blue": {**horizon, "env": "blue"},
+            "green": {**horizon, "environment": {"APP_ENV": "green"}},
+        }
+    )
+    said = [(fault.where, fault.what, fault.warning) for fault in several_horizons(found)]
+    what = "is a second Horizon of this application, beside a: each master starts all the workers"
+    assert said == [(("programs", "b", "type"), what, True)]
 
 
 def test_links_to_what_is_not_there_are_named_with_the_nearest() -> None:
