@@ -29,9 +29,9 @@ class QueueName:
 @dataclass(frozen=True, slots=True)
 class QueueDepth:
     """How many jobs a queue holds. delayed: all that are not ready, the due ones included. reserved: all that were
-    taken, the expired ones included. oldest: seconds since the ready job at the head was pushed; None when there is
-    none, or it cannot be told. paused: `queue:pause` is in force (Laravel 12.40). estimated: counts of a driver that
-    knows them only roughly (SQS)."""
+    taken, the expired ones included. oldest: seconds that the ready job at the head waits, at least; None when
+    there is none, or it cannot be told. paused: `queue:pause` is in force (Laravel 12.40). estimated: the driver knows
+    its counts only roughly (SQS)."""
 
     ready: int = 0
     delayed: int = 0
@@ -95,8 +95,10 @@ def expected_wait(backlog: int, workers: int, busy: int, seconds: float | None) 
 class RedisHealth:
     """One Redis server, as its own INFO has it. where: its address. why: why it cannot serve workers, in words; "" when
     it can. latency: seconds of a PING. Sizes are bytes, maxmemory 0 is no limit. persistence: aof, rdb, both or none.
-    warnings: sentences about what will lose or stop jobs, such as an eviction policy. uses: what the application uses
-    it for: `queue redis`, `cache`, `horizon`."""
+    saved: whether the last saving to disk went well. clock_skew: seconds that its clock is ahead of ours. writable: new
+    jobs are taken; not so when memory is full, saving fails, or it is a replica. warnings: sentences about what loses
+    or stops jobs, such as an eviction policy, the worst first. uses: what the application uses it for: `queue redis`,
+    `cache`, `horizon`."""
 
     where: str
     why: str = ""
@@ -113,6 +115,9 @@ class RedisHealth:
     maxclients: int | None = None
     blocked_clients: int | None = None
     rejected_connections: int | None = None
+    evicted_keys: int | None = None
+    clock_skew: float | None = None
+    writable: bool = True
     warnings: tuple[str, ...] = ()
     uses: tuple[str, ...] = ()
 
