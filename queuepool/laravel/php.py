@@ -50,9 +50,10 @@ def spawn(
     group: str | None,
     environment: Mapping[str, str],
     stdin: IO[bytes] | int,
+    stderr: int = subprocess.PIPE,
     args: tuple[str, ...] = ("-r", _LOADER),
 ) -> subprocess.Popen[bytes]:
-    """PHP in the directory `app`, in a session of its own, with pipes for both outputs; it reads script()'s bytes from
+    """PHP in the directory `app`, in a session of its own, with pipes for its outputs; it reads script()'s bytes from
     `stdin`. user, group: names or numbers; needs root unless they are our own. Raises QueuepoolError."""
     if not os.path.isfile(os.path.join(app, "artisan")):
         raise QueuepoolError(f"cannot ask the application in {app}: there is no artisan", "set `app:` to its directory")
@@ -64,7 +65,7 @@ def spawn(
             env=dict(environment),
             stdin=stdin,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             start_new_session=True,
             **identity,
         )
@@ -117,9 +118,15 @@ async def reader(pipe: IO[bytes], limit: int = 1 << 16) -> AsyncIterator[asyncio
         transport.close()
 
 
+def ended(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it has ended. It is not collected, so that its pid, which is its session's, stays its own for kill()."""
+    if process.returncode is not None:
+        return True
+    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
 def kill(process: subprocess.Popen[bytes]) -> None:
     """End the process with its whole session, children that it forked included, and collect it."""
-    # Its group outlives it while a child is left; its pid cannot be reused before it is waited for.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
