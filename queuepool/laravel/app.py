@@ -58,7 +58,7 @@ def inspect(root: str, environment: Mapping[str, str] | None = None) -> AppFacts
     base = Path(os.path.abspath(root))
     problems: list[str] = []
     packages, source = _packages(base, problems)
-    variables = _environment(base, environment or {}, problems)
+    variables = _environment(base, environment or {}, packages.get("vlucas/phpdotenv"), problems)
     laravel = packages.get("laravel/framework")
     if laravel is None and not (base / "vendor" / "autoload.php").is_file():
         laravel, source = _debian_version(), str(DEBIAN_FRAMEWORK)
@@ -124,12 +124,16 @@ def _debian_version() -> str | None:
     return found[1] if found else None
 
 
-def _environment(base: Path, environment: Mapping[str, str], problems: list[str]) -> Mapping[str, str]:
+def _environment(
+    base: Path, environment: Mapping[str, str], phpdotenv: str | None, problems: list[str]
+) -> Mapping[str, str]:
+    """What .env and `environment` say together. phpdotenv: its version, where that is known."""
     text = _text(base / ".env", problems)
     if text is None:
         return environment
     try:
-        return dotenv.load(text, environment)
+        found = re.match(r"(\d+)\.(\d+)", phpdotenv or "")
+        return dotenv.load(text, environment, (int(found[1]), int(found[2])) if found else dotenv.NEWEST)
     except dotenv.DotenvError as error:
         problems.append(f"cannot read {base / '.env'}: {error}")
         return environment
