@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -157,8 +158,9 @@ def _more(process: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _job(job: Mapping[str, Any]) -> str:
+    """The job of a process, and for how long it has been at it."""
     name = clean(str(job.get("class") or job.get("name") or "a job"))
-    return f"running {name}"
+    return f"running {name}" + (f" for {duration(time.time() - job['since'])}" if job.get("since") else "")
 
 
 def _mark(name: str) -> str:
@@ -234,8 +236,6 @@ EVENT_COLORS = {
 
 def event(item: Mapping[str, Any]) -> str:
     """One event of the journal, with its local time."""
-    import time
-
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(item["time"]))
     return (
         f"{click.style(when, fg='bright_black')} {click.style(clean(item['line']), fg=EVENT_COLORS.get(item['event']))}"

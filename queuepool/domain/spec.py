@@ -130,7 +130,11 @@ class WorkKeys(Model):
     )
     env: Word | None = key(None, "`--env`: the environment artisan runs in; it reads `.env.<env>`.")
     quiet: bool | None = key(None, "`--quiet`: print nothing. What a worker prints is how its jobs are known.")
-    verbose: Verbosity | None = key(None, "`-v`; 2 and 3 are `-vv` and `-vvv`.")
+    verbose: Verbosity | None = key(
+        None,
+        "`-v`; 2 and 3 are `-vv` and `-vvv`. Unset: `-v` for a worker without `quiet` or `json`, because since Laravel "
+        "9.41 it prints the id of a job only then.",
+    )
     ansi: bool | None = key(None, "`--ansi`, or with false `--no-ansi`: colours in the log.")
     options: Arguments = key((), "Further arguments for artisan, as they are.")
 

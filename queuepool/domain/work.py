@@ -38,8 +38,8 @@ class Said:
     """One line of a worker, understood; None where it does not say.
 
     job: the class, or the job's displayName; "" when the line came without its beginning. seconds: runtime. stamp: in
-    unix seconds where `zoned`, else as if the worker's own time zone were UTC; see `moment`. attempts: of this job, with
-    this one.
+    unix seconds where `zoned`, else as if the worker's own time zone were UTC; see `moment`. attempts: of this job,
+    with this one.
     """
 
     what: What

@@ -11,13 +11,14 @@ The forms, from Illuminate/Queue/Console/WorkCommand.php at the tags of laravel/
       2026-01-31 10:00:00 Worker STOPPED Queue empty           13.31 has it, 13.26 has not
     {"level":"info","id":"17",...,"status":"starting",...}     --json, since 11.27
 
-With a terminal (or --ansi) all of it in colours, each dot by itself. A job that fails, and will be tried again, is silent
+With a terminal (or --ansi) all of it in colours, each dot by itself. A job that fails and will be tried again is silent
 up to 9.20; later it prints FAIL as one that has failed for good does: yellow instead of red, which only colours show.
 `artisan horizon` prints the lines of all its workers, without ids.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator
@@ -54,9 +55,7 @@ _REST_ENDED = re.compile(r" ?\.* (\S.*?) (DONE|FAIL)\Z")
 _HEAD = re.compile(rf"  {_TIME} (\S.*)\Z")
 _PAUSED = re.compile(rf"  {_TIME} Queue (.+) (PAUSED|RESUMED)\Z")
 _STOPPED = re.compile(rf"  {_TIME} Worker STOPPED(?: |\Z)")
-_ID = re.compile(
-    r"\d+|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|(?=\S*\d)[A-Za-z0-9_-]{20,}|[A-Za-z0-9]{32}"
-)
+_ID = re.compile(r"\d+|(?=\S*\d)[A-Za-z0-9_-]{20,}|[A-Za-z0-9]{32}")  # database; SQS; Redis
 _MEMORY = re.compile(r" [\d.]+MB\Z")
 _PARTS = re.compile(r"([\d.,]+) ?(ms|s|m|h|d|w)\b")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
@@ -222,10 +221,8 @@ def _of_json(line: bytes) -> Said | None:
     if what is What.DONE and value.get("result") == "released":
         what = What.RELEASED
     stamp = None
-    try:
+    with contextlib.suppress(ValueError, OverflowError, OSError):
         stamp = datetime.fromisoformat(str(value.get("timestamp"))).timestamp()
-    except (ValueError, OverflowError, OSError):
-        pass
     seconds, attempts = value.get("duration"), value.get("attempts")
     return Said(
         what,

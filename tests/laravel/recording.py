@@ -1,4 +1,4 @@
-"""Records what a real queue:work prints: `python -m tests.laravel.recording PHP [SRC] > tests/laravel/lines/VERSION.txt`.
+"""Records what a real queue:work prints: `python -m tests.laravel.recording PHP [SRC] > tests/laravel/lines/X.Y.txt`.
 
 PHP is one whose include_path holds a Laravel. SRC: the src directory of another laravel/framework, which then runs with
 the libraries of that one. A block begins with `## ` and the arguments of queue:work; ESC is written
@@ -35,7 +35,9 @@ namespace App\\Jobs;
 
 class %s implements \\Illuminate\\Contracts\\Queue\\ShouldQueue
 {
-    use \\Illuminate\\Foundation\\Bus\\Dispatchable, \\Illuminate\\Queue\\InteractsWithQueue, \\Illuminate\\Bus\\Queueable;
+    use \\Illuminate\\Foundation\\Bus\\Dispatchable;
+    use \\Illuminate\\Queue\\InteractsWithQueue;
+    use \\Illuminate\\Bus\\Queueable;
 
     %s
 }
