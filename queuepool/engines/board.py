@@ -240,6 +240,10 @@ class Board:
             if (owner := self._owners.get(key)) is not None and owner[0] is desk:
                 del self._owners[key]
 
+    def working(self, job_id: str) -> bool:
+        """Whether a living worker has begun the job with this id."""
+        return any(owned == job_id for _, _, owned in self._owners)
+
     def write(self, desk: Desk) -> None:
         """Write the record of a desk."""
         self._put(desk.place, _pack(desk))
