@@ -25,9 +25,10 @@ class AppFacts:
 
     root: as given, absolute; a `current` symlink stays one. release: its real path. artisan: whether it is there.
     laravel: the framework's version, and laravel_from the file that says so. horizon: its version, "" when it is
-    required and not installed, None when the application does not use it. queue_connection, queue, redis: a guess from
-    .env alone, None where it says nothing. scheduler: whether tasks are scheduled. owner: the user whose storage/ it
-    is, or whose artisan. problems: sentences about files that could not be read.
+    required and not installed, None when the application does not use it. phpdotenv: version of what reads .env.
+    queue_connection, queue, redis: a guess from .env alone, None where it says nothing. scheduler: whether tasks are
+    scheduled. owner: the user whose storage/ it is, or whose artisan. problems: sentences about files that could not be
+    read.
     """
 
     root: str
@@ -37,6 +38,7 @@ class AppFacts:
     laravel_from: str | None = None
     horizon: str | None = None
     environment_file: bool = False
+    phpdotenv: str | None = None
     queue_connection: str | None = None
     queue: str | None = None
     redis: RedisTarget | None = None
@@ -58,7 +60,7 @@ def inspect(root: str, environment: Mapping[str, str] | None = None) -> AppFacts
     base = Path(os.path.abspath(root))
     problems: list[str] = []
     packages, source = _packages(base, problems)
-    variables = variables_of(base, environment or {}, problems)
+    variables = variables_of(base, environment or {}, problems, packages.get("vlucas/phpdotenv"))
     laravel = packages.get("laravel/framework")
     if laravel is None and not (base / "vendor" / "autoload.php").is_file():
         laravel, source = _debian_version(), str(DEBIAN_FRAMEWORK)
@@ -70,6 +72,7 @@ def inspect(root: str, environment: Mapping[str, str] | None = None) -> AppFacts
         laravel_from=source if laravel else None,
         horizon=packages.get("laravel/horizon", _required(base, "laravel/horizon", problems)),
         environment_file=environment_file(base, environment or {}).is_file(),
+        phpdotenv=packages.get("vlucas/phpdotenv"),
         queue_connection=dotenv.value(variables, "QUEUE_CONNECTION") or None,
         queue=dotenv.value(variables, "REDIS_QUEUE") or None,
         redis=_redis(variables, laravel),
@@ -131,17 +134,25 @@ def environment_file(base: Path, environment: Mapping[str, str]) -> Path:
     return special if environment.get("APP_ENV") and special.is_file() else base / ".env"
 
 
-def variables_of(base: Path, environment: Mapping[str, str], problems: list[str]) -> Mapping[str, str]:
-    """Every variable that config/ sees; `environment` alone, and a problem more, where the file cannot be read."""
+def variables_of(
+    base: Path, environment: Mapping[str, str], problems: list[str], parser: str | None = None
+) -> Mapping[str, str]:
+    """Every variable that config/ sees; `environment` alone, and a problem more, where the file cannot be read.
+    parser: version of phpdotenv, None when it is not known."""
     file = environment_file(base, environment)
     text = _text(file, problems)
     if text is None:
         return environment
     try:
-        return dotenv.load(text, environment)
+        return dotenv.load(text, environment, _parser(parser))
     except dotenv.DotenvError as error:
         problems.append(f"cannot read {file}: {error}")
         return environment
+
+
+def _parser(version: str | None) -> dotenv.Version:
+    found = re.match(r"(\d+)\.(\d+)\.(\d+)", version or "")
+    return (int(found[1]), int(found[2]), int(found[3])) if found else dotenv.USUAL
 
 
 def _redis(variables: Mapping[str, str], laravel: str | None) -> RedisTarget | None:

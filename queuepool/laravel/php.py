@@ -162,7 +162,7 @@ def failure(facts: Mapping[str, Any], said: bytes, code: int | None, php: tuple[
     end = f"exit code {code}" if code is None or code >= 0 else f"killed by signal {-code}"
     if facts.get("last_file") and not first:
         last = _inside(str(facts["last_file"]), app)
-        first = f"it ended PHP by itself; the last file it loaded is {last}"
+        first = f"it ended PHP by itself; the last of its files that was loaded is {last}"
     return QueuepoolError(f"cannot boot the application in {app}: {first or 'it said nothing'} ({end})", hint)
 
 

@@ -23,7 +23,7 @@ def second_hand(root: str, environment: Mapping[str, str]) -> AppConfig:
     app = inspect(root, environment)
     base = Path(app.root)
     errors = list(app.problems)
-    variables = variables_of(base, environment, [])  # its problems are among those of inspect()
+    variables = variables_of(base, environment, [], app.phpdotenv)  # its problems: see inspect()
     file = environment_file(base, environment)
     facts = _facts(app, variables)
     caches = _caches(base, file)
