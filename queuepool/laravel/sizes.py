@@ -24,6 +24,7 @@ from queuepool.laravel import php as running
 SIZES = Path(__file__).with_name("sizes.php")
 NICE = 10
 _MOST_BYTES_OF_LINE = 4 * 1024 * 1024
+_BOOT_SECONDS = 30.0
 _GOODBYE_SECONDS = 0.5
 """PHP ends at once with its input, unless it waits for a server; then it is killed."""
 _KEPT_BYTES = 4096
@@ -35,8 +36,8 @@ class SizeProbe:
     its standard input, and is started anew, with a growing delay, when it ended or did not answer in time.
 
     php, user, group, environment: as for probe(). app: a `current` symlink is resolved now, so all answers come from
-    the same release; after a deploy make another one. timeout: seconds for a question, the boot apart, which has three
-    times as long. clock: seconds, monotonic.
+    the same release; after a deploy make another one. timeout: seconds for a question, the boot apart. clock: seconds,
+    monotonic.
     """
 
     def __init__(
@@ -106,7 +107,7 @@ class SizeProbe:
         if self._running is None or not self._running.alive:
             await self._end()
             self._running = await _Conversation.begin(
-                self._php, self.release, self._environment, self._whose, self.timeout * 3
+                self._php, self.release, self._environment, self._whose, max(_BOOT_SECONDS, self.timeout)
             )
         waiting = list(wanted)
         try:
@@ -258,7 +259,7 @@ class _Conversation:
                 async with asyncio.timeout(_GOODBYE_SECONDS):
                     while not running.ended(self.process):  # noqa: ASYNC110 - nothing tells where there is no pidfd
                         await asyncio.sleep(0.005)
-            running.kill(self.process)
+            await running.put_down(self.process)
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 with contextlib.suppress(OSError):
