@@ -183,8 +183,8 @@ def _supervisor(supervisor: Supervisor) -> dict[str, Any]:
 class Beside:
     """A program of queuepool for the same application. kind: horizon, worker or listen. serves: its queues, with the
     application's defaults filled in; none for Horizon. pids: every process of its trees, the leaders included.
-    orphans: those of them whose parent is gone. running: seconds since it is RUNNING, None when it is not. paused: by
-    `queuepool pause`."""
+    orphans: workers of Horizon among them whose parent is gone. running: seconds since it is RUNNING, None when it is
+    not. paused: by `queuepool pause`."""
 
     name: str
     kind: str
