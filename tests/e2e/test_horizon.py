@@ -194,6 +194,28 @@ def test_a_stop_lets_the_jobs_finish_and_leaves_nothing(site: Site) -> None:
         assert site.app.ledger().exactly_once
 
 
+def test_horizon_terminate_is_followed_by_a_new_horizon_and_usr1_only_by_new_workers(site: Site) -> None:
+    with site:
+        site.works()
+        master = site.pid
+        old = set(eventually(lambda: found if len(found := site.workers(master)) == 4 else [], LIMIT, "they run"))
+        site.qp("signal", "USR1", "horizon")
+        eventually(
+            lambda: len(found := site.workers(master)) == 4 and not old & set(found),
+            LIMIT,
+            "all are new",
+            show=site.view,
+        )
+        assert site.pid == master
+
+        site.app.artisan("horizon:terminate")
+        eventually(lambda: site.qp.pids("horizon").get("horizon:0") not in (None, master), LIMIT, "it is started again")
+        assert procstat.session_members(master) == []
+        site.works()
+        assert site.said() == ()
+        assert site.qp.processes("horizon")[0]["restarts"] == 1
+
+
 def test_with_fast_termination_a_stop_waits_for_the_workers_too(site: Site) -> None:
     site.app.set_env(HORIZON_FAST="1")
     with site:
