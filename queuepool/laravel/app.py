@@ -10,9 +10,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from queuepool.laravel import dotenv
+from queuepool.laravel.redisconfig import address_options
 from queuepool.laravel.target import RedisTarget, php_int
 
 DEBIAN_FRAMEWORK = Path("/usr/share/php/Illuminate/Foundation/Application.php")
@@ -58,7 +58,7 @@ def inspect(root: str, environment: Mapping[str, str] | None = None) -> AppFacts
     base = Path(os.path.abspath(root))
     problems: list[str] = []
     packages, source = _packages(base, problems)
-    variables = _environment(base, environment or {}, problems)
+    variables = _environment(base, environment or {}, packages.get("vlucas/phpdotenv"), problems)
     laravel = packages.get("laravel/framework")
     if laravel is None and not (base / "vendor" / "autoload.php").is_file():
         laravel, source = _debian_version(), str(DEBIAN_FRAMEWORK)
@@ -124,12 +124,16 @@ def _debian_version() -> str | None:
     return found[1] if found else None
 
 
-def _environment(base: Path, environment: Mapping[str, str], problems: list[str]) -> Mapping[str, str]:
+def _environment(
+    base: Path, environment: Mapping[str, str], phpdotenv: str | None, problems: list[str]
+) -> Mapping[str, str]:
+    """What .env and `environment` say together. phpdotenv: its version, where that is known."""
     text = _text(base / ".env", problems)
     if text is None:
         return environment
     try:
-        return dotenv.load(text, environment)
+        found = re.match(r"(\d+)\.(\d+)", phpdotenv or "")
+        return dotenv.load(text, environment, (int(found[1]), int(found[2])) if found else dotenv.NEWEST)
     except dotenv.DotenvError as error:
         problems.append(f"cannot read {base / '.env'}: {error}")
         return environment
@@ -158,25 +162,8 @@ def _redis(variables: Mapping[str, str], laravel: str | None) -> RedisTarget | N
         "scheme": env("REDIS_SCHEME"),
         "prefix": prefix,
     }
-    options |= _url_options(env("REDIS_URL") or "")
+    options |= address_options(env("REDIS_URL") or "")  # it wins over the single variables
     return RedisTarget.from_options(options)
-
-
-def _url_options(url: str) -> dict[str, object]:
-    """What a REDIS_URL says (Illuminate/Support/ConfigurationUrlParser.php): it wins over the single variables."""
-    try:
-        parts = urlsplit(url)
-        found = {
-            "scheme": {"redis": "tcp", "rediss": "tls"}.get(parts.scheme, parts.scheme),
-            "host": parts.hostname,
-            "port": parts.port,
-            "username": parts.username and unquote(parts.username),
-            "password": parts.password and unquote(parts.password),
-            "database": parts.path.strip("/") or None,
-        }
-    except ValueError:
-        return {}
-    return {key: value for key, value in found.items() if value} if parts.scheme else {}
 
 
 _SCHEDULES = {

@@ -200,7 +200,7 @@ def test_options_of_redis_are_merged_as_laravels_connectors_do(
 
 
 def test_a_cluster_is_known_as_one() -> None:
-    redis = {"client": "phpredis", "options": [], "connections": [], "clusters": {"q": {"host": "n1", "port": 7000}}}
+    redis = {"client": "phpredis", "options": [], "connections": [], "clusters": {"q": [{"host": "n1", "port": 7000}]}}
     target = config_of({**FACTS, "redis": redis}).redis_of("redis")
     assert target is not None
     assert (target.cluster, target.where) == (True, "n1:7000")
