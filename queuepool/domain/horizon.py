@@ -16,6 +16,9 @@ from queuepool.domain.queues import QueueName
 
 BEAT_SECONDS = 14.0
 """Older than this, Horizon itself takes a master or a supervisor for dead."""
+LATE_SECONDS = 5.0
+"""Beats come once a second. One that is not this late comes from a process that lives, here or in a container of the
+same host name, whose pids mean nothing here."""
 BOOT_SECONDS = 30.0
 """How long a master may take until Redis shows it: it boots the application, and its first beat may come late."""
 OLD_NEWS_SECONDS = 600.0
@@ -247,11 +250,15 @@ class _Judge:
                 if master.age is None or master.age <= OLD_NEWS_SECONDS:
                     since = "" if master.age is None else f": its last beat was {_ago(master.age)} ago"
                     yield f"Horizon's master {master.name} is dead and still in Redis{since}"
-            elif master.pid is not None and master.host in self.hosts and master.pid not in self.living:
+            elif self._is_late(master) and master.host in self.hosts and master.pid not in self.living:
                 yield (
                     f"Horizon's master {master.name} is dead, there is no process {master.pid}; Redis still announces "
                     "it, for 15 s at most"
                 )
+
+    @staticmethod
+    def _is_late(master: Master) -> bool:
+        return master.pid is not None and master.age is not None and master.age > LATE_SECONDS
 
     def _doubled(self) -> Iterator[str]:
         for host in sorted(self.hosts):

@@ -50,6 +50,7 @@ def test_of_a_horizon_that_works_nothing_is_said() -> None:
     assert said(VIEW, HORIZON, Beside("w", "worker", frozenset({QueueName("redis", "mail")}), running=5.0)) == []
     assert said(VIEW, HORIZON, Beside("w", "worker", frozenset({QueueName("sqs", "default")}), running=5.0)) == []
     assert said(VIEW, HORIZON, Beside("w", "worker", DEFAULT)) == [], "the pool is stopped"
+    assert said(masters(MASTER, Master("web1-Dock", 6, "running", 0.9))) == [], "a container of the same name"
 
 
 @pytest.mark.parametrize(
