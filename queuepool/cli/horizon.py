@@ -1,5 +1,5 @@
-"""What `status` shows of Laravel Horizon, below the program that runs it: supervisors, their workers, what is wrong. The
-object is HorizonView.to_json's."""
+"""What `status` shows of Laravel Horizon, below the program that runs it: supervisors, their workers, what is wrong.
+The object is HorizonView.to_json's."""
 
 from __future__ import annotations
 

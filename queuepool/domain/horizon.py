@@ -7,9 +7,8 @@ supervisor keeps workers. Master and supervisors beat once a second (src/Reposit
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +16,15 @@ from queuepool.domain.queues import QueueName
 
 BEAT_SECONDS = 14.0
 """Older than this, Horizon itself takes a master or a supervisor for dead."""
+LATE_SECONDS = 5.0
+"""Beats come once a second. One that is not this late comes from a process that lives, here or in a container of the
+same host name, whose pids mean nothing here."""
 BOOT_SECONDS = 30.0
 """How long a master may take until Redis shows it: it boots the application, and its first beat may come late."""
 OLD_NEWS_SECONDS = 600.0
 """A dead master stays in Redis until another one runs, for years perhaps. After this it is no news."""
 TIMEOUT = 60.0
-"""`timeout` of a supervisor that gives none (src/SupervisorOptions.php)."""
+"""Of a supervisor that gives none (src/SupervisorOptions.php)."""
 MARGIN = 20.0
 """Seconds that ending takes beside the job: master and supervisors look once a second, and a worker that is just
 booting hears the signal only then."""
@@ -31,7 +33,7 @@ NO_LIMIT = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class HorizonMaster:
+class Master:
     """A master. name: slug of its host and a random part. status: running or paused, "" where it does not say. age:
     seconds since its last beat, None where that is not known. supervisors: their full names."""
 
@@ -66,7 +68,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class HorizonSupervisor:
+class Supervisor:
     """A supervisor and its workers. name: `web1-Ab3d:supervisor-1`. connection: of config/queue.php. queues: in order.
     processes: workers by the queues that they serve, `high,default` being one pool that serves both."""
 
@@ -105,16 +107,16 @@ class HorizonSupervisor:
 class HorizonView:
     """All of one application's Horizon, on every host that shares its Redis."""
 
-    masters: tuple[HorizonMaster, ...] = ()
-    supervisors: tuple[HorizonSupervisor, ...] = ()
+    masters: tuple[Master, ...] = ()
+    supervisors: tuple[Supervisor, ...] = ()
 
     @property
-    def live(self) -> tuple[HorizonMaster, ...]:
+    def live(self) -> tuple[Master, ...]:
         """The masters that beat."""
         return tuple(master for master in self.masters if master.beats)
 
     @property
-    def working(self) -> tuple[HorizonSupervisor, ...]:
+    def working(self) -> tuple[Supervisor, ...]:
         """The supervisors that beat, so those whose workers count."""
         return tuple(supervisor for supervisor in self.supervisors if supervisor.beats)
 
@@ -146,7 +148,7 @@ class HorizonView:
         }
 
 
-def _master(master: HorizonMaster) -> dict[str, Any]:
+def _master(master: Master) -> dict[str, Any]:
     return {
         "name": master.name,
         "host": master.host,
@@ -159,7 +161,7 @@ def _master(master: HorizonMaster) -> dict[str, Any]:
     }
 
 
-def _supervisor(supervisor: HorizonSupervisor) -> dict[str, Any]:
+def _supervisor(supervisor: Supervisor) -> dict[str, Any]:
     options = supervisor.options
     return {
         "name": supervisor.name,
@@ -184,12 +186,14 @@ def _supervisor(supervisor: HorizonSupervisor) -> dict[str, Any]:
 class Beside:
     """A program of queuepool for the same application. kind: horizon, worker or listen. serves: its queues, with the
     application's defaults filled in; none for Horizon. pids: every process of its trees, the leaders included.
-    running: seconds since it is RUNNING, None when it is not. paused: by `queuepool pause`."""
+    orphans: workers of Horizon among them whose parent is gone. running: seconds since it is RUNNING, None when it is
+    not. paused: by `queuepool pause`."""
 
     name: str
     kind: str
     serves: frozenset[QueueName] = frozenset()
     pids: frozenset[int] = frozenset()
+    orphans: frozenset[int] = frozenset()
     running: float | None = None
     paused: bool = False
 
@@ -237,6 +241,7 @@ class _Judge:
         yield from self._missing()
         yield from self._paused()
         yield from self._silent_supervisors()
+        yield from self._orphans()
         yield from self._shared_queues()
 
     def _dead(self) -> Iterator[str]:
@@ -245,17 +250,21 @@ class _Judge:
                 if master.age is None or master.age <= OLD_NEWS_SECONDS:
                     since = "" if master.age is None else f": its last beat was {_ago(master.age)} ago"
                     yield f"Horizon's master {master.name} is dead and still in Redis{since}"
-            elif master.pid is not None and master.host in self.hosts and master.pid not in self.living:
+            elif self._is_late(master) and master.host in self.hosts and master.pid not in self.living:
                 yield (
                     f"Horizon's master {master.name} is dead, there is no process {master.pid}; Redis still announces "
                     "it, for 15 s at most"
                 )
 
+    @staticmethod
+    def _is_late(master: Master) -> bool:
+        return master.pid is not None and master.age is not None and master.age > LATE_SECONDS
+
     def _doubled(self) -> Iterator[str]:
         for host in sorted(self.hosts):
             masters = [master for master in self.here if master.host == host]
             if len(masters) > 1:
-                pids = " and ".join(str(master.pid) for master in masters)
+                pids = " and ".join(map(str, sorted(master.pid or 0 for master in masters)))
                 yield (
                     f"{len(masters)} masters of Horizon run on {host} (pids {pids}), each with all its workers; end "
                     f"the surplus with kill -TERM"
@@ -299,6 +308,17 @@ class _Judge:
             if not supervisor.beats and supervisor.master in masters and supervisor.age is not None:
                 yield f"Horizon's supervisor {supervisor.name} is silent since {_ago(supervisor.age)}"
 
+    def _orphans(self) -> Iterator[str]:
+        """Horizon replaces a supervisor that dies and forgets its workers. `horizon:terminate` with fast_termination
+        leaves such ones too, but then the master is gone as well."""
+        for program in self.horizons:
+            if program.orphans and program.running is not None:
+                pids = " ".join(map(str, sorted(program.orphans)))
+                yield (
+                    f"{len(program.orphans)} processes of {program.name} have lost their supervisor and work beside "
+                    f"those that replaced them; `kill -TERM {pids}` lets them finish their job and end"
+                )
+
     def _shared_queues(self) -> Iterator[str]:
         for program in self.others:
             for supervisor in self.view.working:
@@ -316,48 +336,13 @@ def _ago(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
 
 
-def graceful_seconds(config: object, environment: str | None = None) -> float:
+def graceful_seconds(timeouts: Iterable[float]) -> float:
     """How long Horizon may need to end without killing a job, in seconds: for stopwaitsecs.
 
-    config: config('horizon') of the application, as JSON gives it; what is not of the right form counts as not given.
-    environment: `--environment`, else config('horizon.env'), else app.env; None: the longest of all of them.
-
-    The longest `timeout` of a supervisor counts, for master and supervisors wait for their workers. With
-    `fast_termination` these two end at once, but their workers finish their jobs as before, and a program has stopped
-    when nothing of its tree is left. A job with a `$timeout` of its own above that is not known here.
+    timeouts: `timeout` of each supervisor that it starts; 0: jobs may take any time. Master and supervisors wait for
+    their workers. With `fast_termination` these two end at once, but their workers finish their jobs as before, and a
+    program has stopped when nothing of its tree is left. A job with a `$timeout` of its own above that is not known
+    here.
     """
-    whole = _mapping(config)
-    defaults = _mapping(whole.get("defaults"))
-    environments = _mapping(whole.get("environments"))
-    if environment is not None:  # the first whose pattern fits (src/ProvisioningPlan.php)
-        name = next((name for name in environments if _is(str(name), environment)), None)
-        environments = {} if name is None else {name: environments[name]}
-    timeouts = []
-    for own in environments.values():
-        own = _mapping(own)
-        for name in {**defaults, **own}:
-            options = {**_mapping(defaults.get(name)), **_mapping(own.get(name))}
-            most = next((options[key] for key in ("maxProcesses", "max_processes", "processes") if key in options), 1)
-            if _number(most, 1) > 0:
-                timeouts.append(_number(options.get("timeout"), TIMEOUT) or math.inf)
-    longest = max(timeouts, default=TIMEOUT)
-    return NO_LIMIT if longest == math.inf else longest + MARGIN
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _number(value: object, default: float) -> float:
-    if isinstance(value, int | float | str) and not isinstance(value, bool):
-        try:
-            number = float(value)
-        except ValueError:
-            return default
-        return max(number, 0.0) if math.isfinite(number) else default
-    return default
-
-
-def _is(pattern: str, text: str) -> bool:
-    """Laravel's Str::is: `*` stands for anything."""
-    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), text, re.DOTALL) is not None
+    known = list(timeouts) or [TIMEOUT]
+    return NO_LIMIT if min(known) <= 0 else max(known) + MARGIN

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from queuepool.domain.horizon import HorizonMaster, HorizonSupervisor, HorizonView, Options
+from queuepool.domain.horizon import HorizonView, Master, Options, Supervisor
 
 MOST_MASTERS = 64
 MOST_SUPERVISORS = 512
@@ -36,21 +36,37 @@ def effective_prefix(prefix: str | None, *, cluster: bool = False) -> str:
     return f"{{{prefix}}}" if cluster and not ("{" in prefix and "}" in prefix.partition("{")[2][1:]) else prefix
 
 
+Command = tuple[str | bytes | int, ...]
+Ask = Callable[[Sequence[Command]], Awaitable[Sequence[Any]]]
+"""One round trip: commands -> their answers, decoded or not; an exception in place of one that Redis refuses."""
+
+
 async def read(client: Any, prefix: str, now: float | None = None) -> HorizonView:
+    """As `read_by`. client: redis.asyncio's Redis or RedisCluster, on the database of horizon.use. Raises
+    redis.RedisError and OSError when Redis does not answer; how long to wait is the client's matter."""
+
+    async def ask(commands: Sequence[Command]) -> Sequence[Any]:
+        pipeline = client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command, **_RAW)
+        answers: Sequence[Any] = await pipeline.execute(raise_on_error=False)
+        return answers
+
+    return await read_by(ask, prefix, now)
+
+
+async def read_by(ask: Ask, prefix: str, now: float | None = None) -> HorizonView:
     """Every master and supervisor that Redis knows, dead ones included, the newest beats first.
 
-    client: redis.asyncio's Redis or RedisCluster, on the database of horizon.use. prefix: see effective_prefix. now:
-    unix seconds. Two round trips, of one command for each master and supervisor; more of them than there can be are
-    left out. What is not of Horizon's form is left out too. Raises redis.RedisError and OSError when Redis does not
-    answer; how long to wait is the caller's matter.
+    prefix: see effective_prefix. now: unix seconds. Two round trips, of two commands for each master and supervisor;
+    more of them than there can be are left out. What is not of Horizon's form is left out too. Raises what `ask` does.
     """
     now = time.time() if now is None else now
-    names = await _ask(
-        client,
+    names = await ask(
         [
             ("ZREVRANGE", f"{prefix}masters", 0, MOST_MASTERS - 1, "WITHSCORES"),
             ("ZREVRANGE", f"{prefix}supervisors", 0, MOST_SUPERVISORS - 1, "WITHSCORES"),
-        ],
+        ]
     )
     masters, supervisors = (_scores(answer) for answer in names)
     asked: list[tuple[str, bytes, float, tuple[str, ...], float]] = []
@@ -58,30 +74,21 @@ async def read(client: Any, prefix: str, now: float | None = None) -> HorizonVie
     asked += [("supervisor:", name, beat, _SUPERVISOR, _SUPERVISOR_SECONDS) for name, beat in supervisors]
     if not asked:
         return HorizonView()
-    commands: list[tuple[str | bytes | int, ...]] = []
+    commands: list[Command] = []
     for kind, name, _, fields, _ in asked:
         key = f"{prefix}{kind}".encode() + name
         commands += [("HMGET", key, *fields), ("PTTL", key)]
-    answers = await _ask(client, commands)
-    found: list[HorizonMaster | HorizonSupervisor] = []
+    answers = await ask(commands)
+    found: list[Master | Supervisor] = []
     for (kind, name, beat, fields, seconds), hash_, left in zip(asked, answers[::2], answers[1::2], strict=True):
         text = name.decode("utf-8", "replace")
         values = _values(fields, hash_)
         age = _age(left, seconds, beat, now)
         found.append(_master(text, values, age) if kind == "master:" else _supervisor(text, values, age))
     return HorizonView(
-        tuple(one for one in found if isinstance(one, HorizonMaster)),
-        tuple(one for one in found if isinstance(one, HorizonSupervisor)),
+        tuple(one for one in found if isinstance(one, Master)),
+        tuple(one for one in found if isinstance(one, Supervisor)),
     )
-
-
-async def _ask(client: Any, commands: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
-    """The answers of one round trip; what Redis refuses (a key of another type) is None."""
-    pipeline = client.pipeline(transaction=False)
-    for command in commands:
-        pipeline.execute_command(*command, **_RAW)
-    answers = await pipeline.execute(raise_on_error=False)
-    return [None if isinstance(answer, Exception) else answer for answer in answers]
 
 
 def _scores(answer: object) -> list[tuple[bytes, float]]:
@@ -124,9 +131,9 @@ def _values(fields: Sequence[str], answer: object) -> dict[str, str]:
     return found
 
 
-def _master(name: str, values: Mapping[str, str], age: float | None) -> HorizonMaster:
+def _master(name: str, values: Mapping[str, str], age: float | None) -> Master:
     supervisors = _json(values.get("supervisors"))
-    return HorizonMaster(
+    return Master(
         name=name,
         pid=_pid(values.get("pid")),
         status=_status(values),
@@ -136,7 +143,7 @@ def _master(name: str, values: Mapping[str, str], age: float | None) -> HorizonM
     )
 
 
-def _supervisor(name: str, values: Mapping[str, str], age: float | None) -> HorizonSupervisor:
+def _supervisor(name: str, values: Mapping[str, str], age: float | None) -> Supervisor:
     options = _object(values.get("options"))
     connection = _word(options.get("connection")) or ""
     processes = []
@@ -144,7 +151,7 @@ def _supervisor(name: str, values: Mapping[str, str], age: float | None) -> Hori
         shown = key.removeprefix(f"{connection}:") if connection else key
         processes.append((shown, _int(count) or 0))
     queues = _word(options.get("queue")) or ",".join(queue for queue, _ in processes)
-    return HorizonSupervisor(
+    return Supervisor(
         name=name,
         master=values.get("master") or name.rpartition(":")[0],
         pid=_pid(values.get("pid")),

@@ -7,7 +7,7 @@ from dataclasses import replace
 import click
 
 from queuepool.cli.horizon import lines
-from queuepool.domain.horizon import HorizonMaster, HorizonView
+from queuepool.domain.horizon import HorizonView, Master
 from tests.domain.test_horizon import MASTER, ONE, VIEW
 
 FIXED = replace(
@@ -32,9 +32,9 @@ def test_problems_follow() -> None:
 
 
 def test_masters_of_other_hosts_have_a_row_of_their_own() -> None:
-    other = HorizonMaster("web2-Xy9z", 3, "paused", 1.0)
+    other = Master("web2-Xy9z", 3, "paused", 1.0)
     silent = replace(FIXED, name="web2-Xy9z:fixed", master="web2-Xy9z", age=20.0, processes=())
-    view = HorizonView((other, MASTER, HorizonMaster("web3-Dead", 4, "running", 90.0)), (ONE, silent))
+    view = HorizonView((other, MASTER, Master("web3-Dead", 4, "running", 90.0)), (ONE, silent))
     assert shown(view) == [
         "    web1-Ab3d  running  pid 7",
         "      one  running  high 1, default 2  (redis, balance auto, at most 4)",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,10 +11,10 @@ from hypothesis import strategies as st
 from queuepool.domain.horizon import (
     MARGIN,
     Beside,
-    HorizonMaster,
-    HorizonSupervisor,
     HorizonView,
+    Master,
     Options,
+    Supervisor,
     graceful_seconds,
     host_slug,
     judge,
@@ -23,15 +22,15 @@ from queuepool.domain.horizon import (
 )
 from queuepool.domain.queues import QueueName
 
-MASTER = HorizonMaster("web1-Ab3d", 7, "running", 0.4, "production", ("web1-Ab3d:one",))
-ONE = HorizonSupervisor(
+MASTER = Master("web1-Ab3d", 7, "running", 0.4, "production", ("web1-Ab3d:one",))
+ONE = Supervisor(
     "web1-Ab3d:one", "web1-Ab3d", 8, "running", 0.4, "redis", ("high", "default"), (("high", 1), ("default", 2)),
     Options("auto", "time", 1, 4, 60),
 )  # fmt: skip
 VIEW = HorizonView((MASTER,), (ONE,))
 HORIZON = Beside("horizon", "horizon", pids=frozenset({7, 8, 9}), running=100.0)
 DEFAULT = frozenset({QueueName("redis", "default")})
-FOREIGN = HorizonMaster("web1-Xy9z", 70, "running", 1.0)
+FOREIGN = Master("web1-Xy9z", 70, "running", 1.0)
 
 
 def said(view: HorizonView = VIEW, *programs: Beside, living: set[int] | None = None) -> list[str]:
@@ -39,7 +38,7 @@ def said(view: HorizonView = VIEW, *programs: Beside, living: set[int] | None = 
     return list(judge(view, programs or (HORIZON,), host="Web1", living=living))
 
 
-def masters(*found: HorizonMaster) -> HorizonView:
+def masters(*found: Master) -> HorizonView:
     return HorizonView(found, (ONE,))
 
 
@@ -47,10 +46,11 @@ def test_of_a_horizon_that_works_nothing_is_said() -> None:
     assert said() == []
     assert said(HorizonView(), replace(HORIZON, running=None)) == [], "it does not run, and status says why"
     assert said(HorizonView(), replace(HORIZON, running=3.0)) == [], "it boots"
-    assert said(masters(MASTER, HorizonMaster("web2-Cc3d", 7, "running", 0.4))) == [], "each host has its own"
+    assert said(masters(MASTER, Master("web2-Cc3d", 7, "running", 0.4))) == [], "each host has its own"
     assert said(VIEW, HORIZON, Beside("w", "worker", frozenset({QueueName("redis", "mail")}), running=5.0)) == []
     assert said(VIEW, HORIZON, Beside("w", "worker", frozenset({QueueName("sqs", "default")}), running=5.0)) == []
     assert said(VIEW, HORIZON, Beside("w", "worker", DEFAULT)) == [], "the pool is stopped"
+    assert said(masters(MASTER, Master("web1-Dock", 6, "running", 0.9))) == [], "a container of the same name"
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_of_a_horizon_that_works_nothing_is_said() -> None:
             "Horizon is paused on web1, it takes no jobs; `queuepool continue horizon` lets it work",
         ),
         (
-            masters(MASTER, HorizonMaster("web2-Cc3d", 3, "paused", 1.0)),
+            masters(MASTER, Master("web2-Cc3d", 3, "paused", 1.0)),
             (HORIZON,),
             "Horizon is paused on web2, it takes no jobs; `php artisan horizon:continue` on web2 lets it work",
         ),
@@ -77,12 +77,12 @@ def test_of_a_horizon_that_works_nothing_is_said() -> None:
             "Horizon's supervisor web1-Ab3d:one is silent since 21 s",
         ),
         (
-            masters(MASTER, HorizonMaster("web1-Old1", 6, "running", 9.0)),
+            masters(MASTER, Master("web1-Old1", 6, "running", 9.0)),
             (HORIZON,),
             "Horizon's master web1-Old1 is dead, there is no process 6; Redis still announces it, for 15 s at most",
         ),
         (
-            masters(MASTER, HorizonMaster("web2-Old1", age=130.0)),
+            masters(MASTER, Master("web2-Old1", age=130.0)),
             (HORIZON,),
             "Horizon's master web2-Old1 is dead and still in Redis: its last beat was 2 min ago",
         ),
@@ -91,6 +91,12 @@ def test_of_a_horizon_that_works_nothing_is_said() -> None:
             (replace(HORIZON, running=40.0),),
             "horizon runs since 40 s, and Redis shows no master of it; does it use the Redis database and "
             "horizon.prefix that the application's configuration names?",
+        ),
+        (
+            VIEW,
+            (replace(HORIZON, orphans=frozenset({31, 9})),),
+            "2 processes of horizon have lost their supervisor and work beside those that replaced them; "
+            "`kill -TERM 9 31` lets them finish their job and end",
         ),
         (
             VIEW,
@@ -134,7 +140,7 @@ def test_a_pause_by_queuepool_is_no_problem_but_one_by_artisan_is_marked() -> No
 
 
 def test_a_master_that_is_long_dead_is_no_news() -> None:
-    assert said(masters(MASTER, HorizonMaster("web1-Old1", age=86_400.0))) == []
+    assert said(masters(MASTER, Master("web1-Old1", age=86_400.0))) == []
 
 
 def test_the_numbers_are_of_those_that_live() -> None:
@@ -163,61 +169,27 @@ def test_a_host_is_called_as_laravel_calls_it(name: str, slug: str) -> None:
     assert host_slug(name) == slug
 
 
-DEFAULTS = {"one": {"timeout": 60, "maxProcesses": 1}, "two": {"timeout": "120"}}
-
-
 @pytest.mark.parametrize(
-    ("config", "environment", "seconds"),
-    [
-        ({"defaults": DEFAULTS, "environments": {"production": {}}}, "production", 120 + MARGIN),
-        ({"defaults": DEFAULTS, "environments": {"production": {"two": {"timeout": 30}}}}, "production", 60 + MARGIN),
-        ({"defaults": {}, "environments": {"production": {"x": {}}}}, "production", 60 + MARGIN),
-        ({"defaults": {}, "environments": {"pro*": {"x": {"timeout": 5}}, "*": {"x": {}}}}, "prod", 5 + MARGIN),
-        ({"defaults": {}, "environments": {"a": {"x": {"timeout": 5}}, "b": {"x": {"timeout": 9}}}}, "b", 9 + MARGIN),
-        ({"defaults": {}, "environments": {"a": {"x": {"timeout": 5}}, "b": {"x": {"timeout": 9}}}}, None, 9 + MARGIN),
-        ({"environments": {"a": {"x": {"timeout": 5}, "y": {"timeout": 9, "processes": 0}}}}, "a", 5 + MARGIN),
-        ({"environments": {"a": {"x": {"timeout": 0}}}}, "a", 3600),
-        ({"environments": {"a": {"x": {"timeout": 7200}}}, "fast_termination": True}, "a", 7200 + MARGIN),
-        ({"environments": {"a": {}}}, "b", 60 + MARGIN),
-        ({"environments": [], "defaults": [], "fast_termination": True}, "a", 60 + MARGIN),
-        (None, None, 60 + MARGIN),
-    ],
+    ("timeouts", "seconds"),
+    [((60,), 60 + MARGIN), ((30, 7200), 7200 + MARGIN), ((0, 60), 3600), ((), 60 + MARGIN), ((7200, 0), 3600)],
 )
-def test_the_time_to_end_is_that_of_the_longest_job(config: object, environment: str | None, seconds: float) -> None:
-    assert graceful_seconds(config, environment) == seconds
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["defaults", "environments", "one", "*", "timeout", "maxProcesses"]) | st.text(max_size=3),
-            inner,
-        )
-    ),
-    max_leaves=12,
-)
-
-
-@given(config=JSON, environment=st.none() | st.text(max_size=5))
-def test_any_configuration_gives_some_time(config: Any, environment: str | None) -> None:
-    assert graceful_seconds(config, environment) >= MARGIN
+def test_the_time_to_end_is_that_of_the_longest_job(timeouts: tuple[float, ...], seconds: float) -> None:
+    assert graceful_seconds(timeouts) == seconds
 
 
 AGES = st.none() | st.floats(0, 1000)
 STATUS = st.sampled_from(["running", "paused", ""])
 NAMES = st.text(max_size=8)
-PIDS = st.none() | st.integers(1, 5)
+PIDS = st.integers(1, 5)
 VIEWS = st.builds(
     HorizonView,
-    st.lists(st.builds(HorizonMaster, NAMES, PIDS, STATUS, AGES), max_size=4).map(tuple),
-    st.lists(st.builds(HorizonSupervisor, NAMES, NAMES, PIDS, STATUS, AGES), max_size=4).map(tuple),
+    st.lists(st.builds(Master, NAMES, st.none() | PIDS, STATUS, AGES), max_size=4).map(tuple),
+    st.lists(st.builds(Supervisor, NAMES, NAMES, st.none() | PIDS, STATUS, AGES), max_size=4).map(tuple),
 )
 PROGRAMS = st.lists(
     st.builds(
         Beside, NAMES, st.sampled_from(["horizon", "worker", "listen"]), st.just(DEFAULT),
-        st.frozensets(st.integers(1, 5)), st.none() | st.floats(0, 1000), st.booleans(),
+        st.frozensets(PIDS), st.frozensets(PIDS), st.none() | st.floats(0, 1000), st.booleans(),
     ),
     max_size=3,
 )  # fmt: skip

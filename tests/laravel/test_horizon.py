@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,10 @@ def test_a_pause_is_seen_in_master_and_supervisors(redis_server: RedisServer) ->
 
 def test_a_master_that_was_killed_is_announced_until_its_keys_run_out(redis_server: RedisServer) -> None:
     fill(redis_server, "killed")
-    (said,) = judge(read(redis_server), [], host="vm", living=set())
+    view = read(redis_server)
+    assert judge(view, [], host="vm", living=set()) == (), "it beat a moment ago: perhaps in a container"
+    view = replace(view, masters=(replace(view.masters[0], age=8.0),))
+    (said,) = judge(view, [], host="vm", living=set())
     assert said.startswith("Horizon's master vm-MaqV is dead, there is no process 24003;")
 
 
