@@ -55,8 +55,8 @@ class QueueView:
     driver: of its connection. ready to expired, oldest: see QueueDepth; None when it could not be asked, and `why` says
     why, in words. rate_in, rate_done: jobs per second over the last minute; None: cannot be told yet, or at all.
     failed: jobs that failed for good since the daemon began. workers, busy: processes that serve it, and how many of
-    them are at work, on a job of whatever queue; None: nobody knows (no daemon runs). wait: seconds until a job pushed now would begin,
-    as far as can be told. programs: those that serve it. app: the Laravel root it belongs to.
+    them are at work, on a job of whatever queue; None: nobody knows (no daemon runs). wait: seconds until a job pushed
+    now would begin, as far as can be told. programs: those that serve it. app: the Laravel root it belongs to.
     """
 
     connection: str
@@ -130,7 +130,8 @@ class RedisHealth:
 @dataclass(frozen=True, slots=True)
 class Serving:
     """What one program does for its queues. queues: the most urgent first. workers: processes that take jobs. busy: how
-    many of them are at work. seconds: mean time of its jobs. finished, failed: jobs that left each queue, and those of them that failed for good; absent: cannot be told."""
+    many of them are at work. seconds: mean time of its jobs. finished, failed: jobs that left each queue, and those of
+    them that failed for good; absent: cannot be told."""
 
     program: str
     queues: tuple[QueueName, ...]
