@@ -77,7 +77,7 @@ class SizeProbe:
             for ask in asks:
                 wanted.setdefault(ask.connection, []).append(ask.queue)
             held_up = [name for name in wanted if name in self._slow]
-            # Those that let us wait in vain are left alone for a while, and come last: so they hold up no other.
+            # Those that gave no answer are left alone for a while, and then come last: so they hold up no other.
             for name in held_up:
                 queues = wanted.pop(name)
                 if now >= self._slow[name].until:
@@ -101,7 +101,8 @@ class SizeProbe:
             await self._end()
 
     async def _ask(self, wanted: Mapping[str, list[str]], found: dict[QueueName, QueueDepth | str]) -> str:
-        """Put the answers into `found`; why there are not all of them, "" when there are. Raises QueuepoolError."""
+        """Put the answers into `found`; why there are not all of them, "" when there are. Raises QueuepoolError when
+        the application does not boot."""
         if not wanted:
             return ""
         if self._running is None or not self._running.alive:
@@ -119,11 +120,15 @@ class SizeProbe:
                         found |= {QueueName(connection, name): depth for name, depth in queues.items()}
             return ""
         except TimeoutError:
-            slow = waiting[0] if waiting else ""
-            why = f"the application did not tell the size of queues of connection {slow} within {self.timeout:g} s"
-            self._slow[slow] = self._slow.get(slow, _Trouble()).more(why, self._clock())
-            await self._end()
-            return why
+            which = waiting[0] if waiting else "?"
+            why = f"the application did not tell the size of queues of connection {which} within {self.timeout:g} s"
+        except QueuepoolError as error:
+            why = error.message
+        # Whatever was being asked is to blame, even for the end of PHP: the others are asked anew without it.
+        if waiting:
+            self._slow[waiting[0]] = self._slow.get(waiting[0], _Trouble()).more(why, self._clock())
+        await self._end()
+        return why
 
     async def _end(self) -> None:
         running, self._running = self._running, None

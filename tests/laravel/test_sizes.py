@@ -59,6 +59,9 @@ class Stuck extends Odd
     public function pendingSize($queue = null)
     {
         while (is_file(storage_path('stuck'))) {
+            if ($queue === 'deadly') {
+                posix_kill(getmypid(), SIGSEGV);
+            }
             usleep(10000);
         }
 
@@ -304,7 +307,23 @@ def test_an_answer_that_does_not_come_holds_up_no_other_connection(app: LaravelA
     asyncio.run(ask())
 
 
-def test_a_process_that_was_killed_is_replaced(app: LaravelApp) -> None:
+def test_a_connection_that_kills_php_holds_up_no_other(app: LaravelApp) -> None:
+    (app.root / "storage/stuck").touch()
+
+    async def ask() -> None:
+        async with probing(app) as probe:
+            asked = [name("stuck:deadly"), name("odd:abc")]
+            found = await probe.sizes(asked)
+            assert str(found[name("stuck:deadly")]).endswith("ended (killed by signal 11)")
+            assert isinstance(found[name("odd:abc")], str)
+            for _ in range(10):
+                assert (await probe.sizes(asked))[name("odd:abc")] == QueueDepth(ready=3)
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize("collected", [False, True], ids=["left", "collected by the daemon"])
+def test_a_process_that_was_killed_is_replaced(app: LaravelApp, collected: bool) -> None:
     async def ask() -> None:
         async with probing(app) as probe:
             await depth_that_is_known(probe, "odd:a")
@@ -312,6 +331,8 @@ def test_a_process_that_was_killed_is_replaced(app: LaravelApp) -> None:
             assert pid is not None
             assert os.getpriority(os.PRIO_PROCESS, pid) == max(NICE, os.getpriority(os.PRIO_PROCESS, 0))
             os.kill(pid, signal.SIGKILL)
+            if collected:
+                os.waitpid(pid, 0)  # noqa: ASYNC222 - it is dead
             assert (await depth_that_is_known(probe, "odd:abc")).ready == 3
             assert probe.pid != pid
 
