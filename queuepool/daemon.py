@@ -22,10 +22,13 @@ from queuepool import __version__
 from queuepool.config.load import load
 from queuepool.control import operations
 from queuepool.controller.controller import Controller, announce
+from queuepool.controller.insight import Insight
 from queuepool.controller.journal import Fact, Journal, LogFile
 from queuepool.controller.overrides import OverrideStore
+from queuepool.controller.requeuer import Requeuer
+from queuepool.controller.servings import serving_of
 from queuepool.controller.versions import unsupported
-from queuepool.controller.watches import RedisWatch, Target
+from queuepool.controller.watches import RedisWatch, Refusals, Target
 from queuepool.domain.events import Event, Kind
 from queuepool.domain.observed import DaemonView, Snapshot
 from queuepool.domain.pool import Loaded
@@ -129,6 +132,19 @@ class Daemon:
                 self.pump.subscribe(self._echo_lines)
         self.store = OverrideStore(directory.overrides, self._complain)
         self.watch = RedisWatch(self._redis_of, _ping, lambda: list(self.controller.pools), self._block, self.journal)
+        self.insight = Insight(
+            lambda: self.controller.pools,
+            servings=lambda program, queues: serving_of(self.engine, self.controller.pools[program], queues),
+            troubled=self._suspect,
+        )
+        self.refusals = Refusals(self.journal)
+        self.requeuer = Requeuer(
+            lambda: self.controller.pools,
+            self.insight.applications,
+            self.insight.give_back,
+            lambda job: self.engine.board.working(job),
+            self.journal,
+        )
         self.engine = LocalEngine(
             directory,
             self.pump,
@@ -136,6 +152,7 @@ class Daemon:
             publish=self.journal.add,
             changed=lambda pool, number: self.controller.noticed(pool, number),
             failed=self._suspect,
+            crashed=self.requeuer.crashed,
             keep=self.notifier.keep,
             unkeep=self.notifier.unkeep,
         )
@@ -143,7 +160,7 @@ class Daemon:
             "QUEUEPOOL_CONFIG": loaded.path,
             "SUPERVISOR_SERVER_URL": f"unix://{directory.socket}",
         }
-        self.controller = Controller(self.engine, self.store, self.journal, loaded)
+        self.controller = Controller(self.engine, self.store, self.journal, loaded, used=self._used)
 
     # --- start and end ------------------------------------------------------------------------------------------------
 
@@ -182,6 +199,7 @@ class Daemon:
         api, server = await asyncio.to_thread(_import_server)
         operator = operations.Operator(
             self.controller,
+            self.insight,
             load=lambda: read(self.directory.config),
             shutdown=self.shutdown,
             upgrade=self.upgrade,
@@ -190,6 +208,7 @@ class Daemon:
         app = api.build_app(operator, operations.OPERATIONS, self.snapshot, self.journal.stream, self._defect)
         self._server = server.ControlServer(app, listener)
         self._spawn(self._server.serve())
+        self._spawn(self._look())
         await asyncio.sleep(0)
         self.notifier.tell("READY=1", f"MAINPID={os.getpid()}", f"STATUS={len(self.controller.pools)} programs")
         if self.notifier.watchdog_seconds:
@@ -199,11 +218,13 @@ class Daemon:
     async def end(self, listener: socket.socket) -> None:
         """Let go of everything. Workers that still live are left to the next daemon."""
         await self.watch.close()
+        await self.requeuer.close()
         if self._server:
             await self._server.stop(grace=2.0)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.insight.close()
         with contextlib.suppress(OSError):
             os.unlink(self.directory.socket)
         listener.close()
@@ -301,7 +322,6 @@ class Daemon:
             for problem in error.problems or (str(error),):
                 self.journal.add(Kind.CONFIG_REFUSED, "", {"reason": problem})
             return
-        self.watch.forget()
         announce(self.journal, self.controller.use(loaded), loaded)
 
     def _feed_watchdog(self) -> None:
@@ -320,7 +340,7 @@ class Daemon:
             socket=self.directory.socket,
             state=self.state,
             started_at=self.started_at,
-            problems=(*self.controller.loaded.problems, *self.problems.values()),
+            problems=(*self.controller.loaded.problems, *self.problems.values(), *self.insight.monitor.away.values()),
             log=self.directory.log,
         )
         if names:
@@ -355,6 +375,11 @@ class Daemon:
             for line in chunk.splitlines():
                 self._echo(label, "out", line)
 
+    def _used(self) -> None:
+        """Settings came into force: applications, and the Redis they need, may be others."""
+        self.watch.forget()
+        self.insight.used()
+
     def _suspect(self, pool: str) -> None:
         spec = self.controller.pools.get(pool)
         if spec and spec.app and spec.kind != "command":
@@ -364,22 +389,22 @@ class Daemon:
         self.engine.block(pool, what)
 
     async def _redis_of(self, pool: str) -> Iterable[Target]:
-        """The Redis servers that a pool's workers need: their queue's. Asks the application, once per reading."""
-        from queuepool.laravel.probe import probe
-
+        """The Redis servers that a pool's workers cannot do without: their queue's and their cache's."""
         spec = self.controller.pools.get(pool)
-        if spec is None or spec.app is None or spec.kind == "command":
+        config = await self.insight.applications.of(spec) if spec else None
+        if spec is None or config is None:
             return ()
-        launch = spec.process(0).launch
-        try:
-            who = children.identity(launch.user, launch.group, launch.groups)
-            env = children.environment(launch, who, {})
-            config = await probe(spec.php, spec.app, user=launch.user, group=launch.group, environment=env)
-        except QueuepoolError as error:
-            self.journal.add(Kind.WAITING, pool, {"reason": error.message})
-            return ()
-        target = config.redis_of(spec.connection)
-        return (target,) if target else ()
+        found = (config.redis_of(spec.connection), config.cache_redis())
+        return tuple(dict.fromkeys(target for target in found if target))
+
+    async def _look(self) -> None:
+        """Look at the queues for as long as the daemon runs. A defect there must not end it for good."""
+        while True:
+            try:
+                await self.insight.run(lambda: self.refusals.look(self.insight.monitor.away, self.watch.away))
+            except Exception as error:  # noqa: BLE001 - said in the log, and tried again
+                self._defect(error)
+            await asyncio.sleep(10.0)
 
     def _spawn(self, work: Awaitable[Any]) -> None:
         task = asyncio.ensure_future(work)

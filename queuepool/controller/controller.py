@@ -26,15 +26,24 @@ from queuepool.engines.local import LocalEngine
 class Controller:
     """Brings the world to what the file and the overrides say, whenever something changed.
 
-    engine, store, journal: what it works with. `changed` is set whenever anything may be seen differently.
+    engine, store, journal: what it works with. used: called when settings have come into force.
     """
 
-    def __init__(self, engine: LocalEngine, store: OverrideStore, journal: Journal, loaded: Loaded) -> None:
+    def __init__(
+        self,
+        engine: LocalEngine,
+        store: OverrideStore,
+        journal: Journal,
+        loaded: Loaded,
+        *,
+        used: Callable[[], None] = lambda: None,
+    ) -> None:
         self.engine = engine
         self.store = store
         self.journal = journal
         self.loaded = loaded
         self.pools: dict[str, PoolSpec] = {}
+        self._used = used
         self.stopping = False
         self._stop_levels: list[frozenset[str]] | None = None
         self._leaving: dict[str, PoolSpec] = {}
@@ -64,6 +73,7 @@ class Controller:
         if names is None:
             self.store.forget(self.pools)
         self.engine.know(self.pools)
+        self._used()
         self.poke(*self.pools, *changes.removed)
         return changes
 

@@ -15,6 +15,8 @@ class ProcessView:
     release: real path of the application it runs. stale: an older release or older settings than wanted. adopted:
     started by a former daemon. job: the current job, where known. paused: told to take no jobs (SIGUSR2). retiring:
     told to stop, finishing its job. wanted: whether it should run. log: stdout file. changed_at: of the state.
+    says: whether it prints what it does with which job; idle_since: when it had no job any more, None while it has one
+    and where it does not say.
     """
 
     name: str
@@ -41,6 +43,8 @@ class ProcessView:
     log: str | None = None
     last_lines: tuple[str, ...] = ()
     changed_at: float | None = None
+    says: bool = False
+    idle_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,7 +149,9 @@ class PoolSpec:
     kind: worker, listen, horizon or command. process: the spec of any slot, also beyond numprocs (scale). priority:
     lower starts first and stops last. depends_on: programs that must be RUNNING before this one starts. pace: whether
     starts wait for earlier ones to have booted. app: the Laravel root whose real path is the release; None for a
-    command without one. queues: (connection or None for the default, queue names) of workers. source: "file:line".
+    command without one. queues: (connection or None for the default, queue names) of workers. says: whether its
+    processes print what they do with which job; verbose: with the job's id (`-v`). requeue: whether a job whose worker
+    died is given back at once. source: "file:line".
     """
 
     name: str
@@ -165,6 +167,9 @@ class PoolSpec:
     connection: str | None = None
     queues: tuple[str, ...] = ()
     strategy: Strategy = Strategy()
+    says: bool = False
+    verbose: bool = False
+    requeue: bool = True
     source: str = ""
 
 

@@ -152,7 +152,9 @@ def variables_of(
 
 def _parser(version: str | None) -> dotenv.Version:
     found = re.match(r"(\d+)\.(\d+)\.(\d+)", version or "")
-    return (int(found[1]), int(found[2]), int(found[3])) if found else dotenv.USUAL
+    if found:
+        return int(found[1]), int(found[2]), int(found[3])
+    return (99, 0, 0) if version else dotenv.USUAL  # a branch, dev-master, is newer than any version
 
 
 def _redis(variables: Mapping[str, str], laravel: str | None) -> RedisTarget | None:

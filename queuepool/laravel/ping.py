@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import ssl
 
+from queuepool.laravel.away import UNFIT, Away, of_system
 from queuepool.laravel.target import RedisTarget
 
 
@@ -21,38 +21,20 @@ async def ping(target: RedisTarget, timeout: float = 1.0) -> str | None:  # noqa
     trust) counts as up: there is no outage to wait for, and the worker's own error says what is wrong. The connection
     is closed before this returns, in every case.
     """
-    name = f"redis at {target.where}"
     try:
         async with asyncio.timeout(timeout):
             answer = await _ask(target)
     except TimeoutError:
-        return f"{name} does not answer within {timeout:g} s"
+        return Away.because(target, f"does not answer within {timeout:g} s").why
     except ssl.SSLCertVerificationError:
         return None
-    except ssl.SSLError:
-        return f"{name} does not speak TLS"
-    except ConnectionRefusedError:
-        return f"{name} refuses connections"
-    except FileNotFoundError:
-        return f"{name} is not there"
-    except PermissionError:
-        return f"{name} may not be opened by this user"
-    except socket.gaierror as error:
-        return f"{name} cannot be found: {error.strerror}"
     except OSError as error:
-        return f"{name} cannot be reached: {error.strerror or error}"
+        return Away.because(target, of_system(error)).why
     if not answer:
-        return f"{name} closes connections"
-    return next((f"{name} {words}" for code, words in _UNFIT.items() if answer.startswith(code)), None)
-
-
-_UNFIT = {
-    b"-LOADING": "is loading its data",
-    b"-MASTERDOWN": "is a replica that has lost its master",
-    b"-BUSY": "is busy with a script",
-    b"-ERR max number of clients": "has no connection left (maxclients)",
-}
-"""Error replies that say: not now."""
+        return Away.because(target, "closes connections").why
+    reply = answer.decode(errors="replace").removeprefix("-")
+    words = next((words for code, words in UNFIT.items() if reply.startswith(code)), None)
+    return None if words is None else Away.because(target, words).why
 
 
 async def _ask(target: RedisTarget) -> bytes:

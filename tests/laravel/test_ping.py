@@ -14,7 +14,7 @@ from queuepool.laravel.target import RedisTarget
 from tests.support.redis import RedisServer
 from tests.support.wait import eventually
 
-pytestmark = pytest.mark.php
+pytestmark = pytest.mark.redis
 
 
 def asked(target: RedisTarget, timeout: float = 5.0) -> str | None:
