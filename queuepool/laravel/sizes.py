@@ -24,6 +24,7 @@ from queuepool.laravel import php as running
 SIZES = Path(__file__).with_name("sizes.php")
 NICE = 10
 _MOST_BYTES_OF_LINE = 4 * 1024 * 1024
+_SETTINGS = (".env", "bootstrap/cache/config.php", "config/queue.php", "config/database.php")
 _BOOT_SECONDS = 30.0
 _GOODBYE_SECONDS = 0.5
 """PHP ends at once with its input, unless it waits for a server; then it is killed."""
@@ -32,8 +33,9 @@ _KEPT_BYTES = 4096
 
 
 class SizeProbe:
-    """The PHP process that answers for one release of one application. It is started by the first question, ends with
-    its standard input, and is started anew, with a growing delay, when it ended or did not answer in time.
+    """The PHP process that answers for one release of one application. Its first question starts it, and it ends with
+    its standard input. It is started anew when the application's settings have changed and, with a growing delay, when
+    it ended or did not answer in time.
 
     php, user, group, environment: as for probe(). app: a `current` symlink is resolved now, so all answers come from
     the same release; after a deploy make another one. timeout: seconds for a question, the boot apart. clock: seconds,
@@ -57,6 +59,7 @@ class SizeProbe:
         self._whose = {"user": user, "group": group}
         self._clock = clock
         self._running: _Conversation | None = None
+        self._booted_with: tuple[int, ...] = ()
         self._turn = asyncio.Lock()
         self._trouble = _Trouble()
         self._slow: dict[str, _Trouble] = {}
@@ -105,8 +108,10 @@ class SizeProbe:
         the application does not boot."""
         if not wanted:
             return ""
-        if self._running is None or not self._running.alive:
+        written = self._written()
+        if self._running is None or not self._running.alive or written != self._booted_with:
             await self._end()
+            self._booted_with = written
             self._running = await _Conversation.begin(
                 self._php, self.release, self._environment, self._whose, max(_BOOT_SECONDS, self.timeout)
             )
@@ -129,6 +134,17 @@ class SizeProbe:
             self._slow[waiting[0]] = self._slow.get(waiting[0], _Trouble()).more(why, self._clock())
         await self._end()
         return why
+
+    def _written(self) -> tuple[int, ...]:
+        """When the files were written that say where the queues are; PHP read them once, and is old after a change."""
+
+        def written(name: str) -> int:
+            try:
+                return os.stat(os.path.join(self.release, name)).st_mtime_ns
+            except OSError:
+                return 0
+
+        return tuple(written(name) for name in _SETTINGS)
 
     async def _end(self) -> None:
         running, self._running = self._running, None

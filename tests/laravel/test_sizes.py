@@ -358,6 +358,23 @@ def test_an_application_that_does_not_boot_says_why_and_is_not_tried_without_end
     asyncio.run(ask())
 
 
+def test_settings_that_changed_are_read_anew(app: LaravelApp, tmp_path: Path) -> None:
+    other = tmp_path / "other.sqlite"
+    shutil.copy(app.root / "storage/app/database.sqlite", other)
+    with contextlib.closing(sqlite3.connect(other)) as database, database:
+        database.execute(
+            "insert into jobs (queue, payload, attempts, available_at, created_at) values ('a', '', 0, 1, 1)"
+        )
+
+    async def ask() -> None:
+        async with probing(app) as probe:
+            assert (await depth_that_is_known(probe, "database:a")).ready == 0
+            app.set_env(DB_DATABASE=str(other))
+            assert (await depth_that_is_known(probe, "database:a")).ready == 1
+
+    asyncio.run(ask())
+
+
 def test_questions_at_the_same_time_and_cancelled_ones_do_not_mix(app: LaravelApp) -> None:
     async def ask() -> None:
         async with probing(app) as probe:
@@ -393,7 +410,7 @@ import asyncio, os, signal
 from queuepool.domain.queues import QueueName
 from queuepool.laravel.sizes import SizeProbe
 async def ask():
-    probe = SizeProbe(("php",), {str(app.root)!r}, environment=dict(os.environ), timeout=60)
+    probe = SizeProbe({PHP!r}, {str(app.root)!r}, environment=dict(os.environ), timeout=60)
     await probe.sizes([QueueName("odd", "a")])
     print(probe.pid, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
