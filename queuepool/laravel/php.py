@@ -16,7 +16,7 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from queuepool.errors import QueuepoolError
 
@@ -122,19 +122,26 @@ async def reader(pipe: IO[bytes], limit: int = 1 << 16) -> AsyncIterator[asyncio
 
 def ended(process: subprocess.Popen[bytes]) -> bool:
     """Whether it has ended. It is not collected: so its pid, which is its session's too, stays its own."""
+    return _seen(process) != "runs"
+
+
+def _seen(process: subprocess.Popen[bytes]) -> Literal["runs", "ended", "collected"]:
+    """Whoever reaps orphans, the daemon itself, also collects a child that has been dead for a second."""
     if process.returncode is not None:
-        return True
+        return "collected"
     try:
-        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-    except ChildProcessError:  # whoever is pid 1 may have collected it
-        return True
+        found = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return "collected"
+    return "runs" if found is None else "ended"
 
 
 async def put_down(process: subprocess.Popen[bytes]) -> None:
     """End the process with its whole session, children that it forked included, and collect it. One that the kernel
     does not let go within some seconds, as a dead network drive makes them, is left behind."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+    if _seen(process) != "collected":  # from then on its number may be another's
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_FAREWELL_SECONDS):
             while not ended(process):  # noqa: ASYNC110 - nothing tells where there is no pidfd
