@@ -14,7 +14,6 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from queuepool.domain.pool import PoolSpec
 from queuepool.domain.work import Job, Said, What, Work, WorkView, begun, moment, same
@@ -123,9 +122,10 @@ class Desk:
 
     def _end(self, said: Said, now: float) -> None:
         job = next((job for job in self._jobs if same(job, said)), None)
+        name = said.job
         if job is None and self._jobs and not self.several and (said.id is None or self._jobs[0].id is None):
-            job = self._jobs[0]  # its name is blurred by something that the job printed without a newline
-            said = replace(said, job=job.class_name)
+            job = self._jobs[0]
+            name = job.class_name  # the line's is blurred by something that the job printed without a newline
         if job is None:
             again = next((one for one in self._failed if (one.id, one.job) == (said.id, said.job)), None)
             if again is not None and said.what is What.DONE:  # a job that called fail() is said to be processed as well
@@ -139,11 +139,11 @@ class Desk:
             self._jobs.remove(job)
             self._board.disclaim(self, job)
             seconds = _exact(seconds, max(0.0, at - job.since))
-            said = replace(said, job=said.job or job.class_name, queue=said.queue or job.queue)
         if said.what is What.FAILED:
             self._failed.append(said)
         self.since = at
-        self._work.ended(said.what, said.job, said.queue or self.queue, seconds, now)
+        queue = said.queue or (job.queue if job else self.queue)
+        self._work.ended(said.what, name or (job.class_name if job else ""), queue, seconds, now)
 
 
 def _exact(said: float | None, measured: float) -> float:
