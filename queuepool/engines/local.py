@@ -3,6 +3,7 @@ former daemon left behind is adoption.py's, and the bytes that they print go thr
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import signal
@@ -74,7 +75,7 @@ class LocalEngine:
         self.slots: dict[str, dict[ProcessName, list[Life]]] = {}
         self.next_number = 1
         self.environment: dict[str, str] = {}
-        self.board = Board(run.jobs)
+        self.board = Board(run.jobs, asyncio.get_running_loop().call_soon)
         self.pipes = Pipes(run.pipes, pump, keep, unkeep)
         self.deadlines = Deadlines(clock, self._due)
         self.endings = Endings(clock, self._exited, self._gone)

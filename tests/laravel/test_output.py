@@ -23,7 +23,8 @@ DONE = b"  2026-01-31 10:00:00 App\\Jobs\\Mail 17 redis default .. 9.81ms 22MB D
 def blocks() -> Iterator[tuple[str, bytes, list[str]]]:
     """(name, raw output, the facts) of every block of every file."""
     for file in FILES:
-        name, raw, facts = "", b"", []
+        name, raw = "", b""
+        facts: list[str] = []
         for line in [*file.read_text().splitlines(keepends=True)[1:], "## end"]:
             if line.startswith("## "):
                 if name:
