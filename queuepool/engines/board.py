@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from queuepool.domain.pool import PoolSpec
-from queuepool.domain.work import Job, Said, What, Work, WorkView, begun, moment, same
+from queuepool.domain.work import CountsView, Job, Said, What, Work, WorkView, begun, moment, same
 from queuepool.laravel.output import Reader
 
 MOST_JOBS = 1000
@@ -218,6 +218,11 @@ class Board:
         """What the workers of a program did; None when they have not said anything yet."""
         work = self._works.get(pool)
         return work.view(self.wall()) if work else None
+
+    def totals(self, pool: str) -> CountsView | None:
+        """The sum of it alone."""
+        work = self._works.get(pool)
+        return work.all.view(self.wall()) if work else None
 
     def load(self) -> None:
         """Read what a former daemon left, for `seat` to use. Records that are torn or of no use are skipped."""

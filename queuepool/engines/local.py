@@ -19,7 +19,7 @@ from queuepool.domain.observed import ProcessView
 from queuepool.domain.pool import PoolSpec, ProcessSpec
 from queuepool.domain.reconcile import Action, Begin, Observed, Seen
 from queuepool.domain.states import State
-from queuepool.domain.work import Job
+from queuepool.domain.work import CountsView, Job, WorkView
 from queuepool.engines.base import Judge
 from queuepool.engines.board import Board
 from queuepool.engines.deadlines import Deadlines
@@ -138,6 +138,14 @@ class LocalEngine:
             for name, lives in self.lives.items()
             if lives
         }
+
+    def work(self, pool: str) -> WorkView | None:
+        """See Engine.work."""
+        return self.board.work(pool)
+
+    def totals(self, pool: str) -> CountsView | None:
+        """See Engine.totals."""
+        return self.board.totals(pool)
 
     async def idle(self) -> None:
         """Returns when no start that needs no pacing is queued."""

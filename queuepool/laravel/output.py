@@ -113,12 +113,18 @@ class Reader:
             if self._first or self._told or self.form == HEADED or any(mark in line for mark in marks):
                 self._read(line, found)  # the first line of a reader may be the rest of one
             self._told = self._first = False
-        for start, end in _lines(data, at, marks):
-            self._read(data[start:end], found)
+        self._scan(data, at, marks, found)
         last = data.rfind(b"\n") + 1
         if max(last, at) < len(data):
             self._keep(data[max(last, at) :], found)
         return found
+
+    def _scan(self, data: bytes, at: int, marks: tuple[bytes, ...], found: list[Said]) -> None:
+        for start, end in _lines(data, at, marks):
+            self._read(data[start:end], found)
+            if marks is _UNKNOWN and self.form:
+                self._scan(data, end + 1, _MARKS[self.form], found)
+                return
 
     def _keep(self, rest: bytes, found: list[Said]) -> None:
         """Keep an unfinished line; in the form of 9.21 to 9.40 it tells of a job that begins."""

@@ -178,12 +178,18 @@ def test_a_line_of_a_megabyte_is_not_kept() -> None:
     assert [one.what for one in reader.feed(DONE + BEGUN)] == [What.DONE, What.STARTED]
 
 
-@pytest.mark.parametrize("form", ["", "dots"])
-def test_job_lines_are_found_in_a_flood(form: str) -> None:
+NOISE = b"".join(b"%05d the quick brown fox\n" % n for n in range(2000))
+
+
+@pytest.mark.parametrize(("name", "raw", "facts"), BLOCKS, ids=[b[0] for b in BLOCKS])
+def test_every_job_line_is_found_in_a_flood(name: str, raw: bytes, facts: list[str]) -> None:
     """Chunks above 4 KB are searched for fewer marks."""
-    noise = b"".join(b"%05d the quick brown fox\n" % n for n in range(2000))
-    reader = Reader(form)
-    assert [one.what for one in read(noise + BEGUN + noise + DONE + noise, reader=reader)] == [What.STARTED, What.DONE]
+    lines = raw.splitlines(keepends=True)
+    flood = NOISE + b"".join(line + NOISE * (n % 3 == 0) for n, line in enumerate(lines))
+    reader = Reader()
+    assert [fact(said) for said in read(flood, reader=reader)] == facts
+    if not name.startswith("13.26"):
+        assert [fact(said) for said in read(flood, reader=reader)] == facts, "its form is known now"
 
 
 ALPHABET = [
