@@ -3,6 +3,7 @@ former daemon left behind is adoption.py's, and the bytes that they print go thr
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import signal
@@ -18,7 +19,7 @@ from queuepool.domain.observed import ProcessView
 from queuepool.domain.pool import PoolSpec, ProcessSpec
 from queuepool.domain.reconcile import Action, Begin, Observed, Seen
 from queuepool.domain.states import State
-from queuepool.domain.work import Job
+from queuepool.domain.work import CountsView, Job, WorkView
 from queuepool.engines.base import Judge
 from queuepool.engines.board import Board
 from queuepool.engines.deadlines import Deadlines
@@ -74,7 +75,7 @@ class LocalEngine:
         self.slots: dict[str, dict[ProcessName, list[Life]]] = {}
         self.next_number = 1
         self.environment: dict[str, str] = {}
-        self.board = Board(run.jobs)
+        self.board = Board(run.jobs, asyncio.get_running_loop().call_soon)
         self.pipes = Pipes(run.pipes, pump, keep, unkeep)
         self.deadlines = Deadlines(clock, self._due)
         self.endings = Endings(clock, self._exited, self._gone)
@@ -137,6 +138,14 @@ class LocalEngine:
             for name, lives in self.lives.items()
             if lives
         }
+
+    def work(self, pool: str) -> WorkView | None:
+        """See Engine.work."""
+        return self.board.work(pool)
+
+    def totals(self, pool: str) -> CountsView | None:
+        """See Engine.totals."""
+        return self.board.totals(pool)
 
     async def idle(self) -> None:
         """Returns when no start that needs no pacing is queued."""
