@@ -12,12 +12,14 @@ from pathlib import Path
 from types import TracebackType
 
 import pytest
-import redis.asyncio
 
 from queuepool.domain.horizon import Beside, HorizonView, judge, paused_pids
 from queuepool.domain.queues import QueueName
 from queuepool.errors import QueuepoolError
 from queuepool.laravel import horizon
+from queuepool.laravel.away import Away
+from queuepool.laravel.servers import Servers
+from queuepool.laravel.target import RedisTarget
 from queuepool.system import procstat
 from tests.support.daemon import Queuepool
 from tests.support.horizon import add_horizon, needs_horizon, table
@@ -55,14 +57,17 @@ class Site:
     def view(self) -> HorizonView:
         """What Redis shows."""
 
-        async def ask() -> HorizonView:
-            client = redis.asyncio.Redis(port=self.server.port, socket_timeout=10)
+        async def ask() -> HorizonView | Away:
+            servers = Servers(timeout=20)
             try:
-                return await horizon.read(client, f"{self.app.prefix}horizon:")
+                target = RedisTarget(port=self.server.port, prefix=f"{self.app.prefix}horizon:")
+                return await horizon.read(servers, target)
             finally:
-                await client.aclose()
+                await servers.close()
 
-        return asyncio.run(ask())
+        view = asyncio.run(ask())
+        assert isinstance(view, HorizonView), view
+        return view
 
     def until(self, what: str, true: Callable[[HorizonView], object]) -> HorizonView:
         """Wait for Redis to show something."""
