@@ -54,6 +54,7 @@ class ProgramView:
     """One pool. numprocs: what the file says. wanted: how many should run now, and `reason` why (numprocs, scale by an
     operator, stopped). problems: sentences about what is not as it should be. says: whether its processes print what
     they do with which job. work: what they did since the daemon began (domain/work.py, CountsView), None when nothing.
+    horizon: what Laravel Horizon says of itself (HorizonView.to_json); None for others, or when nothing is known.
     """
 
     name: str
@@ -65,6 +66,7 @@ class ProgramView:
     problems: tuple[str, ...] = ()
     says: bool = False
     work: CountsView | None = None
+    horizon: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

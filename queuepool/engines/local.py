@@ -86,6 +86,8 @@ class LocalEngine:
         self._failed = failed
         self._crashed = crashed
         self._blocked: dict[str, str] = {}
+        self._given: dict[str, PoolSpec] = {}
+        self._patience: dict[str, float] = {}
         self._braked: dict[str, set[Life]] = {}
         self._closed = False
 
@@ -93,7 +95,10 @@ class LocalEngine:
 
     def know(self, pools: Mapping[str, PoolSpec]) -> None:
         """See Engine.know."""
-        self.pools = dict(pools)
+        self._given = dict(pools)
+        self.pools = {
+            name: pool.patient(self._patience[name]) if name in self._patience else pool for name, pool in pools.items()
+        }
         self.board.know(self.pools)
         for name, lives in self.lives.items():
             if pool := self.pools.get(name.pool):
@@ -101,6 +106,12 @@ class LocalEngine:
                 for life in lives:
                     self._respec(life, spec)
         self._memory.wanted(any(pool.process(0).policy.memory_limit for pool in self.pools.values()))
+
+    def wait(self, patience: Mapping[str, float]) -> None:
+        """How many seconds the processes of these pools get to end, instead of what their settings say."""
+        if patience != self._patience:
+            self._patience = dict(patience)
+            self.know(self._given)
 
     def _respec(self, life: Life, spec: ProcessSpec) -> None:
         before = life.spec

@@ -15,7 +15,8 @@ from typing import Any
 
 from queuepool.domain.horizon import HorizonView, Master, Options, Supervisor
 from queuepool.laravel.away import Away
-from queuepool.laravel.servers import Command, Servers
+from queuepool.laravel.link import Command
+from queuepool.laravel.servers import Servers
 from queuepool.laravel.target import RedisTarget
 
 MOST_MASTERS = 64

@@ -110,8 +110,8 @@ def _answers(client: Redis) -> bool:
 
 @contextlib.contextmanager
 def loading_server(password: str | None = None) -> Iterator[RedisServer]:
-    """A server that loads its data until its `key-load-delay` is set to 0 (microseconds per key; redis-server has it for
-    tests like these)."""
+    """A server that loads its data until its `key-load-delay` is set to 0 (microseconds per key; redis-server has it
+    for tests like these)."""
     with RedisServer(password=password) as server:
         pipeline = server.client.pipeline()
         for n in range(20_000):
