@@ -36,6 +36,10 @@ class Kind(StrEnum):
     LOG_TROUBLE = "log_trouble"
     LOG_WELL = "log_well"
     LIMIT = "limit"
+    REQUEUED = "requeued"
+    JOB_LEFT = "job_left"
+    REDIS_TROUBLE = "redis_trouble"
+    REDIS_WELL = "redis_well"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,10 @@ _WORDS = {
     Kind.SCALED: "{subject} is scaled from {was} to {wanted}",
     Kind.LOG_TROUBLE: "cannot write {file}: {reason}",
     Kind.LOG_WELL: "{file} is written again",
+    Kind.REQUEUED: "{subject} died in {job}: the job is back on {queue}",
+    Kind.JOB_LEFT: "{subject} died in {job}, which runs again after retry_after: {reason}",
+    Kind.REDIS_TROUBLE: "{reason}",
+    Kind.REDIS_WELL: "{reason}",
 }
 
 

@@ -17,7 +17,7 @@ from tests.laravel.redises import loading_server, tls_server
 from tests.support.redis import RedisServer
 from tests.support.wait import eventually
 
-pytestmark = pytest.mark.php
+pytestmark = pytest.mark.redis
 
 
 def asked(target: RedisTarget, timeout: float = 5.0) -> str | None:
