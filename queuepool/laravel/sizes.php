@@ -88,7 +88,8 @@ register_shutdown_function(static function () use ($queuepool) {
         try {
             $stats = $client->statsTube($tube);
         } catch (Throwable $e) {
-            if (strpos($e->getMessage(), 'NOT_FOUND') === false) {
+            $unknown = 'Pheanstalk\Exception\TubeNotFoundException'; // pheanstalk 5 and newer
+            if (! $e instanceof $unknown && strpos($e->getMessage(), 'NOT_FOUND') === false) {
                 throw $e;
             }
 

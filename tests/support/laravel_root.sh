@@ -14,7 +14,7 @@ exec </dev/null
 
 # The Debian release that has a Laravel. When it has moved on to the next, the root is refused.
 declare -A debian=([10]=trixie [13]=sid)
-packages=(php-cli php-redis php-xml php-mbstring php-sqlite3 php-laravel-framework)
+packages=(php-cli php-redis php-xml php-mbstring php-sqlite3 php-laravel-framework php-pda-pheanstalk)
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
 major=${1:-}
