@@ -26,11 +26,10 @@ from queuepool.controller.insight import Insight
 from queuepool.controller.journal import Fact, Journal, LogFile
 from queuepool.controller.overrides import OverrideStore
 from queuepool.controller.requeuer import Requeuer
-from queuepool.controller.servings import serving_of
 from queuepool.controller.versions import unsupported
 from queuepool.controller.watches import RedisWatch, Refusals, Target
 from queuepool.domain.events import Event, Kind
-from queuepool.domain.observed import DaemonView, Snapshot
+from queuepool.domain.observed import DaemonView, ProcessView, ProgramView, Snapshot
 from queuepool.domain.pool import Loaded
 from queuepool.engines.adoption import adopt
 from queuepool.engines.local import LocalEngine
@@ -134,7 +133,7 @@ class Daemon:
         self.watch = RedisWatch(self._redis_of, _ping, lambda: list(self.controller.pools), self._block, self.journal)
         self.insight = Insight(
             lambda: self.controller.pools,
-            servings=lambda program, queues: serving_of(self.engine, self.controller.pools[program], queues),
+            engine=lambda: self.engine,
             troubled=self._suspect,
         )
         self.refusals = Refusals(self.journal)
@@ -333,6 +332,7 @@ class Daemon:
     def snapshot(self, names: tuple[str, ...]) -> Snapshot:
         """The processes that `names` select, all without names. Raises UsageError."""
         programs, processes = self.controller.views(usage=len(self.engine.endings.by_pid) <= 100)
+        programs, processes = self._with_horizon(programs, processes)
         view = DaemonView(
             pid=os.getpid(),
             version=__version__,
@@ -349,6 +349,20 @@ class Daemon:
             pools = {process.program for process in processes} | set(names)
             programs = [program for program in programs if program.name in pools]
         return Snapshot(view, tuple(programs), tuple(processes))
+
+    def _with_horizon(
+        self, programs: list[ProgramView], processes: list[ProcessView]
+    ) -> tuple[list[ProgramView], list[ProcessView]]:
+        """The views with what Horizon says of itself; one that artisan paused is shown as paused."""
+        horizons = self.insight.horizons
+        shown = {view.name: seen for view in programs if horizons and (seen := horizons.of(view.name))}
+        if not shown:
+            return programs, processes
+        paused = {pid for seen in shown.values() for pid in seen.paused}
+        return (
+            [replace(view, horizon=shown[view.name].json) if view.name in shown else view for view in programs],
+            [replace(view, paused=True) if view.pid in paused else view for view in processes],
+        )
 
     def _log_trouble(self, trouble: Trouble) -> None:
         if trouble.over:
@@ -397,11 +411,16 @@ class Daemon:
         found = (config.redis_of(spec.connection), config.cache_redis())
         return tuple(dict.fromkeys(target for target in found if target))
 
+    def _looked(self) -> None:
+        """The queues were looked at."""
+        self.refusals.look(self.insight.monitor.away, self.watch.away)
+        self.engine.wait(self.insight.patience())
+
     async def _look(self) -> None:
         """Look at the queues for as long as the daemon runs. A defect there must not end it for good."""
         while True:
             try:
-                await self.insight.run(lambda: self.refusals.look(self.insight.monitor.away, self.watch.away))
+                await self.insight.run(self._looked)
             except Exception as error:  # noqa: BLE001 - said in the log, and tried again
                 self._defect(error)
             await asyncio.sleep(10.0)

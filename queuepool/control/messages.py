@@ -90,7 +90,7 @@ class Update:
 @dataclass(frozen=True, slots=True)
 class Queues:
     """How deep the queues are that programs serve; names: only those of these programs, of this name, or written
-    connection:queue. Reply: {"queues": [QueueView], "redis": {where: {"up", "why", "latency"}}, "problems": []}; see
+    connection:queue. Reply: {"queues": [QueueView], "redis": {where: {"up", "why"}}, "problems": []}; see
     domain/queues.py."""
 
     names: tuple[str, ...] = ()

@@ -12,9 +12,13 @@ from typing import Any
 
 from queuepool.controller.applications import Application, Applications, application_of
 from queuepool.controller.asking import ask_application, environment_of
+from queuepool.controller.horizons import Horizons
 from queuepool.controller.monitor import Monitor
+from queuepool.controller.servings import serving_of
+from queuepool.domain.horizon import graceful_seconds
 from queuepool.domain.pool import PoolSpec
 from queuepool.domain.queues import QueueDepth, QueueName, Serving
+from queuepool.engines.local import LocalEngine
 from queuepool.errors import QueuepoolError
 from queuepool.laravel.away import Away
 from queuepool.laravel.depth import DepthReader
@@ -26,20 +30,23 @@ from queuepool.laravel.target import RedisTarget
 
 
 class Insight:
-    """applications, servers, monitor: the parts. pools: those in force. servings, troubled: see Monitor."""
+    """applications, servers, monitor, horizons: the parts. pools: those in force. engine: which runs them; None: nobody
+    does here. troubled: see Monitor."""
 
     def __init__(
         self,
         pools: Callable[[], Mapping[str, PoolSpec]],
         *,
-        servings: Callable[[str, tuple[QueueName, ...]], Serving | None] = lambda program, queues: None,
+        engine: Callable[[], LocalEngine] | None = None,
         troubled: Callable[[str], None] = lambda pool: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pools = pools
+        self._engine = engine
         self.applications = Applications(ask_application, clock)
         self.servers = Servers()
         self._depths = DepthReader(self.servers)
+        self.horizons = Horizons(pools, self.applications, self.servers, engine) if engine else None
         self._needed = asyncio.Event()
         self._sizes: dict[tuple[Application, str], SizeProbe] = {}
         self.monitor = Monitor(
@@ -47,10 +54,28 @@ class Insight:
             self.applications,
             read_depths=self._depths.read,
             read_sizes=self._read_sizes,
-            servings=servings,
+            servings=self._serving,
             clock=clock,
             troubled=troubled,
         )
+
+    def patience(self) -> dict[str, float]:
+        """Pool -> seconds that its processes need to end without killing a job, where the file does not give them and
+        the application says more than the file: Horizon's longest timeout, or the block_for of a connection, for
+        which a worker may sit in Redis before it hears the signal."""
+        found = {}
+        for pool in self._pools().values():
+            config = self.applications.known(pool) if pool.stop_follows else None
+            if config is None:
+                continue
+            if pool.kind == "horizon":
+                if config.horizon_config:
+                    found[pool.name] = graceful_seconds(one.timeout for one in config.horizon_config.supervisors)
+                continue
+            connection = config.connections.get(pool.connection or config.default_connection or "")
+            if connection and connection.block_for:
+                found[pool.name] = pool.process(0).policy.stop_seconds + connection.block_for
+        return found
 
     def used(self) -> None:
         """Settings came into force: applications may be others, and there may be some for the first time."""
@@ -62,7 +87,13 @@ class Insight:
         """Look each second, for ever, and call `looked` each time; at nothing while no pool has an application."""
         await self._needed.wait()
         await self.servers.prepare()
-        await self.monitor.run(looked)
+
+        async def each_time() -> None:
+            if self.horizons:
+                await self.horizons.look()
+            looked()
+
+        await self.monitor.run(each_time)
 
     async def give_back(
         self, target: RedisTarget, queue: str, laravel: str, job_id: str, latest: float
@@ -93,6 +124,9 @@ class Insight:
         await self.servers.close()
         for probe in self._sizes.values():
             await probe.close()
+
+    def _serving(self, program: str, queues: tuple[QueueName, ...]) -> Serving | None:
+        return serving_of(self._engine(), self._pools()[program], queues) if self._engine else None
 
     async def _read_sizes(self, pool: PoolSpec, names: Sequence[QueueName]) -> Mapping[QueueName, QueueDepth | str]:
         """Sizes that only PHP can tell, of one application. A release that was left has its PHP ended."""

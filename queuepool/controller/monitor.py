@@ -70,12 +70,12 @@ class Monitor:
         self._flows: dict[QueueName, Flow] = {}
         self._sized: dict[str, float] = {}
 
-    async def run(self, looked: Callable[[], None]) -> None:
+    async def run(self, looked: Callable[[], Awaitable[None]]) -> None:
         """Look each second, for ever; `looked` is called after each look."""
         while True:
             began = self._clock()
             await self.look()
-            looked()
+            await looked()
             await asyncio.sleep(max(0.05, LOOK_SECONDS - (self._clock() - began)))
 
     async def look(self, *, wait: bool = False) -> None:

@@ -17,7 +17,8 @@ from queuepool.domain.queues import QueueDepth, QueueName
 from queuepool.laravel.ages import Ages
 from queuepool.laravel.away import Away
 from queuepool.laravel.keys import QueueKeys, pause_keys, queue_keys
-from queuepool.laravel.servers import Command, Servers, reply_text, server_of
+from queuepool.laravel.link import Command, reply_text
+from queuepool.laravel.servers import Servers, server_of
 from queuepool.laravel.target import RedisTarget
 
 AT_ONCE = 16
@@ -139,7 +140,7 @@ class _Trip:
         for names, reply in zip(queues, replies[: len(queues)], strict=True):
             self._keep(names, reply)
         for names, reply in zip(looks, replies[len(queues) :], strict=True):
-            if not isinstance(reply, Exception):
+            if isinstance(reply, list):
                 self.found |= {name for name, value in zip(names, reply, strict=True) if value is not None}
 
     def _counting(self, names: Sequence[str], now: int, *, first: bool) -> Command:
@@ -154,8 +155,8 @@ class _Trip:
 
     def _keep(self, names: Sequence[str], reply: Any) -> None:
         for n, name in enumerate(names):
-            row = reply if isinstance(reply, Exception) else reply[n]
-            if isinstance(row, list):
+            row = reply[n] if isinstance(reply, list) else reply
+            if isinstance(row, (list, Away)):
                 self.rows[name] = row
             else:
                 said = row.decode(errors="replace") if isinstance(row, bytes) else reply_text(row)

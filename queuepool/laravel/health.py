@@ -13,7 +13,8 @@ from typing import Any
 
 from queuepool.domain.queues import RedisHealth
 from queuepool.laravel.away import Away, in_words
-from queuepool.laravel.servers import Servers, reply_text
+from queuepool.laravel.link import reply_text
+from queuepool.laravel.servers import Servers
 from queuepool.laravel.target import RedisTarget
 
 SLOW_PING = 0.010
@@ -126,7 +127,8 @@ def judge(
         clock_skew=clock_skew,
     )
     refusals = tuple(_refusals(health, info, config))
-    return replace(health, writable=not refusals and not why, warnings=(*refusals, *_warnings(health)))
+    health = replace(health, writable=not refusals and not why)
+    return replace(health, warnings=(*refusals, *_warnings(health)))
 
 
 _PERSISTENCE = {(True, True): "both", (True, False): "aof", (False, True): "rdb", (False, False): "none"}

@@ -10,10 +10,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from queuepool.domain.horizon import HorizonView, Master, Options, Supervisor
+from queuepool.laravel.away import Away
+from queuepool.laravel.link import Command
+from queuepool.laravel.servers import Servers
+from queuepool.laravel.target import RedisTarget
 
 MOST_MASTERS = 64
 MOST_SUPERVISORS = 512
@@ -24,67 +28,45 @@ _MASTER_SECONDS = 15.0
 _SUPERVISOR_SECONDS = 30.0
 _MASTER = ("name", "pid", "status", "supervisors", "environment")
 _SUPERVISOR = ("name", "master", "pid", "status", "processes", "options")
-_RAW = {"NEVER_DECODE": True}
-"""redis-py's option for an answer as bytes, whatever the client decodes: any bytes may be in there."""
 
 
-def effective_prefix(prefix: str | None, *, cluster: bool = False) -> str:
-    """What stands before every key of Horizon. prefix: config('horizon.prefix'); cluster: the connection of
-    horizon.use is a cluster, and Horizon one that knows clusters (its pull request 1760, 2026): it puts the prefix in
-    braces then, so that all its keys are on one node, and writes that into the configuration too."""
-    prefix = prefix or "horizon:"
-    return f"{{{prefix}}}" if cluster and not ("{" in prefix and "}" in prefix.partition("{")[2][1:]) else prefix
+async def read(servers: Servers, target: RedisTarget, now: float | None = None) -> HorizonView | Away:
+    """Every master and supervisor that Redis knows, dead ones included, the newest beats first; Away when Redis cannot
+    be asked.
 
-
-Command = tuple[str | bytes | int, ...]
-Ask = Callable[[Sequence[Command]], Awaitable[Sequence[Any]]]
-"""One round trip: commands -> their answers, decoded or not; an exception in place of one that Redis refuses."""
-
-
-async def read(client: Any, prefix: str, now: float | None = None) -> HorizonView:
-    """As `read_by`. client: redis.asyncio's Redis or RedisCluster, on the database of horizon.use. Raises
-    redis.RedisError and OSError when Redis does not answer; how long to wait is the client's matter."""
-
-    async def ask(commands: Sequence[Command]) -> Sequence[Any]:
-        pipeline = client.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command, **_RAW)
-        answers: Sequence[Any] = await pipeline.execute(raise_on_error=False)
-        return answers
-
-    return await read_by(ask, prefix, now)
-
-
-async def read_by(ask: Ask, prefix: str, now: float | None = None) -> HorizonView:
-    """Every master and supervisor that Redis knows, dead ones included, the newest beats first.
-
-    prefix: see effective_prefix. now: unix seconds. Two round trips, of two commands for each master and supervisor;
-    more of them than there can be are left out. What is not of Horizon's form is left out too. Raises what `ask` does.
+    target: Horizon's own, with its prefix (HorizonConfig.redis). now: unix seconds. Two round trips, of two commands
+    for each master and supervisor; more of them than there can be are left out. What is not of Horizon's form is left
+    out too, whatever bytes are there.
     """
     now = time.time() if now is None else now
-    names = await ask(
+    prefix = target.prefix.encode("utf-8", "replace")
+    names = await servers.ask(
+        target,
         [
-            ("ZREVRANGE", f"{prefix}masters", 0, MOST_MASTERS - 1, "WITHSCORES"),
-            ("ZREVRANGE", f"{prefix}supervisors", 0, MOST_SUPERVISORS - 1, "WITHSCORES"),
-        ]
+            ("ZREVRANGE", prefix + b"masters", 0, MOST_MASTERS - 1, "WITHSCORES"),
+            ("ZREVRANGE", prefix + b"supervisors", 0, MOST_SUPERVISORS - 1, "WITHSCORES"),
+        ],
     )
+    if isinstance(names, Away):
+        return names
     masters, supervisors = (_scores(answer) for answer in names)
-    asked: list[tuple[str, bytes, float, tuple[str, ...], float]] = []
-    asked += [("master:", name, beat, _MASTER, _MASTER_SECONDS) for name, beat in masters]
-    asked += [("supervisor:", name, beat, _SUPERVISOR, _SUPERVISOR_SECONDS) for name, beat in supervisors]
+    asked: list[tuple[bytes, bytes, float, tuple[str, ...], float]] = []
+    asked += [(b"master:", name, beat, _MASTER, _MASTER_SECONDS) for name, beat in masters]
+    asked += [(b"supervisor:", name, beat, _SUPERVISOR, _SUPERVISOR_SECONDS) for name, beat in supervisors]
     if not asked:
         return HorizonView()
     commands: list[Command] = []
     for kind, name, _, fields, _ in asked:
-        key = f"{prefix}{kind}".encode() + name
-        commands += [("HMGET", key, *fields), ("PTTL", key)]
-    answers = await ask(commands)
+        commands += [("HMGET", prefix + kind + name, *fields), ("PTTL", prefix + kind + name)]
+    answers = await servers.ask(target, commands)
+    if isinstance(answers, Away):
+        return answers
     found: list[Master | Supervisor] = []
     for (kind, name, beat, fields, seconds), hash_, left in zip(asked, answers[::2], answers[1::2], strict=True):
         text = name.decode("utf-8", "replace")
         values = _values(fields, hash_)
         age = _age(left, seconds, beat, now)
-        found.append(_master(text, values, age) if kind == "master:" else _supervisor(text, values, age))
+        found.append(_master(text, values, age) if kind == b"master:" else _supervisor(text, values, age))
     return HorizonView(
         tuple(one for one in found if isinstance(one, Master)),
         tuple(one for one in found if isinstance(one, Supervisor)),
@@ -92,14 +74,13 @@ async def read_by(ask: Ask, prefix: str, now: float | None = None) -> HorizonVie
 
 
 def _scores(answer: object) -> list[tuple[bytes, float]]:
-    """Members and scores, as either version of Redis' protocol and any version of redis-py gives them."""
+    """Members and scores, as either version of Redis' protocol gives them."""
     pairs = answer if isinstance(answer, list) else []
     if pairs and not isinstance(pairs[0], list | tuple):
         pairs = list(zip(pairs[::2], pairs[1::2], strict=False))
     found = []
     for pair in pairs:
         name, score = (*pair, None)[:2] if pair else (None, None)
-        name = name.encode() if isinstance(name, str) else name
         if isinstance(name, bytes) and 0 < len(name) <= _MOST_NAME:
             found.append((name, _float(score)))
     return found
@@ -125,7 +106,6 @@ def _values(fields: Sequence[str], answer: object) -> dict[str, str]:
     values = answer if isinstance(answer, list) else []
     found = {}
     for field, value in zip(fields, values, strict=False):
-        value = value.encode() if isinstance(value, str) else value
         if isinstance(value, bytes) and len(value) <= _MOST_TEXT:
             found[field] = value.decode("utf-8", "replace")
     return found

@@ -12,16 +12,19 @@ from pathlib import Path
 from types import TracebackType
 
 import pytest
-import redis.asyncio
 
-from queuepool.domain.horizon import Beside, HorizonView, judge, paused_pids
+from queuepool.domain.horizon import MARGIN, Beside, HorizonView, graceful_seconds, judge, paused_pids
 from queuepool.domain.queues import QueueName
 from queuepool.errors import QueuepoolError
 from queuepool.laravel import horizon
+from queuepool.laravel.away import Away
+from queuepool.laravel.probe import probe
+from queuepool.laravel.servers import Servers
+from queuepool.laravel.target import RedisTarget
 from queuepool.system import procstat
 from tests.support.daemon import Queuepool
 from tests.support.horizon import add_horizon, needs_horizon, table
-from tests.support.laravel import LaravelApp
+from tests.support.laravel import PHP, LaravelApp
 from tests.support.redis import RedisServer
 from tests.support.wait import eventually
 
@@ -55,14 +58,17 @@ class Site:
     def view(self) -> HorizonView:
         """What Redis shows."""
 
-        async def ask() -> HorizonView:
-            client = redis.asyncio.Redis(port=self.server.port, socket_timeout=10)
+        async def ask() -> HorizonView | Away:
+            servers = Servers(timeout=20)
             try:
-                return await horizon.read(client, f"{self.app.prefix}horizon:")
+                target = RedisTarget(port=self.server.port, prefix=f"{self.app.prefix}horizon:")
+                return await horizon.read(servers, target)
             finally:
-                await client.aclose()
+                await servers.close()
 
-        return asyncio.run(ask())
+        view = asyncio.run(ask())
+        assert isinstance(view, HorizonView), view
+        return view
 
     def until(self, what: str, true: Callable[[HorizonView], object]) -> HorizonView:
         """Wait for Redis to show something."""
@@ -148,6 +154,15 @@ def test_what_redis_shows_is_what_artisan_lists(site: Site) -> None:
 
         # With nothing to do, the balancing supervisor goes down to one worker a queue.
         eventually(settled, LIMIT, "both say the same", show=lambda: (ours(), theirs(), site.workers(site.pid)))
+
+
+def test_the_configuration_of_the_application_leads_to_horizons_keys(site: Site) -> None:
+    config = asyncio.run(probe(PHP, str(site.app.root), environment=dict(os.environ))).horizon_config
+    assert config is not None
+    assert config.redis is not None
+    assert (config.redis.port, config.redis.prefix) == (site.server.port, f"{site.app.prefix}horizon:")
+    assert {one.name for one in config.supervisors} == {"supervisor-1", "fixed"}
+    assert graceful_seconds(one.timeout for one in config.supervisors) == 30 + MARGIN
 
 
 def test_pause_and_continue_work_from_both_sides(site: Site) -> None:

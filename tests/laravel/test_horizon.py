@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import redis.asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from queuepool.domain.horizon import Beside, HorizonView, judge
 from queuepool.domain.queues import QueueName
 from queuepool.laravel import horizon
+from queuepool.laravel.away import Away
+from queuepool.laravel.servers import Command, Replies, Servers
+from queuepool.laravel.target import RedisTarget
 from tests.support.redis import RedisServer
 from tests.support.wait import eventually
 
@@ -47,30 +49,26 @@ def fill(server: RedisServer, name: str, prefix: str = PREFIX) -> float:
     return float(found["at"])
 
 
-def asked(server: RedisServer, use: Callable[[Any], Awaitable[Any]], **options: Any) -> Any:
-    async def ask() -> Any:
-        client = redis.asyncio.Redis(port=server.port, socket_timeout=10, **options)
+def asked(target: RedisTarget, now: float | None = None) -> HorizonView | Away:
+    async def ask() -> HorizonView | Away:
+        servers = Servers(timeout=20)
         try:
-            return await use(client)
+            return await horizon.read(servers, target, now)
         finally:
-            await client.aclose()
+            await servers.close()
 
     return asyncio.run(ask())
 
 
-def read(server: RedisServer, now: float | None = None, prefix: str = PREFIX, **options: Any) -> HorizonView:
-    view = asked(server, lambda client: horizon.read(client, prefix, now), **options)
-    assert isinstance(view, HorizonView)
+def read(server: RedisServer, now: float | None = None) -> HorizonView:
+    view = asked(RedisTarget(port=server.port, prefix=PREFIX), now)
+    assert isinstance(view, HorizonView), view
     return view
 
 
-@pytest.mark.parametrize("decode", [False, True])
-@pytest.mark.parametrize("protocol", [2, 3])
-def test_masters_and_supervisors_are_read_whatever_the_client_decodes(
-    redis_server: RedisServer, decode: bool, protocol: int
-) -> None:
+def test_masters_and_supervisors_are_read_as_horizon_wrote_them(redis_server: RedisServer) -> None:
     fill(redis_server, "running")
-    view = read(redis_server, decode_responses=decode, protocol=protocol)
+    view = read(redis_server)
     (master,) = view.masters
     assert (master.name, master.host, master.pid, master.status, master.environment) == (
         "vm-MaqV", "vm", 24003, "running", "local",
@@ -134,19 +132,23 @@ def test_two_round_trips_for_any_number_of_masters(redis_server: RedisServer) ->
     client = redis_server.client
     client.zadd(f"{PREFIX}masters", {f"web{n}-Ab3d": n + 1 for n in range(1000)})
     client.zadd(f"{PREFIX}supervisors", {f"web{n}-Ab3d:one": n + 1 for n in range(1000)})
-    trips: list[Any] = []
+    trips: list[int] = []
 
-    class Counting:
-        def __init__(self, client: Any) -> None:
-            self.client = client
+    class Counting(Servers):
+        async def ask(self, target: RedisTarget, commands: Sequence[Command]) -> Replies | Away:
+            trips.append(len(commands))
+            return await super().ask(target, commands)
 
-        def pipeline(self, transaction: bool) -> Any:
-            assert not transaction
-            trips.append(self)
-            return self.client.pipeline(transaction=False)
+    async def ask() -> HorizonView | Away:
+        servers = Counting(timeout=20)
+        try:
+            return await horizon.read(servers, RedisTarget(port=redis_server.port, prefix=PREFIX), 2000.0)
+        finally:
+            await servers.close()
 
-    view = asked(redis_server, lambda client: horizon.read(Counting(client), PREFIX, 2000.0))
-    assert len(trips) == 2
+    view = asyncio.run(ask())
+    assert isinstance(view, HorizonView)
+    assert trips == [2, 2 * (horizon.MOST_MASTERS + horizon.MOST_SUPERVISORS)]
     assert (len(view.masters), len(view.supervisors)) == (horizon.MOST_MASTERS, horizon.MOST_SUPERVISORS)
     assert view.masters[0].name == "web999-Ab3d", "the newest come first"
 
@@ -156,7 +158,7 @@ def test_keys_of_another_type_are_nothing(redis_server: RedisServer) -> None:
     client.set(f"{PREFIX}masters", "x")
     client.zadd(f"{PREFIX}supervisors", {"a:b": time.time()})
     client.lpush(f"{PREFIX}supervisor:a:b", "x")
-    view = read(redis_server, decode_responses=True)
+    view = read(redis_server)
     assert view.masters == ()
     assert [(one.name, one.status, one.pid, one.processes) for one in view.supervisors] == [("a:b", "", None, ())]
 
@@ -184,43 +186,43 @@ def test_any_bytes_in_redis_are_read_without_an_error(
     client.zadd(prefix + b"supervisors", {name: score})
     client.hset(prefix + b"master:" + name, mapping=master)
     client.hset(prefix + b"supervisor:" + name, mapping=supervisor)
-    view = read(redis_server, decode_responses=True)
+    view = read(redis_server)
     assert len(view.masters) == len(view.supervisors) == 1
     json.dumps(view.to_json(judge(view, [], host="vm", living=set())), allow_nan=False)
 
 
-def test_a_redis_that_is_away_is_an_error_of_the_client(redis_server: RedisServer) -> None:
+def test_a_redis_that_is_away_is_said(redis_server: RedisServer) -> None:
     redis_server.stop()
-    with pytest.raises((redis.RedisError, OSError)):
-        read(redis_server)
+    away = asked(RedisTarget(port=redis_server.port, prefix=PREFIX))
+    assert isinstance(away, Away)
+    assert away.why == f"redis at 127.0.0.1:{redis_server.port} refuses connections"
 
 
-@pytest.mark.parametrize(
-    ("prefix", "cluster", "effective"),
-    [
-        ("my_app_horizon:", False, "my_app_horizon:"),
-        ("my_app_horizon:", True, "{my_app_horizon:}"),
-        ("{my_app_horizon}:", True, "{my_app_horizon}:"),
-        ("{}x:", True, "{{}x:}"),
-        ("", False, "horizon:"),
-        (None, True, "{horizon:}"),
-    ],
-)
-def test_on_a_cluster_the_prefix_keeps_all_keys_together(prefix: str | None, cluster: bool, effective: str) -> None:
-    assert horizon.effective_prefix(prefix, cluster=cluster) == effective
+def test_a_redis_that_goes_away_between_the_two_questions_is_said(redis_server: RedisServer) -> None:
+    fill(redis_server, "running")
+
+    class Breaking(Servers):
+        async def ask(self, target: RedisTarget, commands: Sequence[Command]) -> Replies | Away:
+            replies = await super().ask(target, commands)
+            redis_server.kill()
+            return replies
+
+    async def ask() -> HorizonView | Away:
+        servers = Breaking(timeout=20)
+        try:
+            return await horizon.read(servers, RedisTarget(port=redis_server.port, prefix=PREFIX))
+        finally:
+            await servers.close()
+
+    assert isinstance(asyncio.run(ask()), Away)
 
 
 def test_a_cluster_is_read_as_a_single_server_is() -> None:
+    """Horizon's own cluster support (2026) puts the prefix in braces, so that all its keys are on one node."""
     with RedisServer("--cluster-enabled", "yes") as server:
         server.client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-
-        async def ask() -> HorizonView:
-            client = redis.asyncio.RedisCluster(host="127.0.0.1", port=server.port, socket_timeout=10)
-            try:
-                return await horizon.read(client, "{h:}")
-            finally:
-                await client.aclose()
-
         eventually(lambda: server.client.execute_command("CLUSTER", "INFO").count("cluster_state:ok"), what="it is up")
         fill(server, "running", "{h:}")
-        assert asyncio.run(ask()).processes == 4
+        view = asked(RedisTarget(port=server.port, prefix="{h:}", cluster=True))
+        assert isinstance(view, HorizonView)
+        assert view.processes == 4
