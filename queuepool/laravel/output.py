@@ -200,8 +200,10 @@ class Reader:
 
 def _lines(data: bytes, start: int, marks: tuple[bytes, ...]) -> Iterator[tuple[int, int]]:
     """(start, end) of every finished line with one of the marks, in order."""
-    spans: dict[int, int] = {}
     limit = data.rfind(b"\n")
+    if data.find(b"\n", start) == limit:  # one line, or none
+        return iter([(start, limit)] if limit >= start and any(mark in data for mark in marks) else [])
+    spans: dict[int, int] = {}
     for mark in marks:
         if mark[0] == 0x1B and b"\x1b" not in data:  # far faster to say
             continue
