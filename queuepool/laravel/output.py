@@ -27,8 +27,9 @@ from functools import lru_cache
 
 from queuepool.domain.work import Said, What
 
-LONGEST_LINE = 16 * 1024
-"""Bytes of an unfinished line that are kept, its last ones. A coloured line of Laravel has 11 for each column."""
+LONGEST_LINE = 64 * 1024
+"""Bytes of an unfinished line that are kept, its last ones. A coloured line of Laravel has 11 for each column, one of
+--json holds the message of an exception."""
 SMALL = 4096
 """A chunk up to this size is searched for every form, a larger one only for that which the worker is known to use."""
 
@@ -224,7 +225,8 @@ def _text(line: bytes) -> str:
 
 def _of_json(line: bytes) -> Said | None:
     try:
-        value = json.loads(line[line.index(b"{") :])
+        start = line.rfind(b'{"level"', 0, line.index(b'"status":'))  # a job may have printed something before it
+        value = json.loads(line[start if start >= 0 else line.index(b"{") :])
     except (ValueError, RecursionError):
         return None
     if not isinstance(value, dict) or not isinstance(status := value.get("status"), str):
