@@ -94,6 +94,10 @@ def status(snapshot: Mapping[str, Any], *, verbose: bool = False, details: bool 
             yield _process(process, width, verbose)
             if details and (process["state"] in ("BACKOFF", "FATAL", "EXITED", "UNKNOWN") or verbose):
                 yield from _details(process)
+        if program.get("horizon"):
+            from queuepool.cli.horizon import lines
+
+            yield from lines(program["horizon"], [row["pid"] for row in rows])
     if not snapshot["programs"]:
         yield "no programs"
     daemon = snapshot["daemon"]

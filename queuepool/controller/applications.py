@@ -12,7 +12,7 @@ from glob import glob
 
 from queuepool.domain.pool import PoolSpec
 from queuepool.errors import QueuepoolError
-from queuepool.laravel.probe import AppConfig
+from queuepool.laravel.config import AppConfig
 
 LOOK_SECONDS = 5.0
 """How often the files of an application are looked at for changes: a dozen stat calls."""

@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from queuepool.domain.work import CountsView
+
 
 @dataclass(frozen=True, slots=True)
 class ProcessView:
@@ -50,7 +52,10 @@ class ProcessView:
 @dataclass(frozen=True, slots=True)
 class ProgramView:
     """One pool. numprocs: what the file says. wanted: how many should run now, and `reason` why (numprocs, scale by an
-    operator, stopped). problems: sentences about what is not as it should be."""
+    operator, stopped). problems: sentences about what is not as it should be. says: whether its processes print what
+    they do with which job. work: what they did since the daemon began (domain/work.py, CountsView), None when nothing.
+    horizon: what Laravel Horizon says of itself (HorizonView.to_json); None for others, or when nothing is known.
+    """
 
     name: str
     kind: str
@@ -59,6 +64,9 @@ class ProgramView:
     running: int
     reason: str
     problems: tuple[str, ...] = ()
+    says: bool = False
+    work: CountsView | None = None
+    horizon: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

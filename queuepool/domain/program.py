@@ -96,6 +96,7 @@ class OneProgram:
             says=says,
             verbose=verbose,
             requeue=self.want.requeue,
+            stop_follows=artisan and "stopwaitsecs" not in self.said,
             source=self.place.source(("programs", self.name)),
         )
 

@@ -55,8 +55,8 @@ class QueueView:
     driver: of its connection. ready to expired, oldest: see QueueDepth; None when it could not be asked, and `why` says
     why, in words. rate_in, rate_done: jobs per second over the last minute; None: cannot be told yet, or at all.
     failed: jobs that failed for good since the daemon began. workers, busy: processes that serve it, and how many of
-    them work on one of its jobs; None: nobody knows (no daemon runs). wait: seconds until a job pushed now would begin,
-    as far as can be told. programs: those that serve it. app: the Laravel root it belongs to.
+    them are at work, on a job of whatever queue; None: nobody knows (no daemon runs). wait: seconds until a job pushed
+    now would begin, as far as can be told. programs: those that serve it. app: the Laravel root it belongs to.
     """
 
     connection: str
@@ -130,13 +130,13 @@ class RedisHealth:
 @dataclass(frozen=True, slots=True)
 class Serving:
     """What one program does for its queues. queues: the most urgent first. workers: processes that take jobs. busy: how
-    many of them work on a job of which queue; None as key: of one that cannot be told. seconds: mean time of its jobs.
-    finished, failed: jobs that left each queue, and those of them that failed for good; absent: cannot be told."""
+    many of them are at work. seconds: mean time of its jobs. finished, failed: jobs that left each queue, and those of
+    them that failed for good; absent: cannot be told."""
 
     program: str
     queues: tuple[QueueName, ...]
     workers: int = 0
-    busy: Mapping[QueueName | None, int] = field(default_factory=dict)
+    busy: int = 0
     seconds: float | None = None
     finished: Mapping[QueueName, int] = field(default_factory=dict)
     failed: Mapping[QueueName, int] = field(default_factory=dict)
@@ -154,12 +154,11 @@ def queue_view(
     the programs that serve it; empty: nobody knows. backlogs: of every queue that was read, for what is more urgent."""
     known = reading if isinstance(reading, QueueDepth) else None
     workers = sum(one.workers for one in servings)
-    busy = sum(one.busy.get(name, 0) + (one.busy.get(None, 0) if len(one.queues) == 1 else 0) for one in servings)
-    occupied = min(workers, sum(sum(one.busy.values()) for one in servings))
+    busy = min(workers, sum(one.busy for one in servings))
     timed = [one.seconds for one in servings if one.seconds is not None]
     before = {other for one in servings if name in one.queues for other in one.queues[: one.queues.index(name)]}
     ahead = sum(backlogs.get(other, 0) for other in before) + (known.backlog if known else 0)
-    wait = expected_wait(ahead, workers, occupied, max(timed, default=None)) if known else None
+    wait = expected_wait(ahead, workers, busy, max(timed, default=None)) if known else None
     failed = [one.failed[name] for one in servings if name in one.failed]
     return QueueView(
         connection=name.connection,

@@ -128,9 +128,15 @@ class WorkView:
         return asdict(self)
 
 
+def bucket(seconds: float) -> int:
+    """The bucket of a runtime, for Runtimes. They grow by a factor: milliseconds and hours alike, in one addition."""
+    if seconds <= _SHORTEST:
+        return 0
+    return min(1 + int(math.log2(seconds / _SHORTEST) * _STEPS), _BUCKETS - 1)
+
+
 class Runtimes:
-    """Runtimes in bounded memory: weighted sums, and a histogram whose buckets grow by a factor. Logarithmic buckets
-    hold milliseconds and hours alike, and cost one addition."""
+    """Runtimes in bounded memory: weighted sums, and a histogram for quantiles."""
 
     __slots__ = ("_buckets", "_count", "_squares", "_sum")
 
@@ -138,16 +144,14 @@ class Runtimes:
         self._count = self._sum = self._squares = 0.0
         self._buckets: list[float] = []
 
-    def add(self, seconds: float) -> None:
-        """One job took so long."""
-        seconds = max(seconds, 0.0)
+    def add(self, seconds: float, at: int) -> None:
+        """One job took so long. at: its bucket."""
         if self._count >= MEMORY:
             self._count, self._sum, self._squares = self._count / 2, self._sum / 2, self._squares / 2
             self._buckets = [weight / 2 for weight in self._buckets]
         self._count += 1
         self._sum += seconds
         self._squares += seconds * seconds
-        at = 0 if seconds <= _SHORTEST else min(1 + int(math.log2(seconds / _SHORTEST) * _STEPS), _BUCKETS - 1)
         if at >= len(self._buckets):
             self._buckets += [0.0] * (at + 1 - len(self._buckets))
         self._buckets[at] += 1
@@ -183,7 +187,8 @@ class Window:
 
     def add(self, now: float) -> None:
         """It happened once. now: seconds, of any clock."""
-        self._move(int(now))
+        if (second := int(now)) != self._last:
+            self._move(second)
         self._counts[self._last % WINDOW_SECONDS] += 1
 
     def total(self, now: float) -> int:
@@ -215,8 +220,8 @@ class Counts:
         self.runtimes = Runtimes()
         self._good, self._bad = Window(), Window()
 
-    def ended(self, what: What, seconds: float | None, now: float) -> None:
-        """A job ended: DONE, FAILED or RELEASED. seconds: its runtime, None when unknown."""
+    def ended(self, what: What, seconds: float | None, at: int, now: float) -> None:
+        """A job ended: DONE, FAILED or RELEASED. seconds: its runtime, None when unknown. at: the bucket of that."""
         if what is What.DONE:
             self.done += 1
             self._good.add(now)
@@ -227,7 +232,7 @@ class Counts:
             else:
                 self.released += 1
         if seconds is not None:
-            self.runtimes.add(seconds)
+            self.runtimes.add(seconds, at)
 
     def view(self, now: float) -> CountsView:
         """The figures."""
@@ -248,10 +253,12 @@ class Work:
 
     def ended(self, what: What, job: str, queue: str | None, seconds: float | None, now: float) -> None:
         """A job of that class ended: DONE, FAILED or RELEASED. queue: where known."""
-        self.all.ended(what, seconds, now)
-        _of(self._classes, job or OTHER).ended(what, seconds, now)
+        seconds = None if seconds is None else max(seconds, 0.0)
+        at = bucket(seconds or 0.0)
+        self.all.ended(what, seconds, at, now)
+        _of(self._classes, job or OTHER).ended(what, seconds, at, now)
         if queue is not None:
-            _of(self._queues, queue).ended(what, seconds, now)
+            _of(self._queues, queue).ended(what, seconds, at, now)
 
     def view(self, now: float) -> WorkView:
         """The figures."""

@@ -14,14 +14,18 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from queuepool.domain.pool import PoolSpec
-from queuepool.domain.work import Job, Said, What, Work, WorkView, begun, moment, same
+from queuepool.domain.work import CountsView, Job, Said, What, Work, WorkView, begun, moment, same
 from queuepool.laravel.output import Reader
 
 MOST_JOBS = 1000
 """Current jobs of one life; only a Horizon, which prints for all its workers, has more than one."""
+MUCH, SLICE, TOO_MUCH = 8 << 10, 64 << 10, 4 << 20
+"""Bytes of a chunk that is not read at once; those read in one go; those waiting at which there is no putting off."""
+TURN_SECONDS = 0.004
+"""How long the loop is kept for reading what was put off: a job's line costs 10 to 20 us, and after some minutes
+without a daemon the pipes of all workers may be full of them."""
 RECORD = 512
 """Bytes of one record in the file."""
 
@@ -35,8 +39,8 @@ class Desk:
     because of `artisan queue:pause`. several: it speaks for more than one worker."""
 
     __slots__ = (
-        "_board", "_failed", "_jobs", "_reader", "_work", "connection", "number", "paused", "place", "queue", "scope",
-        "several", "since",
+        "_board", "_bytes", "_failed", "_jobs", "_reader", "_waiting", "_work", "connection", "number", "paused",
+        "place", "queue", "scope", "several", "since",
     )  # fmt: skip
 
     def __init__(self, board: Board, number: int, place: int, pool: PoolSpec, work: Work, form: str = "") -> None:
@@ -45,6 +49,8 @@ class Desk:
         self._reader = Reader(form, ids=pool.verbose)
         self._jobs: list[Job] = []
         self._failed: deque[Said] = deque(maxlen=16)
+        self._waiting: deque[bytes] = deque()
+        self._bytes = 0
         self.number = number
         self.place = place
         self.several = pool.kind == "horizon"
@@ -70,7 +76,34 @@ class Desk:
         return self._reader.form
 
     def hear(self, data: bytes) -> None:
-        """It printed this."""
+        """It printed this. What is much is read later, in the order in which it came."""
+        if not self._waiting and (len(data) <= MUCH or self._board.later is None):
+            self._read(data)
+            return
+        self._waiting.append(data)
+        self._bytes += len(data)
+        if self._bytes > TOO_MUCH:
+            self.catch_up()
+        else:
+            self._board.put_off(self)
+
+    def catch_up(self) -> None:
+        """Read all that was put off."""
+        while self.read_some():
+            pass
+
+    def read_some(self) -> bool:
+        """Read a slice of what was put off; whether there is more."""
+        if self._waiting:
+            data = self._waiting.popleft()
+            if len(data) > SLICE:
+                self._waiting.appendleft(data[SLICE:])
+                data = data[:SLICE]
+            self._bytes -= len(data)
+            self._read(data)
+        return bool(self._waiting)
+
+    def _read(self, data: bytes) -> None:
         if found := self._reader.feed(data):
             now = self._board.wall()
             for said in found:
@@ -123,9 +156,10 @@ class Desk:
 
     def _end(self, said: Said, now: float) -> None:
         job = next((job for job in self._jobs if same(job, said)), None)
+        name = said.job
         if job is None and self._jobs and not self.several and (said.id is None or self._jobs[0].id is None):
-            job = self._jobs[0]  # its name is blurred by something that the job printed without a newline
-            said = replace(said, job=job.class_name)
+            job = self._jobs[0]
+            name = job.class_name  # the line's is blurred by something that the job printed without a newline
         if job is None:
             again = next((one for one in self._failed if (one.id, one.job) == (said.id, said.job)), None)
             if again is not None and said.what is What.DONE:  # a job that called fail() is said to be processed as well
@@ -139,11 +173,11 @@ class Desk:
             self._jobs.remove(job)
             self._board.disclaim(self, job)
             seconds = _exact(seconds, max(0.0, at - job.since))
-            said = replace(said, job=said.job or job.class_name, queue=said.queue or job.queue)
         if said.what is What.FAILED:
             self._failed.append(said)
         self.since = at
-        self._work.ended(said.what, said.job, said.queue or self.queue, seconds, now)
+        queue = said.queue or (job.queue if job else self.queue)
+        self._work.ended(said.what, name or (job.class_name if job else ""), queue, seconds, now)
 
 
 def _exact(said: float | None, measured: float) -> float:
@@ -154,10 +188,18 @@ def _exact(said: float | None, measured: float) -> float:
 
 
 class Board:
-    """All desks, and the file at `path` that outlives the daemon. wall: unix seconds."""
+    """All desks, and the file at `path` that outlives the daemon. later(call): have the loop call it soon; None: there
+    is no loop, and nothing is put off. wall: unix seconds."""
 
-    def __init__(self, path: str, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: str,
+        later: Callable[[Callable[[], None]], object] | None = None,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self.wall = wall
+        self.later = later
+        self._behind: deque[Desk] = deque()
         self._path = path
         self._fd = -1
         self._pools: Mapping[str, PoolSpec] = {}
@@ -176,6 +218,11 @@ class Board:
         """What the workers of a program did; None when they have not said anything yet."""
         work = self._works.get(pool)
         return work.view(self.wall()) if work else None
+
+    def totals(self, pool: str) -> CountsView | None:
+        """The sum of it alone."""
+        work = self._works.get(pool)
+        return work.all.view(self.wall()) if work else None
 
     def load(self) -> None:
         """Read what a former daemon left, for `seat` to use. Records that are torn or of no use are skipped."""
@@ -218,6 +265,7 @@ class Board:
 
     def leave(self, desk: Desk) -> Job | None:
         """The process at a desk is gone; the job that it had not ended."""
+        desk.catch_up()
         job = desk.job
         desk.clear()
         self._drop(desk.place)
@@ -239,6 +287,29 @@ class Board:
             key = (desk.scope, job.connection, job.id)
             if (owner := self._owners.get(key)) is not None and owner[0] is desk:
                 del self._owners[key]
+
+    def working(self, job_id: str) -> bool:
+        """Whether a living worker has begun the job with this id."""
+        return any(owned == job_id for _, _, owned in self._owners)
+
+    def put_off(self, desk: Desk) -> None:
+        """Read what waits at this desk soon."""
+        assert self.later is not None
+        if not self._behind:
+            self.later(self._catch_up)
+        if desk not in self._behind:
+            self._behind.append(desk)
+
+    def _catch_up(self) -> None:
+        until = time.monotonic() + TURN_SECONDS
+        while self._behind:
+            desk = self._behind.popleft()
+            if desk.read_some():
+                self._behind.append(desk)
+            if time.monotonic() > until:
+                break
+        if self._behind and self.later is not None:
+            self.later(self._catch_up)
 
     def write(self, desk: Desk) -> None:
         """Write the record of a desk."""

@@ -3,6 +3,7 @@ former daemon left behind is adoption.py's, and the bytes that they print go thr
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import signal
@@ -18,7 +19,7 @@ from queuepool.domain.observed import ProcessView
 from queuepool.domain.pool import PoolSpec, ProcessSpec
 from queuepool.domain.reconcile import Action, Begin, Observed, Seen
 from queuepool.domain.states import State
-from queuepool.domain.work import Job
+from queuepool.domain.work import CountsView, Job, WorkView
 from queuepool.engines.base import Judge
 from queuepool.engines.board import Board
 from queuepool.engines.deadlines import Deadlines
@@ -74,7 +75,7 @@ class LocalEngine:
         self.slots: dict[str, dict[ProcessName, list[Life]]] = {}
         self.next_number = 1
         self.environment: dict[str, str] = {}
-        self.board = Board(run.jobs)
+        self.board = Board(run.jobs, asyncio.get_running_loop().call_soon)
         self.pipes = Pipes(run.pipes, pump, keep, unkeep)
         self.deadlines = Deadlines(clock, self._due)
         self.endings = Endings(clock, self._exited, self._gone)
@@ -85,6 +86,8 @@ class LocalEngine:
         self._failed = failed
         self._crashed = crashed
         self._blocked: dict[str, str] = {}
+        self._given: dict[str, PoolSpec] = {}
+        self._patience: dict[str, float] = {}
         self._braked: dict[str, set[Life]] = {}
         self._closed = False
 
@@ -92,7 +95,10 @@ class LocalEngine:
 
     def know(self, pools: Mapping[str, PoolSpec]) -> None:
         """See Engine.know."""
-        self.pools = dict(pools)
+        self._given = dict(pools)
+        self.pools = {
+            name: pool.patient(self._patience[name]) if name in self._patience else pool for name, pool in pools.items()
+        }
         self.board.know(self.pools)
         for name, lives in self.lives.items():
             if pool := self.pools.get(name.pool):
@@ -100,6 +106,12 @@ class LocalEngine:
                 for life in lives:
                     self._respec(life, spec)
         self._memory.wanted(any(pool.process(0).policy.memory_limit for pool in self.pools.values()))
+
+    def wait(self, patience: Mapping[str, float]) -> None:
+        """How many seconds the processes of these pools get to end, instead of what their settings say."""
+        if patience != self._patience:
+            self._patience = dict(patience)
+            self.know(self._given)
 
     def _respec(self, life: Life, spec: ProcessSpec) -> None:
         before = life.spec
@@ -137,6 +149,14 @@ class LocalEngine:
             for name, lives in self.lives.items()
             if lives
         }
+
+    def work(self, pool: str) -> WorkView | None:
+        """See Engine.work."""
+        return self.board.work(pool)
+
+    def totals(self, pool: str) -> CountsView | None:
+        """See Engine.totals."""
+        return self.board.totals(pool)
 
     async def idle(self) -> None:
         """Returns when no start that needs no pacing is queued."""

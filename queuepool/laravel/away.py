@@ -45,6 +45,9 @@ REFUSED = {
 NO_REDIS = "is no Redis: it answers in another language"
 
 
+CLOSES = "closes connections"
+
+
 def in_words(reply: str) -> str | None:
     """What an error reply says of the server as a whole, `is loading its data`; None when it is about one command."""
     return next((words for code, words in (UNFIT | REFUSED).items() if reply.startswith(code)), None)
@@ -68,5 +71,5 @@ def of_system(error: OSError) -> str:
         case socket.gaierror():
             return f"cannot be found: {error.strerror}"
         case ConnectionResetError() | BrokenPipeError():
-            return "closes connections"
+            return CLOSES
     return f"cannot be reached: {error.strerror or error}"

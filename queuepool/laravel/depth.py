@@ -17,8 +17,9 @@ from queuepool.domain.queues import QueueDepth, QueueName
 from queuepool.laravel.ages import Ages
 from queuepool.laravel.away import Away
 from queuepool.laravel.keys import QueueKeys, pause_keys, queue_keys
-from queuepool.laravel.servers import Command, Servers, reply_text, server_of
+from queuepool.laravel.servers import Servers, server_of
 from queuepool.laravel.target import RedisTarget
+from queuepool.laravel.wire import Command, reply_text
 
 AT_ONCE = 16
 """Queues that one run of the script counts; Redis serves others between two runs. On a cluster it is one."""
@@ -139,7 +140,7 @@ class _Trip:
         for names, reply in zip(queues, replies[: len(queues)], strict=True):
             self._keep(names, reply)
         for names, reply in zip(looks, replies[len(queues) :], strict=True):
-            if not isinstance(reply, Exception):
+            if isinstance(reply, list):
                 self.found |= {name for name, value in zip(names, reply, strict=True) if value is not None}
 
     def _counting(self, names: Sequence[str], now: int, *, first: bool) -> Command:
@@ -154,8 +155,8 @@ class _Trip:
 
     def _keep(self, names: Sequence[str], reply: Any) -> None:
         for n, name in enumerate(names):
-            row = reply if isinstance(reply, Exception) else reply[n]
-            if isinstance(row, list):
+            row = reply[n] if isinstance(reply, list) else reply
+            if isinstance(row, (list, Away)):
                 self.rows[name] = row
             else:
                 said = row.decode(errors="replace") if isinstance(row, bytes) else reply_text(row)

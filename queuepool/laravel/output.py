@@ -23,6 +23,7 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from queuepool.domain.work import Said, What
 
@@ -43,6 +44,7 @@ _MARKS: dict[str, tuple[bytes, ...]] = {
 }
 """What every line of a form has. Each costs a search of every byte, so they are few, and long ones are faster."""
 _ALL = tuple(dict.fromkeys(mark for form in (BRACKETS, DOTS, COLOURED, JSON) for mark in _MARKS[form]))
+_UNKNOWN = tuple(mark for mark in _ALL if mark != b"] Failed: ")  # a worker's first line is no such one
 
 _COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
 _RELEASED = re.compile(rb"\x1b\[33(?:;1)?mFAIL")
@@ -51,7 +53,7 @@ _BRACKETS = re.compile(rf"\[{_TIME}\]\[(.*?)\] (Processing: |Processed:  |Failed
 _RUNNING = re.compile(rf"  {_TIME} (.+?) \.* RUNNING\Z")
 _ENDED = re.compile(rf"  {_TIME} (.+) \.* (\S.*?) (DONE|FAIL)\Z")
 _REST_RUNNING = re.compile(r" ?\.* RUNNING\Z")
-_REST_ENDED = re.compile(r" ?\.* (\S.*?) (DONE|FAIL)\Z")
+_REST_ENDED = re.compile(r" ?\.* (\d\S*(?: \d\S*)*) (DONE|FAIL)\Z")
 _HEAD = re.compile(rf"  {_TIME} (\S.*)\Z")
 _PAUSED = re.compile(rf"  {_TIME} Queue (.+) (PAUSED|RESUMED)\Z")
 _STOPPED = re.compile(rf"  {_TIME} Worker STOPPED(?: |\Z)")
@@ -84,22 +86,23 @@ class Reader:
     ids: whether the worker has `-v`, so that dotted lines hold more than the name of the job; None: judge by the look.
     """
 
-    __slots__ = ("_columns", "_fresh", "_ids", "_rest", "_told", "form")
+    __slots__ = ("_columns", "_first", "_fresh", "_ids", "_rest", "_told", "form")
 
     def __init__(self, form: str = "", *, ids: bool | None = None) -> None:
         self.form = form if form in _MARKS else ""
         self._ids = ids
         self._columns = 3
+        self._first = True
         self._fresh = True
         self._rest = b""
         self._told = False
 
     def feed(self, data: bytes) -> list[Said]:
         """What these further bytes tell, in order. Nothing that a process prints raises an exception here."""
-        marks = _MARKS[self.form] if self.form and len(data) > SMALL else _ALL
+        marks = _ALL if len(data) <= SMALL else _MARKS[self.form] if self.form else _UNKNOWN
         found: list[Said] = []
         at = 0
-        if self._rest:
+        if self._rest or self._first:
             end = data.find(b"\n")
             if end < 0:
                 self._keep(self._rest + data, found)
@@ -107,15 +110,21 @@ class Reader:
             at = end + 1
             line = self._rest + data[:at]
             self._rest = b""
-            if any(mark in line for mark in marks) or self._told or self.form == HEADED:
-                self._read(line, found)
-            self._told = False
-        for start, end in _lines(data, at, marks):
-            self._read(data[start:end], found)
+            if self._first or self._told or self.form == HEADED or any(mark in line for mark in marks):
+                self._read(line, found)  # the first line of a reader may be the rest of one
+            self._told = self._first = False
+        self._scan(data, at, marks, found)
         last = data.rfind(b"\n") + 1
         if max(last, at) < len(data):
             self._keep(data[max(last, at) :], found)
         return found
+
+    def _scan(self, data: bytes, at: int, marks: tuple[bytes, ...], found: list[Said]) -> None:
+        for start, end in _lines(data, at, marks):
+            self._read(data[start:end], found)
+            if marks is _UNKNOWN and self.form:
+                self._scan(data, end + 1, _MARKS[self.form], found)
+                return
 
     def _keep(self, rest: bytes, found: list[Said]) -> None:
         """Keep an unfinished line; in the form of 9.21 to 9.40 it tells of a job that begins."""
@@ -172,14 +181,16 @@ class Reader:
         """left: `Class`, `Class id` or `Class id connection queue`. A class may be a name with blanks, an id has none;
         where both readings are possible, that of an earlier line counts."""
         stamp = _stamp(time)
-        if self._ids is False:
+        if self._ids is False or " " not in left:
             return Said(what, left, seconds=seconds, stamp=stamp)
         job, *more = left.rsplit(" ", 3)
         three = len(more) == 3 and _ID.fullmatch(more[0]) is not None
-        one = " " in left and _ID.fullmatch(more[-1]) is not None
+        if three and self._columns == 3:
+            return Said(what, job, more[0], None, more[1], more[2], seconds, stamp)
+        one = _ID.fullmatch(more[-1]) is not None
         if three is not one:
             self._columns = 3 if three else 1
-        if three and (self._columns == 3 or not one):
+        if three and not one:
             return Said(what, job, more[0], None, more[1], more[2], seconds, stamp)
         if one:
             job, _, last = left.rpartition(" ")
@@ -192,6 +203,8 @@ def _lines(data: bytes, start: int, marks: tuple[bytes, ...]) -> Iterator[tuple[
     spans: dict[int, int] = {}
     limit = data.rfind(b"\n")
     for mark in marks:
+        if mark[0] == 0x1B and b"\x1b" not in data:  # far faster to say
+            continue
         at = data.find(mark, start)
         while 0 <= at < limit:
             end = data.find(b"\n", at)
@@ -246,7 +259,11 @@ def _word(value: dict[str, object], key: str) -> str | None:
 def _seconds(text: str) -> float | None:
     """A runtime: `1,234.50ms`, `2s`, `1m 12s`, `1h 2m`, and from 13.3 with -v the memory behind it. None in the words
     of another language."""
-    text = _MEMORY.sub("", text)
+    if text.endswith("MB"):
+        text = _MEMORY.sub("", text)
+    if text.endswith("ms") and " " not in text:
+        with contextlib.suppress(ValueError):
+            return round(float(text[:-2].replace(",", "")) / 1000, 6)
     parts = _PARTS.findall(text)
     if not parts or _PARTS.sub("", text).strip():
         return None
@@ -256,6 +273,7 @@ def _seconds(text: str) -> float | None:
         return None
 
 
+@lru_cache(maxsize=256)
 def _stamp(text: str) -> float | None:
     try:
         return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()

@@ -16,12 +16,14 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from queuepool.errors import QueuepoolError
 
 _LOADER = "eval(stream_get_contents(STDIN, (int) fgets(STDIN)));"
 """The whole of what `ps` shows behind `php -r`: the length and the script itself come on standard input."""
+
+_FAREWELL_SECONDS = 5.0
 
 _BECOME_ARTISAN = r"""
 $argv = $_SERVER['argv'] = ['artisan', '--version', '--no-ansi'];
@@ -119,17 +121,32 @@ async def reader(pipe: IO[bytes], limit: int = 1 << 16) -> AsyncIterator[asyncio
 
 
 def ended(process: subprocess.Popen[bytes]) -> bool:
-    """Whether it has ended. It is not collected, so that its pid, which is its session's, stays its own for kill()."""
+    """Whether it has ended. It is not collected: so its pid, which is its session's too, stays its own."""
+    return _seen(process) != "runs"
+
+
+def _seen(process: subprocess.Popen[bytes]) -> Literal["runs", "ended", "collected"]:
+    """Whoever reaps orphans, the daemon itself, also collects a child that has been dead for a second."""
     if process.returncode is not None:
-        return True
-    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        return "collected"
+    try:
+        found = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return "collected"
+    return "runs" if found is None else "ended"
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """End the process with its whole session, children that it forked included, and collect it."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+async def put_down(process: subprocess.Popen[bytes]) -> None:
+    """End the process with its whole session, children that it forked included, and collect it. One that the kernel
+    does not let go within some seconds, as a dead network drive makes them, is left behind."""
+    if _seen(process) != "collected":  # from then on its number may be another's
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_FAREWELL_SECONDS):
+            while not ended(process):  # noqa: ASYNC110 - nothing tells where there is no pidfd
+                await asyncio.sleep(0.002)
+    process.poll()
 
 
 def answer(out: bytes, mark: str) -> dict[str, Any]:
@@ -162,7 +179,7 @@ def failure(facts: Mapping[str, Any], said: bytes, code: int | None, php: tuple[
     end = f"exit code {code}" if code is None or code >= 0 else f"killed by signal {-code}"
     if facts.get("last_file") and not first:
         last = _inside(str(facts["last_file"]), app)
-        first = f"it ended PHP by itself; the last file it loaded is {last}"
+        first = f"it ended PHP by itself; the last of its files that was loaded is {last}"
     return QueuepoolError(f"cannot boot the application in {app}: {first or 'it said nothing'} ({end})", hint)
 
 

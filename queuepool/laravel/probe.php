@@ -6,9 +6,12 @@
 // whatever its layout. When PHP shuts down it prints lines to standard output, each the mark and a JSON object, of
 // which the last counts. They hold passwords: standard output must be a pipe that nobody else reads.
 
+$queuepool['base'] = realpath('.');
 register_shutdown_function(static function () use ($queuepool) {
     $kernel = 'Illuminate\Contracts\Console\Kernel';
-    $files = get_included_files();
+    $own = array_filter(get_included_files(), static function ($file) use ($queuepool) {
+        return strpos($file, $queuepool['base'].'/') === 0 && strpos($file, $queuepool['base'].'/vendor/') !== 0;
+    });
     $facts = [
         'php' => PHP_VERSION,
         'extensions' => array_map('strtolower', get_loaded_extensions()),
@@ -18,7 +21,7 @@ register_shutdown_function(static function () use ($queuepool) {
             'opcache_cli' => ini_get('opcache.enable_cli'), 'file_cache' => ini_get('opcache.file_cache'),
         ],
         'errors' => [],
-        'last_file' => (string) end($files),
+        'last_file' => (string) end($own),
     ];
 
     $say = static function () use (&$facts, $queuepool) {
@@ -53,7 +56,8 @@ register_shutdown_function(static function () use ($queuepool) {
         }
         $console->all(); // a command that cannot be built stops every artisan command, queue:work too
     } catch (Throwable $e) {
-        if (! isset($facts['failure'])) {
+        // An exception that nobody caught is often the handler's own, which cannot write the log; this one is the cause.
+        if (! isset($facts['failure']) || strncmp($facts['failure']['message'], 'Uncaught ', 9) === 0) {
             $facts['failure'] = $failure($e);
         }
         $say();

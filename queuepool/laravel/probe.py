@@ -68,7 +68,7 @@ async def _finish(process: subprocess.Popen[bytes], app: str, seconds: float) ->
     try:
         async with asyncio.timeout(seconds), running.reader(stdout) as out, running.reader(stderr) as err:
             texts = await asyncio.gather(_read(out), _read(err))
-            while process.poll() is None:  # noqa: ASYNC110 - both outputs are closed, so it is about to end
+            while not running.ended(process):  # noqa: ASYNC110 - both outputs are closed, so it is about to end
                 await asyncio.sleep(0.002)
         return texts[0], texts[1]
     except TimeoutError:
@@ -77,8 +77,7 @@ async def _finish(process: subprocess.Popen[bytes], app: str, seconds: float) ->
             f"see where it hangs: cd {shlex.quote(app)} && php artisan --version",
         ) from None
     finally:
-        if process.returncode is None:
-            running.kill(process)
+        await running.put_down(process)
         stdout.close()
         stderr.close()
 

@@ -25,7 +25,7 @@ def targets_of(redis: Mapping[str, Any], laravel: str) -> dict[str, RedisTarget]
         targets[name] = _cluster(nodes, {**shared, **common, **own}, predis)
     # A connection wins over a cluster of the same name (RedisManager::resolve).
     for name, entry in items(redis["connections"]):
-        options = dict(items(entry))
+        options = dict(items(_named(entry)))
         own = dict(items(options.pop("options", None)))
         if own_prefix_wins and options.get("prefix") is not None:
             own["prefix"] = options["prefix"]
@@ -97,14 +97,16 @@ def _cluster(nodes: list[dict[str, Any]], options: Mapping[str, Any], predis: bo
     return replace(target, db=target.db if sharded else 0, nodes=_addresses(nodes, 6379), sharded=sharded)
 
 
+def _named(entry: Any) -> Any:
+    """A list as PHP has it: an array whose names are numbers."""
+    return {str(number): value for number, value in enumerate(entry)} if isinstance(entry, list) else entry
+
+
 def _nodes(connection: Any) -> list[dict[str, Any]]:
     """The servers of a connection that lists several: entries without a name. A text is an address as predis has it."""
-    if isinstance(connection, list):
-        entries = connection
-    else:
-        entries = [entry for key, entry in items(connection) if key.isdecimal()]
-        if not entries:  # clusters may give their nodes names
-            entries = [e for key, e in items(connection) if isinstance(e, Mapping) and "host" in e]
+    entries = [entry for key, entry in items(_named(connection)) if key.isdecimal()]
+    if not entries:  # clusters may give their nodes names
+        entries = [entry for _, entry in items(connection) if isinstance(entry, Mapping) and "host" in entry]
     return [address_options(entry) if isinstance(entry, str) else dict(items(entry)) for entry in entries]
 
 

@@ -25,15 +25,18 @@ class Requeued:
     max_tries: int | None = None
 
 
-async def requeue(servers: Servers, target: RedisTarget, *, queue: str, laravel: str, job_id: str) -> Requeued | Away:
-    """Put the reserved job back at the head of its queue. job_id: `id` of its payload, as workers print it.
+async def requeue(
+    servers: Servers, target: RedisTarget, *, queue: str, laravel: str, job_id: str, latest: float | None = None
+) -> Requeued | Away:
+    """Put the reserved job back at the head of its queue. job_id: `id` of its payload, as workers print it. latest: the
+    highest score its reservation may have; one that is reserved until later was taken by somebody else meanwhile.
 
     The payload stays as it is, so the attempt is counted: a worker fails the job when it has no tries left. To do this
     twice does nothing the second time; after Away it may have been done. Jobs taken last are looked at first, and Redis
     is never kept for longer than some milliseconds, however many are reserved.
     """
     keys = queue_keys(queue, prefix=target.prefix, laravel=laravel, cluster=target.cluster)
-    below: str | bytes = "+inf"
+    below: str | bytes | float = "+inf" if latest is None else latest
     while True:
         command = ("EVAL", REQUEUE, 3, keys.reserved, keys.ready, keys.notify, job_id, below, LOOKED_AT)
         replies = await servers.ask(target, [command])

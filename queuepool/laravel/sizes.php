@@ -88,7 +88,9 @@ register_shutdown_function(static function () use ($queuepool) {
         try {
             $stats = $client->statsTube($tube);
         } catch (Throwable $e) {
-            if (strpos($e->getMessage(), 'NOT_FOUND') === false) {
+            // An exception of its own since some pheanstalk between 5 and 8; before that only the text tells it.
+            $gone = $e instanceof Pheanstalk\Exception\TubeNotFoundException;
+            if (! $gone && strpos($e->getMessage(), 'NOT_FOUND') === false) {
                 throw $e;
             }
 

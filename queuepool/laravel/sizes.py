@@ -24,6 +24,8 @@ from queuepool.laravel import php as running
 SIZES = Path(__file__).with_name("sizes.php")
 NICE = 10
 _MOST_BYTES_OF_LINE = 4 * 1024 * 1024
+_SETTINGS = (".env", "bootstrap/cache/config.php", "config/queue.php", "config/database.php")
+_BOOT_SECONDS = 30.0
 _GOODBYE_SECONDS = 0.5
 """PHP ends at once with its input, unless it waits for a server; then it is killed."""
 _KEPT_BYTES = 4096
@@ -31,12 +33,13 @@ _KEPT_BYTES = 4096
 
 
 class SizeProbe:
-    """The PHP process that answers for one release of one application. It is started by the first question, ends with
-    its standard input, and is started anew, with a growing delay, when it ended or did not answer in time.
+    """The PHP process that answers for one release of one application. Its first question starts it, and it ends with
+    its standard input. It is started anew when the application's settings have changed and, with a growing delay, when
+    it ended or did not answer in time.
 
     php, user, group, environment: as for probe(). app: a `current` symlink is resolved now, so all answers come from
-    the same release; after a deploy make another one. timeout: seconds for a question, the boot apart, which has three
-    times as long. clock: seconds, monotonic.
+    the same release; after a deploy make another one. timeout: seconds for a question, the boot apart. clock: seconds,
+    monotonic.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class SizeProbe:
         self._whose = {"user": user, "group": group}
         self._clock = clock
         self._running: _Conversation | None = None
+        self._booted_with: tuple[int, ...] = ()
         self._turn = asyncio.Lock()
         self._trouble = _Trouble()
         self._slow: dict[str, _Trouble] = {}
@@ -76,7 +80,7 @@ class SizeProbe:
             for ask in asks:
                 wanted.setdefault(ask.connection, []).append(ask.queue)
             held_up = [name for name in wanted if name in self._slow]
-            # Those that let us wait in vain are left alone for a while, and come last: so they hold up no other.
+            # Those that gave no answer are left alone for a while, and then come last: so they hold up no other.
             for name in held_up:
                 queues = wanted.pop(name)
                 if now >= self._slow[name].until:
@@ -100,13 +104,16 @@ class SizeProbe:
             await self._end()
 
     async def _ask(self, wanted: Mapping[str, list[str]], found: dict[QueueName, QueueDepth | str]) -> str:
-        """Put the answers into `found`; why there are not all of them, "" when there are. Raises QueuepoolError."""
+        """Put the answers into `found`; why there are not all of them, "" when there are. Raises QueuepoolError when
+        the application does not boot."""
         if not wanted:
             return ""
-        if self._running is None or not self._running.alive:
+        written = self._written()
+        if self._running is None or not self._running.alive or written != self._booted_with:
             await self._end()
+            self._booted_with = written
             self._running = await _Conversation.begin(
-                self._php, self.release, self._environment, self._whose, self.timeout * 3
+                self._php, self.release, self._environment, self._whose, max(_BOOT_SECONDS, self.timeout)
             )
         waiting = list(wanted)
         try:
@@ -118,11 +125,26 @@ class SizeProbe:
                         found |= {QueueName(connection, name): depth for name, depth in queues.items()}
             return ""
         except TimeoutError:
-            slow = waiting[0] if waiting else ""
-            why = f"the application did not tell the size of queues of connection {slow} within {self.timeout:g} s"
-            self._slow[slow] = self._slow.get(slow, _Trouble()).more(why, self._clock())
-            await self._end()
-            return why
+            which = waiting[0] if waiting else "?"
+            why = f"the application did not tell the size of queues of connection {which} within {self.timeout:g} s"
+        except QueuepoolError as error:
+            why = error.message
+        # Whatever was being asked is to blame, even for the end of PHP: the others are asked anew without it.
+        if waiting:
+            self._slow[waiting[0]] = self._slow.get(waiting[0], _Trouble()).more(why, self._clock())
+        await self._end()
+        return why
+
+    def _written(self) -> tuple[int, ...]:
+        """When the files were written that say where the queues are; PHP read them once, and is old after a change."""
+
+        def written(name: str) -> int:
+            try:
+                return os.stat(os.path.join(self.release, name)).st_mtime_ns
+            except OSError:
+                return 0
+
+        return tuple(written(name) for name in _SETTINGS)
 
     async def _end(self) -> None:
         running, self._running = self._running, None
@@ -258,7 +280,7 @@ class _Conversation:
                 async with asyncio.timeout(_GOODBYE_SECONDS):
                     while not running.ended(self.process):  # noqa: ASYNC110 - nothing tells where there is no pidfd
                         await asyncio.sleep(0.005)
-            running.kill(self.process)
+            await running.put_down(self.process)
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 with contextlib.suppress(OSError):

@@ -18,8 +18,9 @@ from queuepool.domain.horizon import Beside, HorizonView, judge
 from queuepool.domain.queues import QueueName
 from queuepool.laravel import horizon
 from queuepool.laravel.away import Away
-from queuepool.laravel.servers import Command, Replies, Servers
+from queuepool.laravel.servers import Servers
 from queuepool.laravel.target import RedisTarget
+from queuepool.laravel.wire import Command, Replies
 from tests.support.redis import RedisServer
 from tests.support.wait import eventually
 

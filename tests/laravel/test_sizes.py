@@ -59,6 +59,9 @@ class Stuck extends Odd
     public function pendingSize($queue = null)
     {
         while (is_file(storage_path('stuck'))) {
+            if ($queue === 'deadly') {
+                posix_kill(getmypid(), SIGSEGV);
+            }
             usleep(10000);
         }
 
@@ -292,7 +295,7 @@ def test_an_answer_that_does_not_come_holds_up_no_other_connection(app: LaravelA
             found = await probe.sizes(asked)
             said = "the application did not tell the size of queues of connection stuck within 0.3 s"
             assert found[name("stuck:default")] == said
-            probe.timeout = 3
+            probe.timeout = 10
             found = await probe.sizes(asked)
             assert found[name("odd:abc")] == QueueDepth(ready=3), "the next process answers for others at once"
             assert "connection stuck within" in str(found[name("stuck:default")])
@@ -304,7 +307,23 @@ def test_an_answer_that_does_not_come_holds_up_no_other_connection(app: LaravelA
     asyncio.run(ask())
 
 
-def test_a_process_that_was_killed_is_replaced(app: LaravelApp) -> None:
+def test_a_connection_that_kills_php_holds_up_no_other(app: LaravelApp) -> None:
+    (app.root / "storage/stuck").touch()
+
+    async def ask() -> None:
+        async with probing(app) as probe:
+            asked = [name("stuck:deadly"), name("odd:abc")]
+            found = await probe.sizes(asked)
+            assert str(found[name("stuck:deadly")]).endswith("ended (killed by signal 11)")
+            assert isinstance(found[name("odd:abc")], str)
+            for _ in range(10):
+                assert (await probe.sizes(asked))[name("odd:abc")] == QueueDepth(ready=3)
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize("collected", [False, True], ids=["left", "collected by the daemon"])
+def test_a_process_that_was_killed_is_replaced(app: LaravelApp, collected: bool) -> None:
     async def ask() -> None:
         async with probing(app) as probe:
             await depth_that_is_known(probe, "odd:a")
@@ -312,6 +331,8 @@ def test_a_process_that_was_killed_is_replaced(app: LaravelApp) -> None:
             assert pid is not None
             assert os.getpriority(os.PRIO_PROCESS, pid) == max(NICE, os.getpriority(os.PRIO_PROCESS, 0))
             os.kill(pid, signal.SIGKILL)
+            if collected:
+                os.waitpid(pid, 0)  # noqa: ASYNC222 - it is dead
             assert (await depth_that_is_known(probe, "odd:abc")).ready == 3
             assert probe.pid != pid
 
@@ -333,6 +354,23 @@ def test_an_application_that_does_not_boot_says_why_and_is_not_tried_without_end
             assert boots < 20  # two for a start: artisan's, and ours that brings the exception
             (app.root / "app/OddProvider.php").write_text(good)
             assert (await depth_that_is_known(probe, "odd:a")).ready == 1
+
+    asyncio.run(ask())
+
+
+def test_settings_that_changed_are_read_anew(app: LaravelApp, tmp_path: Path) -> None:
+    other = tmp_path / "other.sqlite"
+    shutil.copy(app.root / "storage/app/database.sqlite", other)
+    with contextlib.closing(sqlite3.connect(other)) as database, database:
+        database.execute(
+            "insert into jobs (queue, payload, attempts, available_at, created_at) values ('a', '', 0, 1, 1)"
+        )
+
+    async def ask() -> None:
+        async with probing(app) as probe:
+            assert (await depth_that_is_known(probe, "database:a")).ready == 0
+            app.set_env(DB_DATABASE=str(other))
+            assert (await depth_that_is_known(probe, "database:a")).ready == 1
 
     asyncio.run(ask())
 
@@ -372,7 +410,7 @@ import asyncio, os, signal
 from queuepool.domain.queues import QueueName
 from queuepool.laravel.sizes import SizeProbe
 async def ask():
-    probe = SizeProbe(("php",), {str(app.root)!r}, environment=dict(os.environ), timeout=60)
+    probe = SizeProbe({PHP!r}, {str(app.root)!r}, environment=dict(os.environ), timeout=60)
     await probe.sizes([QueueName("odd", "a")])
     print(probe.pid, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)

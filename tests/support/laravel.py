@@ -89,10 +89,12 @@ class LaravelApp:
         ms: int = 0,
         mb: int = 64,
         delay: int = 0,
+        how: str = "kill",
+        times: int = 1,
     ) -> None:
-        """Push `count` jobs of one kind: Quick, Sleeping, Failing, Hungry, Long or Ledger. ms: how long each takes.
-        mb: what Hungry keeps. delay: seconds before they may be taken."""
-        args = [f"--count={count}", f"--ms={ms}", f"--mb={mb}", f"--delay={delay}"]
+        """Push `count` jobs of one kind: Quick, Sleeping, Failing, Hungry, Long, Ledger or Crashing. ms: how long each
+        takes. mb: what Hungry keeps. delay: seconds before they may be taken. how, times: Crashing's."""
+        args = [f"--count={count}", f"--ms={ms}", f"--mb={mb}", f"--delay={delay}", f"--how={how}", f"--times={times}"]
         args += [f"--queue={queue}"] if queue else []
         args += [f"--connection={connection}"] if connection else []
         self.artisan("demo:dispatch", job, *args)

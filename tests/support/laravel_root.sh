@@ -14,7 +14,7 @@ exec </dev/null
 
 # The Debian release that has a Laravel. When it has moved on to the next, the root is refused.
 declare -A debian=([10]=trixie [13]=sid)
-packages=(php-cli php-redis php-xml php-mbstring php-sqlite3 php-laravel-framework)
+packages=(php-cli php-redis php-xml php-mbstring php-sqlite3 php-laravel-framework php-pda-pheanstalk)
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
 major=${1:-}
@@ -43,6 +43,7 @@ root=$cache/laravel-$major-$(cksum <"${BASH_SOURCE[0]}" | cut -d ' ' -f 1)
 exec 9<"$cache"
 ! command -v flock >/dev/null || flock 9
 if [[ -d $root ]]; then
+    touch "$root"
     echo "$root"
     exit
 fi
@@ -53,6 +54,7 @@ done
 [[ -r $keyring ]] || fail "there is no $keyring to know Debian's packages by"
 echo "making a root with Laravel $major of Debian $release: $root" >&2
 rm -rf "$root".* # what a run that was killed has left
+find "$cache" -mindepth 1 -maxdepth 1 -name 'laravel-*' -mtime +30 -exec rm -rf {} + # roots that nobody uses any more
 work=$(mktemp -d "$root.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM HUP
@@ -62,12 +64,12 @@ mkdir -p "$work"/apt/{lists,archives}/partial "$new/bin"
 
 # apt with lists and archives of its own; of this system's settings only proxies and the like count.
 own_apt() {
-    timeout 600 apt-get -q -y -o Dir::State="$work/apt" -o Dir::State::status="$work/apt/status" \
+    timeout --foreground --kill-after=10 600 apt-get -q -y -o Dir::State="$work/apt" -o Dir::State::status="$work/apt/status" \
         -o Dir::Cache="$work/apt" -o Dir::Etc::sourcelist="$work/apt/sources.list" -o Dir::Etc::sourceparts=- \
-        -o Acquire::Languages=none -o Acquire::Retries=2 -o Acquire::http::Timeout=30 -o Acquire::https::Timeout=30 \
+        -o Acquire::Languages=none -o Acquire::Retries=1 -o Acquire::http::Timeout=15 -o Acquire::https::Timeout=15 \
         -o APT::Sandbox::User=root "$@" >"$work/apt.log" 2>&1 9<&-
 }
-for mirror in $(apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | sort -u) ''; do
+for mirror in $(apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | awk '!seen[$0]++') ''; do
     [[ -n $mirror ]] || fail "no source of this system's apt has Debian $release"
     echo "deb [signed-by=$keyring] $mirror $release main" >"$work/apt/sources.list"
     ! own_apt update --error-on=any || break
