@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from queuepool.controller.applications import Application, Applications, application_of
-from queuepool.controller.asking import ask_application, environment_of
+from queuepool.controller.asking import ask_application, environment_of, guess_application
 from queuepool.controller.horizons import Horizons
 from queuepool.controller.monitor import Monitor
 from queuepool.controller.servings import serving_of
@@ -43,7 +43,7 @@ class Insight:
     ) -> None:
         self._pools = pools
         self._engine = engine
-        self.applications = Applications(ask_application, clock)
+        self.applications = Applications(ask_application, clock, guess_application)
         self.servers = Servers()
         self._depths = DepthReader(self.servers)
         self.horizons = Horizons(pools, self.applications, self.servers, engine) if engine else None

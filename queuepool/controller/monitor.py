@@ -207,7 +207,8 @@ def _sorted(
             if name in seen or connection is None or connection.driver == "sync":
                 continue
             seen.add(name)
-            if target := config.redis_of(name.connection):
+            target = config.redis_of(name.connection)
+            if target and not target.sharded:  # the keys of one that is lie where only predis knows
                 cache = config.cache_redis()
                 prefix = config.cache.prefix if config.cache and cache else ""
                 asks[name] = Ask(name, target, config.laravel, connection.retry_after or 90, cache, prefix)

@@ -14,7 +14,8 @@ async def master_of(target: RedisTarget, timeout: float) -> RedisTarget:  # noqa
     """The target with the address that the first sentinel to know the master names; Unusable, with what the last one
     said, when none does. timeout: seconds; some of them are left for asking the master."""
     nodes = target.nodes or ((target.host, target.port),)
-    login = replace(target, db=0, path=None, username=None, password=target.sentinel_password, sentinel=None, nodes=())
+    user, password = target.sentinel_username, target.sentinel_password
+    login = replace(target, db=0, path=None, username=user, password=password, sentinel=None, nodes=())
     away = Away.because(target, "has no sentinel")
     for host, port in nodes:
         sentinel = replace(login, host=host, port=port)

@@ -111,6 +111,7 @@ def _options(target: RedisTarget) -> dict[str, Any]:
         options["ssl_cert_reqs"] = "required" if target.tls_verify else "none"
         options["ssl_check_hostname"] = target.tls_verify
         options["ssl_ca_certs"] = target.tls_ca
+        options["ssl_certfile"], options["ssl_keyfile"] = target.tls_cert, target.tls_key
     return options
 
 
