@@ -13,7 +13,7 @@ from typing import Any
 from queuepool.controller.applications import Application, Applications, application_of
 from queuepool.controller.asking import ask_application, environment_of, guess_application
 from queuepool.controller.horizons import Horizons
-from queuepool.controller.monitor import Monitor
+from queuepool.controller.monitor import Monitor, supervisors
 from queuepool.controller.servings import serving_of
 from queuepool.domain.horizon import graceful_seconds
 from queuepool.domain.pool import PoolSpec
@@ -70,7 +70,7 @@ class Insight:
                 continue
             if pool.kind == "horizon":
                 if config.horizon_config:
-                    found[pool.name] = graceful_seconds(one.timeout for one in config.horizon_config.supervisors)
+                    found[pool.name] = graceful_seconds(one.timeout for one in supervisors(pool, config))
                 continue
             connection = config.connections.get(pool.connection or config.default_connection or "")
             if connection and connection.block_for:

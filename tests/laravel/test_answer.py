@@ -150,7 +150,7 @@ def test_horizon_says_how_long_its_workers_may_take() -> None:
     assert config is not None
     assert config.redis is not None
     assert (config.version, config.redis.host, config.redis.prefix) == ("5.30", "h", "app_horizon:")
-    assert (config.graceful_seconds, config.memory_limit, config.fast_termination) == (300, 96, True)
+    assert (config.memory_limit, config.fast_termination) == (96, True)
     one, two = config.supervisors
     # array_replace_recursive replaces a list position by position, so "b" stays.
     assert (one.name, one.queues, one.max_processes, one.balance, one.tries) == ("one", ("c", "b"), 10, "auto", 1)
@@ -158,7 +158,6 @@ def test_horizon_says_how_long_its_workers_may_take() -> None:
     local = config_of({**facts, "horizon_config": {**horizon, "env": "local"}}).horizon_config
     assert local is not None
     assert [one.max_processes for one in local.supervisors] == [3]
-    assert local.graceful_seconds == 60
     assert config_of({**facts, "horizon": False}).horizon_config is None
 
 
@@ -251,4 +250,4 @@ def test_whatever_stands_in_other_config_is_no_exception(
         "horizon_config": {"defaults": defaults, "environments": {"*": plan}},
     })  # fmt: skip
     assert config.horizon_config is not None
-    assert config.horizon_config.graceful_seconds is not None
+    assert isinstance(config.horizon_config.supervisors, tuple)
