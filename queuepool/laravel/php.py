@@ -60,6 +60,7 @@ def spawn(
     if not os.path.isfile(os.path.join(app, "artisan")):
         raise QueuepoolError(f"cannot ask the application in {app}: there is no artisan", "set `app:` to its directory")
     identity = _identity(user, group)
+    _left.difference_update([process for process in _left if process.poll() is not None])
     try:
         return subprocess.Popen(
             [*php, *args],
@@ -142,11 +143,19 @@ async def put_down(process: subprocess.Popen[bytes]) -> None:
     if _seen(process) != "collected":  # from then on its number may be another's
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-    with contextlib.suppress(TimeoutError):
+    try:
         async with asyncio.timeout(_FAREWELL_SECONDS):
             while not ended(process):  # noqa: ASYNC110 - nothing tells where there is no pidfd
                 await asyncio.sleep(0.002)
-    process.poll()
+    except TimeoutError:
+        pass
+    finally:  # also when cancelled: then it is collected before the next one is started
+        if process.poll() is None:
+            _left.add(process)
+
+
+_left: set[subprocess.Popen[bytes]] = set()
+"""Processes that were killed and have not ended yet."""
 
 
 def answer(out: bytes, mark: str) -> dict[str, Any]:
