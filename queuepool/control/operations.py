@@ -402,7 +402,7 @@ def _settled(control: Controller, name: ProcessName) -> tuple[str, str] | None:
         return None
     if lives[-1].state in (State.FATAL, State.BACKOFF):
         return "failed", _reason(control, name)
-    done = len(lives) == 1 and lives[0].revision == want.slots[name.slot] and lives[0].state in SETTLED
+    done = len(lives) == 1 and lives[0].meets(want.slots[name.slot]) and lives[0].state in SETTLED
     return ("started", "") if done else None
 
 

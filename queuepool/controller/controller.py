@@ -246,8 +246,9 @@ class Controller:
             right = want.slots.get(name.slot) if want else None
             if want is None or right is None:
                 return False, False
-            behind = release is not None and want.spec.app is not None and release != releases[want.spec.app]
-            return True, behind or revision != right
+            if want.spec.app is not None and right.release is None:
+                right = replace(right, release=releases[want.spec.app])
+            return True, not right.is_met_by(revision, release)
 
         seen = self.engine.views(judge, usage=usage)
         programs: list[ProgramView] = []

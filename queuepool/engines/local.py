@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from queuepool.domain import backoff, lifecycle
+from queuepool.domain.deployment import at_release
 from queuepool.domain.desired import Revision
 from queuepool.domain.events import Kind
 from queuepool.domain.names import ProcessName
 from queuepool.domain.observed import ProcessView
-from queuepool.domain.pool import PoolSpec, ProcessSpec
+from queuepool.domain.pool import Launch, PoolSpec, ProcessSpec
 from queuepool.domain.reconcile import Action, Begin, Observed, Seen
 from queuepool.domain.states import State
 from queuepool.engines.base import Judge
@@ -69,6 +70,8 @@ class LocalEngine:
         self.slots: dict[str, dict[ProcessName, list[Life]]] = {}
         self.next_number = 1
         self.environment: dict[str, str] = {}
+        self.pins: dict[str, str | None] = {}
+        """Pool -> release that new lives start from while a deploy holds the pool; a life that has one keeps it."""
         self.pipes = Pipes(run.pipes, pump, keep, unkeep)
         self.deadlines = Deadlines(clock, self._due)
         self.endings = Endings(clock, self._exited, self._gone)
@@ -109,7 +112,7 @@ class LocalEngine:
     def seen(self, name: ProcessName) -> list[Seen]:
         """Every life of one slot, oldest first."""
         return [
-            Seen(life.number, life.revision, life.process.state, life.process.wanted)
+            Seen(life.number, life.revision, life.process.state, life.process.wanted, life.release)
             for life in self.lives.get(name, ())
         ]
 
@@ -279,9 +282,9 @@ class LocalEngine:
             self.pipes.make(life)
             self._record(life)
             self.pipes.attach(life)
-            life.release = os.path.realpath(pool.app) if pool and pool.app else None
+            launch = self._placed(life, pool.app if pool else None)
             with self.pipes.ends(life) as (stdout, stderr):
-                pid = children.spawn(life.spec.launch, self._names(life), stdout, stderr)
+                pid = children.spawn(launch, self._names(life), stdout, stderr)
         except (SpawnError, OSError) as error:
             why = f"{error}" if isinstance(error, SpawnError) else f"cannot make its pipes: {error}"
             hint = getattr(error, "hint", "")
@@ -290,6 +293,17 @@ class LocalEngine:
             return None
         self._born(life, pid)
         return pid
+
+    def _placed(self, life: Life, app: str | None) -> Launch:
+        """How the process is launched, from which release: what `app` links to now, unless a deploy says otherwise."""
+        if app is None:
+            life.release = None
+        elif life.name.pool not in self.pins:
+            life.release = os.path.realpath(app)
+        else:
+            life.release = life.release or self.pins[life.name.pool] or os.path.realpath(app)
+            return at_release(life.spec.launch, app, life.release)
+        return life.spec.launch
 
     def _record(self, life: Life) -> None:
         """Written before the process is made: whoever comes after a SIGKILL finds it by its pipe."""
