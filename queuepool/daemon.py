@@ -22,6 +22,7 @@ from queuepool import __version__
 from queuepool.config.load import load
 from queuepool.control import operations
 from queuepool.controller.controller import Controller, announce
+from queuepool.controller.deploys import Deploys
 from queuepool.controller.journal import Fact, Journal, LogFile
 from queuepool.controller.overrides import OverrideStore
 from queuepool.controller.versions import unsupported
@@ -35,7 +36,7 @@ from queuepool.engines.record import Record
 from queuepool.errors import ConfigError, QueuepoolError
 from queuepool.logs.pump import Pump
 from queuepool.logs.rotating import Trouble
-from queuepool.system import children, procstat
+from queuepool.system import children, commands, procstat
 from queuepool.system.notify import Notifier, kept
 from queuepool.system.rundir import RunDirectory
 
@@ -144,6 +145,14 @@ class Daemon:
             "SUPERVISOR_SERVER_URL": f"unix://{directory.socket}",
         }
         self.controller = Controller(self.engine, self.store, self.journal, loaded)
+        self.deploys = Deploys(
+            self.controller,
+            directory.state,
+            commands.run,
+            away=self.watch.away,
+            changed=self.watch.forget,
+            complain=self._complain,
+        )
 
     # --- start and end ------------------------------------------------------------------------------------------------
 
@@ -161,6 +170,7 @@ class Daemon:
         _raise_descriptors(sum(pool.numprocs for pool in loaded.pools.values()))
         self._obey_signals()
         changes = self.controller.use(loaded)
+        self.deploys.restore()
         held = kept()
         adopt(self.engine)
         for fd in held:
@@ -173,6 +183,7 @@ class Daemon:
             self.journal.add(Kind.CONFIG_APPLIED, "", {"problem": problem})
         self.controller.poke(*self.controller.pools, *{name.pool for name in self.engine.lives})
         self.controller.turn()
+        self.deploys.resume()
 
     async def serve(self, listener: socket.socket, ready: Callable[[], None]) -> None:
         """Answer on the control socket. The server's code is loaded only now, beside the first starts: it takes longer
@@ -186,6 +197,7 @@ class Daemon:
             shutdown=self.shutdown,
             upgrade=self.upgrade,
             reopen=self.reopen,
+            deploys=self.deploys,
         )
         app = api.build_app(operator, operations.OPERATIONS, self.snapshot, self.journal.stream, self._defect)
         self._server = server.ControlServer(app, listener)
@@ -198,6 +210,7 @@ class Daemon:
 
     async def end(self, listener: socket.socket) -> None:
         """Let go of everything. Workers that still live are left to the next daemon."""
+        await self.deploys.close()
         await self.watch.close()
         if self._server:
             await self._server.stop(grace=2.0)
@@ -301,7 +314,11 @@ class Daemon:
             for problem in error.problems or (str(error),):
                 self.journal.add(Kind.CONFIG_REFUSED, "", {"reason": problem})
             return
+        if self.deploys.under_way:
+            self.journal.add(Kind.CONFIG_REFUSED, "", {"reason": "SIGHUP: a deploy is under way"})
+            return
         self.watch.forget()
+        self.deploys.lift(None)
         announce(self.journal, self.controller.use(loaded), loaded)
 
     def _feed_watchdog(self) -> None:

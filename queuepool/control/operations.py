@@ -7,8 +7,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from queuepool.control import messages
+from queuepool.control import deploying, messages
 from queuepool.controller.controller import Controller, announce
+from queuepool.controller.deploys import Deploys
 from queuepool.domain.desired import size
 from queuepool.domain.events import Kind
 from queuepool.domain.exits import signal_name
@@ -29,7 +30,7 @@ class Operator:
     """What operations work on: the controller, and what only the daemon can do.
 
     load: reads the file anew (in a thread, since thousands of programs take seconds). shutdown(hurry), upgrade(),
-    reopen(): see messages. version: of the running code.
+    reopen(): see messages. deploys: the one deploy there may be.
     """
 
     def __init__(
@@ -40,12 +41,14 @@ class Operator:
         shutdown: Callable[[bool], Awaitable[None]],
         upgrade: Callable[[], Awaitable[Reply]],
         reopen: Callable[[], int],
+        deploys: Deploys,
     ) -> None:
         self.controller = controller
         self.load = load
         self.shutdown = shutdown
         self.upgrade = upgrade
         self.reopen = reopen
+        self.deploys = deploys
 
 
 async def start(operator: Operator, request: messages.Start, progress: Progress) -> Reply:
@@ -227,6 +230,7 @@ async def update(operator: Operator, request: messages.Update, progress: Progres
     """See messages.Update. A pool whose numbers changed starts and drains the difference; one whose command changed is
     restarted in batches; all others are not touched. A file that does not validate changes nothing."""
     control = operator.controller
+    operator.deploys.refuse_while_under_way("update")
     try:
         loaded = await asyncio.to_thread(operator.load)
     except ConfigError as error:
@@ -238,6 +242,7 @@ async def update(operator: Operator, request: messages.Update, progress: Progres
     report = _changes(operator, loaded, request.names or None)
     _note(operator, "update", request.names)
     before = {name: _signature(control, name) for name in control.displays()}
+    operator.deploys.lift(request.names)
     changes = control.use(loaded, request.names or None)
     announce(control.journal, changes, loaded)
     control.turn()
@@ -326,6 +331,7 @@ OPERATIONS: dict[str, tuple[type[Any], Handler]] = {
     "shutdown": (messages.Shutdown, shutdown),
     "upgrade": (messages.Upgrade, upgrade),
     "reopen": (messages.Reopen, reopen),
+    **deploying.OPERATIONS,
 }
 
 

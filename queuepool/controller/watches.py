@@ -61,6 +61,16 @@ class RedisWatch:
         self._looks.add(task)
         task.add_done_callback(self._looks.discard)
 
+    async def away(self, pool: str) -> str:
+        """Which Redis that the pool needs does not answer now, and why; "" when all do."""
+        if pool not in self._known:
+            self._known[pool] = tuple(await self._targets(pool))
+        for target in self._known[pool]:
+            if (why := await self._ping(target)) is not None:
+                self.suspect(pool)
+                return why
+        return ""
+
     def forget(self) -> None:
         """The file was read anew: where Redis is may have changed."""
         self._known.clear()

@@ -15,12 +15,13 @@ class Rolling:
     """What a deploy lays over one pool, while it goes on and after it was rolled back.
 
     release: real path to start from; None: what `app` links to at each start. waiting: slots whose turn has not come:
-    what runs there is left alone. forced: slots to be restarted although nothing of them changed, with `serial` as the
-    number of that restart. strategy: instead of the program's. why: said by `status`.
+    what runs there is left alone. later: slots that are not to start yet. forced: slots to be restarted although
+    nothing of them changed, with `serial` as the number of that restart. strategy: instead of the program's. why: said by `status`.
     """
 
     release: str | None = None
     waiting: frozenset[int] = frozenset()
+    later: frozenset[int] = frozenset()
     forced: frozenset[int] = frozenset()
     serial: int = 0
     strategy: Strategy | None = None
@@ -94,7 +95,7 @@ def desired(spec: PoolSpec, overrides: Overrides) -> DesiredPool:
     slots: dict[int, Revision] = {}
     for slot in range(count):
         name = ProcessName(spec.name, slot)
-        if name in overrides.held or (not spec.autostart and name not in overrides.started):
+        if slot in rolling.later or name in overrides.held or (not spec.autostart and name not in overrides.started):
             continue
         launch = spec.process(slot).launch
         serial = overrides.restarts.get(name, 0)

@@ -36,6 +36,9 @@ class Kind(StrEnum):
     LOG_TROUBLE = "log_trouble"
     LOG_WELL = "log_well"
     LIMIT = "limit"
+    DEPLOY_STARTED = "deploy_started"
+    DEPLOY = "deploy"
+    DEPLOY_ENDED = "deploy_ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,9 @@ _WORDS = {
     Kind.SCALED: "{subject} is scaled from {was} to {wanted}",
     Kind.LOG_TROUBLE: "cannot write {file}: {reason}",
     Kind.LOG_WELL: "{file} is written again",
+    Kind.DEPLOY_STARTED: "deploy {deploy} begins: {programs}",
+    Kind.DEPLOY: "deploy {deploy}: {phase}",
+    Kind.DEPLOY_ENDED: "deploy {deploy}: {result}: {reason}",
 }
 
 

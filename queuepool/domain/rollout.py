@@ -112,8 +112,8 @@ class Look:
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One program in a deploy. todo: slots whose turn has not come. slots: all that get a new process. batch: how many
-    at a time. surplus: slots that are drained in the end. ran: slots that ran before, to be expected back after a roll
-    back. ready_at: when the current batch was complete. was, now: releases."""
+    at a time. fresh: slots among them that nothing ran in. surplus: slots that are drained in the end. ran: slots that
+    ran before, to be expected back after a roll back. ready_at: when the current batch was complete. was, now: releases."""
 
     slots: tuple[int, ...]
     todo: tuple[int, ...]
@@ -122,6 +122,7 @@ class Turn:
     surplus: tuple[int, ...] = ()
     ran: frozenset[int] = frozenset()
     forced: frozenset[int] = frozenset()
+    fresh: frozenset[int] = frozenset()
     ready_at: float | None = None
     was: str | None = None
     now: str | None = None
@@ -164,6 +165,7 @@ def turn_of(plan: PoolPlan, strategy: Strategy, ran: frozenset[int], override: S
         surplus=plan.stopped,
         ran=ran,
         forced=plan.forced,
+        fresh=frozenset(plan.started),
         was=plan.was,
         now=plan.now,
         strategy=override,
@@ -203,7 +205,9 @@ def lay(state: Rollout, why: str = "") -> dict[str, Rolling]:
         waiting = set(turn.todo)
         if state.phase in (Phase.BEFORE, Phase.FIRST, Phase.CHECK, Phase.REST):
             waiting |= set(turn.surplus)
-        laid[name] = Rolling(turn.now, frozenset(waiting), turn.forced, state.serial, turn.strategy, why)
+        release = turn.was if state.phase is Phase.BEFORE else turn.now
+        later = turn.fresh & set(turn.todo)
+        laid[name] = Rolling(release, frozenset(waiting), later, turn.forced, state.serial, turn.strategy, why)
     return laid
 
 

@@ -247,7 +247,8 @@ def test_what_cannot_be_rolled_back_is_said() -> None:
                     world.change(life.life, state=State.BACKOFF)
         world.now += 1
     assert world.state.outcome is Outcome.FAILED
-    assert world.state.trouble and world.state.trouble.what == "w:0 does not run again"
+    assert world.state.trouble
+    assert world.state.trouble.what == "w:0 does not run again"
 
 
 def test_a_blocked_worker_is_not_blamed() -> None:
@@ -257,7 +258,8 @@ def test_a_blocked_worker_is_not_blamed() -> None:
     after, _ = step(state.state, look, state.now)
     assert after.failure is None
     late, _ = step(state.state, look, state.now + 1000)
-    assert late.failure and "redis at ::1" in late.failure.what
+    assert late.failure
+    assert "redis at ::1" in late.failure.what
 
 
 @pytest.mark.parametrize("phase", list(Phase))
