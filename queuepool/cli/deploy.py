@@ -1,5 +1,5 @@
-"""`deploy`: plans, begins, follows and ends a deploy, which goes on in the daemon whatever becomes of this command. What
-it shows meanwhile is deployshow.py's."""
+"""`deploy`: plans, begins, follows and ends a deploy, which goes on in the daemon whatever becomes of this command.
+What it shows meanwhile is deployshow.py's."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RETRY_SECONDS = 1.0
 """How often a deploy that waits for another one tries to begin."""
 
 
-class _Duration(click.ParamType):
+class _Duration(click.ParamType):  # type: ignore[type-arg]
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
@@ -41,9 +41,7 @@ DURATION = _Duration()
 @names_argument(required=False)
 @click.option("--plan", "--dry-run", "plan", is_flag=True, help="Show what it would do; change nothing.")
 @click.option("--detailed-exitcode", is_flag=True, help="With --plan: exit 0 for nothing to do, 2 for changes.")
-@click.option(
-    "--stale", is_flag=True, help="Leave the file alone: replace only what runs an older release or settings."
-)
+@click.option("--stale", is_flag=True, help="Leave the file alone; replace only what runs an older release.")
 @click.option("--force", is_flag=True, help="Restart what is fresh as well.")
 @click.option("--batch", metavar="N|%", help="Processes to replace before looking whether all is well.")
 @click.option("--max-surge", metavar="N|%", help="Workers above the wanted number meanwhile; 0: in place.")
@@ -58,7 +56,7 @@ DURATION = _Duration()
 @click.option("--abort", is_flag=True, help="End the deploy under way and go back.")
 @click.option("--output", type=click.Choice(["text", "ndjson"]), default="text", help="ndjson: every event as JSON.")
 @json_option
-@click.pass_context
+@click.pass_context  # type: ignore[arg-type]
 def deploy(ctx: click.Context, names: tuple[str, ...], **options: Any) -> None:
     """Bring all processes to the new release and settings, or back to what worked. It applies the file, replaces what
     is stale batch by batch with new processes first, looks after them, and rolls back when one of them fails. It goes
@@ -119,7 +117,7 @@ def _perform(ctx: click.Context, context: Context, request: Request, options: di
     except KeyboardInterrupt:
         show.close()
         click.echo(
-            "the deploy goes on in the daemon; `queuepool deploy --follow` shows it, `queuepool deploy --abort` ends it",
+            "the deploy goes on in the daemon: `queuepool deploy --follow` shows it, `--abort` ends it",
             err=True,
         )
         raise

@@ -1,5 +1,5 @@
-"""Shows a deploy while it goes on: bars at a terminal, lines elsewhere with one each minute in which nothing happens, or
-JSON. How lines look is render.py's; what CI systems want beside them is ci.py's."""
+"""Shows a deploy while it goes on: bars at a terminal, lines elsewhere with one each minute in which nothing happens,
+or JSON. How lines look is render.py's; what CI systems want beside them is ci.py's."""
 
 from __future__ import annotations
 

@@ -16,7 +16,8 @@ class Rolling:
 
     release: real path to start from; None: what `app` links to at each start. waiting: slots whose turn has not come:
     what runs there is left alone. later: slots that are not to start yet. forced: slots to be restarted although
-    nothing of them changed, with `serial` as the number of that restart. strategy: instead of the program's. why: said by `status`.
+    nothing of them changed, with `serial` as the number of that restart. strategy: instead of the program's. why: in
+    words, for `status`.
     """
 
     release: str | None = None

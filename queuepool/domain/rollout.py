@@ -113,7 +113,8 @@ class Look:
 class Turn:
     """One program in a deploy. todo: slots whose turn has not come. slots: all that get a new process. batch: how many
     at a time. fresh: slots among them that nothing ran in. surplus: slots that are drained in the end. ran: slots that
-    ran before, to be expected back after a roll back. ready_at: when the current batch was complete. was, now: releases."""
+    ran before, to be expected back after a roll back. ready_at: when the current batch was complete. was, now: release
+    before and after. strategy: for this deploy alone."""
 
     slots: tuple[int, ...]
     todo: tuple[int, ...]

@@ -279,10 +279,10 @@ class LocalEngine:
             if fresh.launch.fingerprint == life.revision.fingerprint:
                 life.spec = fresh
         try:
+            launch = self._placed(life, pool.app if pool else None)
             self.pipes.make(life)
             self._record(life)
             self.pipes.attach(life)
-            launch = self._placed(life, pool.app if pool else None)
             with self.pipes.ends(life) as (stdout, stderr):
                 pid = children.spawn(launch, self._names(life), stdout, stderr)
         except (SpawnError, OSError) as error:
@@ -315,6 +315,7 @@ class LocalEngine:
                 err=life.pipes[1] if len(life.pipes) > 1 else None,
                 fingerprint=life.revision.fingerprint,
                 serial=life.revision.serial,
+                release=life.release,
                 starts=life.process.starts,
                 stop_seconds=life.spec.policy.stop_seconds,
                 log=life.spec.stdout.path,
