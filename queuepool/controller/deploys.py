@@ -242,6 +242,7 @@ class Deploys:
         while self.under_way:
             assert self.saved is not None
             state, seen = self.saved.state, self._seen()
+            self._excuse_blocked()
             look = look_at(self.control, state, self._excused, self._hook_result(), self._abort)
             self.story.progress(self.saved, look)
             after, hook = step(state, look, self._clock())
@@ -270,6 +271,15 @@ class Deploys:
             for life in slot
         ]
         return lives, self._hook is not None and self._hook.done(), self._abort
+
+    def _excuse_blocked(self) -> None:
+        """What ended while the Redis that it needs was away is not to blame, also when that is back."""
+        assert self.saved is not None
+        for pool in self.saved.state.turns:
+            for lives in self.control.engine.slots.get(pool, {}).values():
+                for life in lives:
+                    if life.process.blocked and life.process.crashes:
+                        self._excused[life.number] = life.process.crashes
 
     async def _excuse(self) -> bool:
         """Whether new processes died of a Redis that does not answer: that is not the release's fault."""
