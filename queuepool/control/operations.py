@@ -307,6 +307,7 @@ async def shutdown(operator: Operator, request: messages.Shutdown, progress: Pro
 
 async def upgrade(operator: Operator, request: messages.Upgrade, progress: Progress) -> Reply:
     """See messages.Upgrade."""
+    operator.deploys.refuse_while_under_way("upgrade")
     _note(operator, "upgrade", ())
     return await operator.upgrade()
 

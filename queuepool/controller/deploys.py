@@ -239,7 +239,7 @@ class Deploys:
             raise
 
     async def _go_on(self) -> None:
-        while self.under_way:
+        while self.under_way and not self.control.stopping:  # a daemon that stops leaves it to the next one
             assert self.saved is not None
             state, seen = self.saved.state, self._seen()
             self._excuse_blocked()
@@ -270,7 +270,7 @@ class Deploys:
             for slot in engine.slots.get(pool, {}).values()
             for life in slot
         ]
-        return lives, self._hook is not None and self._hook.done(), self._abort
+        return lives, self._hook is not None and self._hook.done(), self._abort, self.control.stopping
 
     def _excuse_blocked(self) -> None:
         """What ended while the Redis that it needs was away is not to blame, also when that is back."""
@@ -344,7 +344,7 @@ class Deploys:
             wanted = in_force(saved, self._settings, control.pools)
             if wanted != control.pools:
                 control.impose(wanted)
-        laid = lay(saved.state)
+        laid = lay(saved.state, "a deploy is under way")
         if saved.state.rolled_back and saved.ended is not None:
             laid = {name: replace(laid[name], why=why_held(saved.state.turns[name]), strategy=None) for name in laid}
         carried = {name: replace(control.store.value.rolling.get(name, _KEPT), release=path) for name, path in

@@ -106,6 +106,9 @@ def test_one_that_dies_while_it_is_observed_is_rolled_back(qp: Queuepool, releas
     assert (report["failure"]["gate"], report["failure"]["exit_code"]) == ("crash", 3)
     qp.running("w", 4)
     assert running(qp) == {"1"}
+    releases.switch("1")
+    assert deploy(qp)["restarted"] == []
+    assert qp.status()["programs"][0]["reason"] == "numprocs", "the link leads there again, so nothing is held"
 
 
 def test_a_file_that_does_not_validate_changes_nothing(qp: Queuepool, releases: Releases) -> None:
@@ -177,6 +180,19 @@ def test_no_fewer_workers_take_jobs_than_promised_and_long_jobs_do_not_hold_it_u
         assert len(releases.report.said("leaving", text="0")) == 0
         qp.running("w", 4)
         releases.report.wait("leaving", count=4, text="0")
+
+
+def test_a_daemon_that_stops_in_the_middle_leaves_the_deploy_to_the_next_one(qp: Queuepool, releases: Releases) -> None:
+    releases.to("2")
+    with Started(qp, "deploy", "--observe", "1s") as command:
+        eventually(lambda: running(qp) == {"1", "2"}, what="the first batch runs")
+        assert qp.try_("upgrade").returncode == 4
+        qp("down")
+        assert command.end() in (1, 5)
+    qp.up()
+    eventually(lambda: last(qp)["result"] == "done", what="it ends", show=qp.story)
+    qp.running("w", 4)
+    assert running(qp) == {"2"}
 
 
 def test_wait_drained_waits(releases: Releases) -> None:
