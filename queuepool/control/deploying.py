@@ -72,12 +72,12 @@ async def deploy(operator: Operator, request: messages.Deploy, progress: Progres
 
 async def status(operator: Operator, request: messages.DeployStatus, progress: Progress) -> Reply:
     """See messages.DeployStatus."""
-    return _last(operator.deploys).report()
+    return (await _last(operator.deploys)).report()
 
 
 async def follow(operator: Operator, request: messages.FollowDeploy, progress: Progress) -> Reply:
     """See messages.FollowDeploy."""
-    return await _follow(_last(operator.deploys), progress)
+    return await _follow(await _last(operator.deploys), progress)
 
 
 async def abort(operator: Operator, request: messages.AbortDeploy, progress: Progress) -> Reply:
@@ -114,8 +114,10 @@ async def _follow(deploys: Deploys, progress: Progress) -> Reply:
     return deploys.report()
 
 
-def _last(deploys: Deploys) -> Deploys:
+async def _last(deploys: Deploys) -> Deploys:
     if deploys.saved is None:
+        await asyncio.to_thread(deploys.store.warm)
+    if not deploys.recall():
         raise QueuepoolError("there was no deploy yet", "`queuepool deploy --plan` shows what one would do")
     return deploys
 

@@ -177,6 +177,12 @@ class Deploys:
         assert self.saved is not None
         return report_of(self.saved, self._clock())
 
+    def recall(self) -> bool:
+        """Read the last deploy, of whatever daemon; whether there was one."""
+        if self.saved is None and (found := self.store.load()) is not None:
+            self.saved, self._settings = found
+        return self.saved is not None
+
     def lift(self, names: Iterable[str] | None) -> None:
         """The file's settings come into force by an `update`: those kept by a roll back are not needed any more."""
         if self.saved is not None and self.saved.held:
@@ -187,10 +193,9 @@ class Deploys:
     def restore(self) -> None:
         """Take up what a former daemon left: bring in force what its deploy had in force, before anything is started.
         `resume` goes on with it."""
-        found = self.store.load()
-        if found is None:
+        if not self.store.matters() or not self.recall():
             return
-        self.saved, self._settings = found
+        assert self.saved is not None
         if self._settings is None and (self.under_way or self.saved.held):
             self.saved = replace(self.saved, held=frozenset())
             if self.under_way:  # without the settings there is nothing to go on with, or back to

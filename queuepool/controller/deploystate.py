@@ -5,6 +5,7 @@ hold the environments of programs, so only their owner may read them. How a depl
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -76,6 +77,18 @@ class DeployStore:
         """They are of no use any more, and hold what nobody else should read."""
         with contextlib.suppress(OSError):
             os.unlink(self.settings_path)
+
+    def matters(self) -> bool:
+        """Whether the last deploy has anything in force still: it goes on, or was rolled back. Reading it in full takes
+        the start of a daemon a fifth of a second."""
+        try:
+            with open(self.path, "rb") as file:
+                value = json.load(file)
+            return bool(value["ended"] is None or value["state"]["rolled_back"] or value["held"] or value["carried"])
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError, KeyError, TypeError):
+            return True  # `load` says what is wrong with it
 
     def load(self) -> tuple[Saved, Settings | None] | None:
         """The last deploy, with its settings where they are kept; None when there was none. What cannot be read is

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,20 @@ def test_settings_of_another_deploy_are_not_taken(tmp_path: Path, loaded: Loaded
     store.save_settings("2", Settings(loaded.pools, {}, loaded.deploy))
     store.save(SAVED)
     assert store.load() == (SAVED, None)
+
+
+def test_a_deploy_that_is_over_matters_only_where_it_was_rolled_back(tmp_path: Path) -> None:
+    store = DeployStore(str(tmp_path))
+    assert not store.matters()
+    store.save(SAVED)
+    assert store.matters(), "it goes on"
+    over = replace(SAVED, ended=13.0, held=frozenset(), carried={})
+    store.save(over)
+    assert not store.matters()
+    store.save(replace(over, state=replace(over.state, rolled_back=True)))
+    assert store.matters()
+    Path(store.path).write_text("[]")
+    assert store.matters(), "so that it is read, and complained of"
 
 
 def test_a_full_disk_is_complained_of(tmp_path: Path) -> None:
