@@ -152,7 +152,7 @@ class Controller:
             return known[1]
         want = desired(spec, self.store.value)
         if self._stop_levels is not None and not any(spec.name in level for level in self._stop_levels):
-            want = replace(want, slots={}, why="the daemon is stopping")
+            want = replace(want, slots={}, waiting=frozenset(), why="the daemon is stopping")
         self._desired[spec.name] = (because, want)
         return want
 
