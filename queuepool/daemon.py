@@ -23,12 +23,14 @@ from queuepool.config.load import load
 from queuepool.control import operations
 from queuepool.controller.controller import Controller, announce
 from queuepool.controller.deploys import Deploys
+from queuepool.controller.insight import Insight
 from queuepool.controller.journal import Fact, Journal, LogFile
 from queuepool.controller.overrides import OverrideStore
+from queuepool.controller.requeuer import Requeuer
 from queuepool.controller.versions import unsupported
-from queuepool.controller.watches import RedisWatch, Target
+from queuepool.controller.watches import RedisWatch, Refusals, Target
 from queuepool.domain.events import Event, Kind
-from queuepool.domain.observed import DaemonView, Snapshot
+from queuepool.domain.observed import DaemonView, ProcessView, ProgramView, Snapshot
 from queuepool.domain.pool import Loaded
 from queuepool.engines.adoption import adopt
 from queuepool.engines.local import LocalEngine
@@ -130,6 +132,19 @@ class Daemon:
                 self.pump.subscribe(self._echo_lines)
         self.store = OverrideStore(directory.overrides, self._complain)
         self.watch = RedisWatch(self._redis_of, _ping, lambda: list(self.controller.pools), self._block, self.journal)
+        self.insight = Insight(
+            lambda: self.controller.pools,
+            engine=lambda: self.engine,
+            troubled=self._suspect,
+        )
+        self.refusals = Refusals(self.journal)
+        self.requeuer = Requeuer(
+            lambda: self.controller.pools,
+            self.insight.applications,
+            self.insight.give_back,
+            lambda job: self.engine.board.working(job),
+            self.journal,
+        )
         self.engine = LocalEngine(
             directory,
             self.pump,
@@ -137,6 +152,7 @@ class Daemon:
             publish=self.journal.add,
             changed=lambda pool, number: self.controller.noticed(pool, number),
             failed=self._suspect,
+            crashed=self.requeuer.crashed,
             keep=self.notifier.keep,
             unkeep=self.notifier.unkeep,
         )
@@ -144,13 +160,13 @@ class Daemon:
             "QUEUEPOOL_CONFIG": loaded.path,
             "SUPERVISOR_SERVER_URL": f"unix://{directory.socket}",
         }
-        self.controller = Controller(self.engine, self.store, self.journal, loaded)
+        self.controller = Controller(self.engine, self.store, self.journal, loaded, used=self._used)
         self.deploys = Deploys(
             self.controller,
             directory.state,
             commands.run,
-            away=self.watch.away,
-            changed=self.watch.forget,
+            away=self.watch.blame,
+            changed=self._used,
             complain=self._complain,
         )
 
@@ -193,6 +209,7 @@ class Daemon:
         api, server = await asyncio.to_thread(_import_server)
         operator = operations.Operator(
             self.controller,
+            self.insight,
             load=lambda: read(self.directory.config),
             shutdown=self.shutdown,
             upgrade=self.upgrade,
@@ -202,6 +219,7 @@ class Daemon:
         app = api.build_app(operator, operations.OPERATIONS, self.snapshot, self.journal.stream, self._defect)
         self._server = server.ControlServer(app, listener)
         self._spawn(self._server.serve())
+        self._spawn(self._look())
         await asyncio.sleep(0)
         self.notifier.tell("READY=1", f"MAINPID={os.getpid()}", f"STATUS={len(self.controller.pools)} programs")
         if self.notifier.watchdog_seconds:
@@ -212,11 +230,13 @@ class Daemon:
         """Let go of everything. Workers that still live are left to the next daemon."""
         await self.deploys.close()
         await self.watch.close()
+        await self.requeuer.close()
         if self._server:
             await self._server.stop(grace=2.0)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.insight.close()
         with contextlib.suppress(OSError):
             os.unlink(self.directory.socket)
         listener.close()
@@ -317,7 +337,6 @@ class Daemon:
         if self.deploys.under_way:
             self.journal.add(Kind.CONFIG_REFUSED, "", {"reason": "SIGHUP: a deploy is under way"})
             return
-        self.watch.forget()
         self.deploys.lift(None)
         announce(self.journal, self.controller.use(loaded), loaded)
 
@@ -330,6 +349,7 @@ class Daemon:
     def snapshot(self, names: tuple[str, ...]) -> Snapshot:
         """The processes that `names` select, all without names. Raises UsageError."""
         programs, processes = self.controller.views(usage=len(self.engine.endings.by_pid) <= 100)
+        programs, processes = self._with_horizon(programs, processes)
         view = DaemonView(
             pid=os.getpid(),
             version=__version__,
@@ -337,7 +357,7 @@ class Daemon:
             socket=self.directory.socket,
             state=self.state,
             started_at=self.started_at,
-            problems=(*self.controller.loaded.problems, *self.problems.values()),
+            problems=(*self.controller.loaded.problems, *self.problems.values(), *self.insight.monitor.away.values()),
             log=self.directory.log,
         )
         if names:
@@ -346,6 +366,20 @@ class Daemon:
             pools = {process.program for process in processes} | set(names)
             programs = [program for program in programs if program.name in pools]
         return Snapshot(view, tuple(programs), tuple(processes))
+
+    def _with_horizon(
+        self, programs: list[ProgramView], processes: list[ProcessView]
+    ) -> tuple[list[ProgramView], list[ProcessView]]:
+        """The views with what Horizon says of itself; one that artisan paused is shown as paused."""
+        horizons = self.insight.horizons
+        shown = {view.name: seen for view in programs if horizons and (seen := horizons.of(view.name))}
+        if not shown:
+            return programs, processes
+        paused = {pid for seen in shown.values() for pid in seen.paused}
+        return (
+            [replace(view, horizon=shown[view.name].json) if view.name in shown else view for view in programs],
+            [replace(view, paused=True) if view.pid in paused else view for view in processes],
+        )
 
     def _log_trouble(self, trouble: Trouble) -> None:
         if trouble.over:
@@ -372,6 +406,11 @@ class Daemon:
             for line in chunk.splitlines():
                 self._echo(label, "out", line)
 
+    def _used(self) -> None:
+        """Settings came into force: applications, and the Redis they need, may be others."""
+        self.watch.forget()
+        self.insight.used()
+
     def _suspect(self, pool: str) -> None:
         spec = self.controller.pools.get(pool)
         if spec and spec.app and spec.kind != "command":
@@ -381,22 +420,27 @@ class Daemon:
         self.engine.block(pool, what)
 
     async def _redis_of(self, pool: str) -> Iterable[Target]:
-        """The Redis servers that a pool's workers need: their queue's. Asks the application, once per reading."""
-        from queuepool.laravel.probe import probe
-
+        """The Redis servers that a pool's workers cannot do without: their queue's and their cache's."""
         spec = self.controller.pools.get(pool)
-        if spec is None or spec.app is None or spec.kind == "command":
+        config = await self.insight.applications.of(spec) if spec else None
+        if spec is None or config is None:
             return ()
-        launch = spec.process(0).launch
-        try:
-            who = children.identity(launch.user, launch.group, launch.groups)
-            env = children.environment(launch, who, {})
-            config = await probe(spec.php, spec.app, user=launch.user, group=launch.group, environment=env)
-        except QueuepoolError as error:
-            self.journal.add(Kind.WAITING, pool, {"reason": error.message})
-            return ()
-        target = config.redis_of(spec.connection)
-        return (target,) if target else ()
+        found = (config.redis_of(spec.connection), config.cache_redis())
+        return tuple(dict.fromkeys(target for target in found if target))
+
+    def _looked(self) -> None:
+        """The queues were looked at."""
+        self.refusals.look(self.insight.monitor.away, self.watch.away)
+        self.engine.wait(self.insight.patience())
+
+    async def _look(self) -> None:
+        """Look at the queues for as long as the daemon runs. A defect there must not end it for good."""
+        while True:
+            try:
+                await self.insight.run(self._looked)
+            except Exception as error:  # noqa: BLE001 - said in the log, and tried again
+                self._defect(error)
+            await asyncio.sleep(10.0)
 
     def _spawn(self, work: Awaitable[Any]) -> None:
         task = asyncio.ensure_future(work)

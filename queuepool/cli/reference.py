@@ -1,16 +1,24 @@
-"""Makes docs/commands.md and docs/exit-codes.md from the commands and the enum: `python -m queuepool.cli.reference`.
-A test asserts that they are current."""
+"""Makes docs/commands.md, docs/exit-codes.md and docs/json.md from the commands, the enum and the values:
+`python -m queuepool.cli.reference`. A test asserts that they are current."""
 
 from __future__ import annotations
 
 import inspect
+import re
 import sys
+import textwrap
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import click
 
 from queuepool.cli.main import COMMANDS, cli
+from queuepool.domain.events import Event
+from queuepool.domain.observed import DaemonView, ProcessView, ProgramView, Snapshot
+from queuepool.domain.queues import QueueView, RedisHealth
+from queuepool.domain.work import CountsView, RuntimeView
 from queuepool.errors import ExitCode
 
 MADE = "<!-- Made by `python -m queuepool.cli.reference`; do not edit. -->"
@@ -56,6 +64,48 @@ def exit_codes() -> str:
     return "\n".join(lines) + "\n"
 
 
+OBJECTS: dict[str, tuple[str, tuple[type[Any], ...]]] = {
+    "status --json": (
+        'One `Snapshot`. `work` and its runtimes are CountsView, `job` is {"id", "class", "queue", "connection", '
+        '"since", "attempts"}, since in unix seconds.',
+        (Snapshot, DaemonView, ProgramView, ProcessView, CountsView, RuntimeView),
+    ),
+    "queues --json": ('{"queues": [QueueView], "redis": {where: {"up", "why"}}, "problems": [text]}.', (QueueView,)),
+    "redis --json": ('{"servers": [RedisHealth], "problems": [text]}.', (RedisHealth,)),
+    "events --json": (
+        'One object per line: {"seq", "time", "event", "process", "fields", "line", "sentence"}; see Event, whose kind is '
+        "`event` and whose subject is `process`.",
+        (Event,),
+    ),
+}
+"""Command -> what it prints, and the values in it."""
+
+
+def objects() -> str:
+    """The text of docs/json.md."""
+    lines = [
+        MADE,
+        "# JSON",
+        "",
+        "What `--json` prints. Fields may be added, never renamed. A command that changes something answers with the",
+        "object in the description of its request in `queuepool/control/messages.py`.",
+        "",
+    ]
+    for command, (text, values) in OBJECTS.items():
+        lines += [f"## {command}", "", *textwrap.wrap(text, 120, break_long_words=False, break_on_hyphens=False), ""]
+        for value in values:
+            lines += [f"### {value.__name__}", "", *inspect.cleandoc(value.__doc__ or "").splitlines(), ""]
+            lines += ["| field | kind |", "|---|---|"]
+            lines += [f"| `{item.name}` | `{_kind(item.type)}` |" for item in fields(value)]
+            lines += [""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _kind(annotation: object) -> str:
+    text = str(annotation).replace(" | ", " or ").replace("None", "null")
+    return re.sub(r"tuple\[(.*), \.\.\.\]", r"[\1]", re.sub(r"\bdict\[str, Any\]", "object", text))
+
+
 def _command(command: click.Command, parent: click.Context, name: str, level: int) -> Iterator[str]:
     context = click.Context(command, info_name=name, parent=parent)
     yield f"{'#' * level} {context.command_path.removeprefix('queuepool ')}"
@@ -85,7 +135,8 @@ def _options(command: click.Command, context: click.Context) -> Iterator[str]:
 
 
 def main(docs: Path) -> None:
-    """Write both files into `docs`."""
+    """Write the files into `docs`."""
+    (docs / "json.md").write_text(objects(), encoding="utf-8")
     (docs / "commands.md").write_text(commands(), encoding="utf-8")
     (docs / "exit-codes.md").write_text(exit_codes(), encoding="utf-8")
 

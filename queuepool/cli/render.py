@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -48,6 +49,16 @@ def duration(seconds: float) -> str:
     return f"{days} day{'s' if days != 1 else ''}, {clock}" if days else clock
 
 
+def short(seconds: float) -> str:
+    """A time in two or three characters and a unit: 0.4s, 12s, 5m, 3h, 2d."""
+    if seconds < 9.95:
+        return f"{seconds:.1f}s"
+    for unit, length, most in (("s", 1, 99.5), ("m", 60, 99.5 * 60), ("h", 3600, 47.5 * 3600)):
+        if seconds < most:
+            return f"{seconds / length:.0f}{unit}"
+    return f"{seconds / 86400:.0f}d"
+
+
 def size(count: float) -> str:
     """Bytes for people: 41 MB."""
     for unit in ("B", "kB", "MB"):
@@ -83,6 +94,10 @@ def status(snapshot: Mapping[str, Any], *, verbose: bool = False, details: bool 
             yield _process(process, width, verbose)
             if details and (process["state"] in ("BACKOFF", "FATAL", "EXITED", "UNKNOWN") or verbose):
                 yield from _details(process)
+        if program.get("horizon"):
+            from queuepool.cli.horizon import lines
+
+            yield from lines(program["horizon"], [row["pid"] for row in rows])
     if not snapshot["programs"]:
         yield "no programs"
     daemon = snapshot["daemon"]
@@ -147,8 +162,9 @@ def _more(process: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _job(job: Mapping[str, Any]) -> str:
+    """The job of a process, and for how long it has been at it."""
     name = clean(str(job.get("class") or job.get("name") or "a job"))
-    return f"running {name}"
+    return f"running {name}" + (f" for {duration(time.time() - job['since'])}" if job.get("since") else "")
 
 
 def _mark(name: str) -> str:
@@ -212,16 +228,18 @@ EVENT_COLORS = {
     "log_trouble": "yellow",
     "waiting": "yellow",
     "limit": "yellow",
+    "job_left": "yellow",
+    "redis_trouble": "yellow",
     "running": "green",
     "resumed": "green",
     "log_well": "green",
+    "requeued": "green",
+    "redis_well": "green",
 }
 
 
 def event(item: Mapping[str, Any]) -> str:
     """One event of the journal, with its local time."""
-    import time
-
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(item["time"]))
     return (
         f"{click.style(when, fg='bright_black')} {click.style(clean(item['line']), fg=EVENT_COLORS.get(item['event']))}"

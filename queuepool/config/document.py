@@ -32,6 +32,7 @@ Marks = int | tuple[int, dict[str, Any] | list[Any]]
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _KNOWN_TAGS = frozenset(f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq"))
 _IN_OTHER_WORDS = {
+    "exceeded maximum nesting depth": (f"it is nested more than {MAX_DEPTH} deep", ""),  # libyaml's own limit is 1000
     "found character that cannot start any token": (
         "a value cannot begin with this character",
         "put the value in quotes; indent with blanks, not tabs",

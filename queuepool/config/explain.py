@@ -163,6 +163,7 @@ class _OneProgram:
             "stopwaitsecs": first.policy.stop_seconds,
             "process_name": given or first.display.rpartition(":")[2],
             "redirect_stderr": launch.redirect_stderr,
+            "verbose": given if given is not None else command.says(launch.argv)[1] or None,
             "stdout_logfile": _path(first.stdout),
             "stderr_logfile": first.stderr and _path(first.stderr),
             "strategy": {

@@ -14,7 +14,7 @@ from queuepool.config.reading import Reading, read_file
 from queuepool.domain.deployment import deployment
 from queuepool.domain.places import Fault, absolute
 from queuepool.domain.pool import Loaded, PoolSpec
-from queuepool.domain.resolve import broken_links, memberships, resolve, shared_logs
+from queuepool.domain.resolve import broken_links, memberships, resolve, several_horizons, shared_logs
 from queuepool.domain.spec import Group, Included, Settings
 from queuepool.errors import ConfigError
 
@@ -154,7 +154,8 @@ def _resolve(whole: Whole) -> list[Reading]:
         waits_for.update({name: program.depends_on for name, program in file.section.programs.items()})
         owners.update({("programs", name): reading for name in file.section.programs})
         owners.update({("groups", name): reading for name in file.section.groups})
-    for fault in [*broken_links(waits_for, groups, missing=bool(whole.broken)), *shared_logs(pools)]:
+    between = [*broken_links(waits_for, groups, missing=bool(whole.broken)), *shared_logs(pools)]
+    for fault in [*between, *several_horizons(pools)]:
         noted.append((owners[str(fault.where[0]), str(fault.where[1])], fault))
     bad = [reading for reading in whole.files[1:] if any(r is reading and not f.warning for r, f in noted)]
     for reading, fault in noted:

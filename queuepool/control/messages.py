@@ -88,6 +88,21 @@ class Update:
 
 
 @dataclass(frozen=True, slots=True)
+class Queues:
+    """How deep the queues are that programs serve; names: only those of these programs, of this name, or written
+    connection:queue. Reply: {"queues": [QueueView], "redis": {where: {"up", "why"}}, "problems": []}; see
+    domain/queues.py."""
+
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Redis:
+    """How every Redis is that the applications use, asked now. Reply: {"servers": [RedisHealth], "problems": []}; see
+    domain/queues.py. problems: applications that could not be asked which Redis they use."""
+
+
+@dataclass(frozen=True, slots=True)
 class Await:
     """Answer when all these processes are as wanted (RUNNING, or finished as they should), or when `seconds` are over.
     Reply: {"ready": bool, "waiting": [{"name", "display", "state", "reason"}]}."""
@@ -176,6 +191,8 @@ Request = (
     | Scale
     | Reread
     | Update
+    | Queues
+    | Redis
     | Await
     | Shutdown
     | Upgrade

@@ -4,8 +4,8 @@ is shown is server.py's and the command line's matter. An operation answers once
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Protocol
 
 from queuepool.control import deploying, messages
 from queuepool.controller.controller import Controller, announce
@@ -26,16 +26,27 @@ MOST_PROCESSES = 10_000
 """More processes in one pool are taken for a slip of the finger."""
 
 
+class Look(Protocol):
+    """What is known of queues and Redis (controller/insight.py)."""
+
+    def queues(self, names: Sequence[str]) -> Reply:
+        """See messages.Queues."""
+
+    async def redis(self) -> Reply:
+        """See messages.Redis."""
+
+
 class Operator:
     """What operations work on: the controller, and what only the daemon can do.
 
     load: reads the file anew (in a thread, since thousands of programs take seconds). shutdown(hurry), upgrade(),
-    reopen(): see messages. deploys: the one deploy there may be.
+    reopen(): see messages. look: what is known of queues and Redis. deploys: the one deploy there may be.
     """
 
     def __init__(
         self,
         controller: Controller,
+        look: Look,
         *,
         load: Callable[[], Loaded],
         shutdown: Callable[[bool], Awaitable[None]],
@@ -44,6 +55,7 @@ class Operator:
         deploys: Deploys,
     ) -> None:
         self.controller = controller
+        self.look = look
         self.load = load
         self.shutdown = shutdown
         self.upgrade = upgrade
@@ -259,6 +271,16 @@ async def update(operator: Operator, request: messages.Update, progress: Progres
     return report | done
 
 
+async def queues(operator: Operator, request: messages.Queues, progress: Progress) -> Reply:
+    """See messages.Queues."""
+    return operator.look.queues(request.names)
+
+
+async def redis(operator: Operator, request: messages.Redis, progress: Progress) -> Reply:
+    """See messages.Redis."""
+    return await operator.look.redis()
+
+
 async def wait(operator: Operator, request: messages.Await, progress: Progress) -> Reply:
     """See messages.Await."""
     control = operator.controller
@@ -328,6 +350,8 @@ OPERATIONS: dict[str, tuple[type[Any], Handler]] = {
     "scale": (messages.Scale, scale),
     "reread": (messages.Reread, reread),
     "update": (messages.Update, update),
+    "queues": (messages.Queues, queues),
+    "redis": (messages.Redis, redis),
     "await": (messages.Await, wait),
     "shutdown": (messages.Shutdown, shutdown),
     "upgrade": (messages.Upgrade, upgrade),

@@ -20,21 +20,31 @@ from queuepool.domain.observed import ProcessView, ProgramView
 from queuepool.domain.pool import Loaded, PoolSpec
 from queuepool.domain.reconcile import End, is_calm, reconcile, settled
 from queuepool.domain.states import State
+from queuepool.domain.work import CountsView
 from queuepool.engines.local import LocalEngine
 
 
 class Controller:
     """Brings the world to what the file and the overrides say, whenever something changed.
 
-    engine, store, journal: what it works with. `changed` is set whenever anything may be seen differently.
+    engine, store, journal: what it works with. used: called when settings have come into force.
     """
 
-    def __init__(self, engine: LocalEngine, store: OverrideStore, journal: Journal, loaded: Loaded) -> None:
+    def __init__(
+        self,
+        engine: LocalEngine,
+        store: OverrideStore,
+        journal: Journal,
+        loaded: Loaded,
+        *,
+        used: Callable[[], None] = lambda: None,
+    ) -> None:
         self.engine = engine
         self.store = store
         self.journal = journal
         self.loaded = loaded
         self.pools: dict[str, PoolSpec] = {}
+        self._used = used
         self.stopping = False
         self._stop_levels: list[frozenset[str]] | None = None
         self._leaving: dict[str, PoolSpec] = {}
@@ -68,6 +78,7 @@ class Controller:
         self.pools = dict(sorted(wanted.items(), key=lambda item: order.get(item[0], len(order))))
         self._desired.clear()
         self.engine.know(self.pools)
+        self._used()
         self.poke(*self.pools, *changes.removed)
         return changes
 
@@ -270,7 +281,8 @@ class Controller:
             began = len(processes)
             for name in self._slots(want):
                 processes += seen.pop(name, []) or [self._absent(name, want)]
-            programs.append(_program(want, processes[began:], self.waits_for(want.spec)))
+            done = self.engine.totals(want.spec.name)
+            programs.append(_program(want, processes[began:], self.waits_for(want.spec), done))
         for views in seen.values():  # of programs that are no longer in the file
             processes += views
         return programs, processes
@@ -308,14 +320,16 @@ def stop_levels(pools: Mapping[str, PoolSpec]) -> list[frozenset[str]]:
     return [frozenset(name for name, key in keys.items() if key == level) for level in sorted(set(keys.values()))]
 
 
-def _program(want: DesiredPool, views: list[ProcessView], blocker: str) -> ProgramView:
+def _program(want: DesiredPool, views: list[ProcessView], blocker: str, done: CountsView | None) -> ProgramView:
     spec = want.spec
     up = {view.slot for view in views if view.state == State.RUNNING.name and view.wanted}
     bad = Counter(view.reason for view in views if view.wanted and view.state in ("FATAL", "BACKOFF", "UNKNOWN"))
     problems = tuple(f"{count} of {want.wanted} cannot run: {reason}" for reason, count in bad.most_common(3))
     if blocker and len(up) < want.wanted:
         problems += (f"waiting for {blocker}",)
-    return ProgramView(spec.name, spec.kind, spec.numprocs, want.wanted, len(up), want.why, problems)
+    return ProgramView(
+        spec.name, spec.kind, spec.numprocs, want.wanted, len(up), want.why, problems, says=spec.says, work=done
+    )
 
 
 def announce(journal: Journal, changes: Changes, loaded: Loaded) -> None:

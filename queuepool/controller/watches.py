@@ -4,7 +4,7 @@ wait for it instead of failing again and again. How Redis is asked is laravel/pi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Protocol
 
 from queuepool.controller.journal import Journal
@@ -65,7 +65,7 @@ class RedisWatch:
         self._looks.add(task)
         task.add_done_callback(self._looks.discard)
 
-    async def away(self, pool: str) -> str:
+    async def blame(self, pool: str) -> str:
         """Why a Redis that the pool needs does not answer, or did not a moment ago; "" when all do and did."""
         if pool not in self._known:
             self._known[pool] = tuple(await self._targets(pool))
@@ -81,6 +81,11 @@ class RedisWatch:
     def forget(self) -> None:
         """The file was read anew: where Redis is may have changed."""
         self._known.clear()
+
+    @property
+    def away(self) -> frozenset[str]:
+        """The addresses of the servers that are being waited for."""
+        return frozenset(target.where for target in self._tasks)
 
     async def close(self) -> None:
         """End all watching."""
@@ -126,3 +131,25 @@ class RedisWatch:
                 self._block(pool, "")
         finally:
             self._tasks.pop(target, None)
+
+
+class Refusals:
+    """Says once in the journal that a server answers and yet cannot be read (a wrong password, another database), and
+    once that it can again. What is simply away is RedisWatch's to say."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._seen: dict[str, int] = {}
+        self._said: set[str] = set()
+
+    def look(self, away: Mapping[str, str], watched: Collection[str]) -> None:
+        """One look at the servers. away: why each that could not be read could not, by address. watched: those that
+        RedisWatch waits for; it gets a second look to notice one."""
+        for where in [where for where in self._said if where not in away]:
+            self._said.discard(where)
+            self._journal.add(Kind.REDIS_WELL, "", {"reason": f"redis at {where} can be read again"})
+        self._seen = {where: self._seen.get(where, 0) + 1 for where in away if where not in watched}
+        for where, looks in self._seen.items():
+            if looks > 1 and where not in self._said:
+                self._said.add(where)
+                self._journal.add(Kind.REDIS_TROUBLE, "", {"reason": away[where]})

@@ -45,7 +45,7 @@ def compare(before: Mapping[str, PoolSpec], after: Mapping[str, PoolSpec]) -> Ch
 
 def describe(old: PoolSpec, new: PoolSpec) -> tuple[str, ...]:
     """What differs between two settings of one program: `numprocs 2 -> 4`. Values of the environment are not shown."""
-    found = _differences(old, new, skip={"name", "process", "source", "php"})
+    found = _differences(old, new, skip={"name", "process", "source", "php", "says", "verbose"})
     one, other = old.process(0), new.process(0)
     found += _differences(one.launch, other.launch)
     found += _differences(one.policy, other.policy)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from queuepool.domain import units
@@ -198,6 +198,26 @@ def _understand(flag: str, value: str | None, options: dict[str, Any]) -> bool:
     else:
         return False
     return True
+
+
+def with_ids(command: ArtisanCommand) -> ArtisanCommand:
+    """A worker prints the ids of its jobs: with `-v`, unless somebody decided how much it prints (docs/adr/0008)."""
+    given = parse(("artisan", ARTISAN[command.kind], *command.extra))
+    decided = {**command.options, **(given.options if given else {})}
+    if command.kind != "worker" or decided.get("quiet") or "--silent" in command.extra:
+        return command
+    if "verbose" in decided or decided.get("json"):
+        return command
+    return replace(command, options={**command.options, "verbose": 1})
+
+
+def says(argv: tuple[str, ...]) -> tuple[bool, bool]:
+    """(whether what this prints tells of jobs, whether in more words than the job's name). queue:listen and Horizon
+    start their workers without `-v`, whatever they are given."""
+    command = parse(argv)
+    if command is None or command.options.get("quiet") or "--silent" in command.extra:
+        return False, False
+    return True, command.kind == "worker" and bool(command.options.get("verbose"))
 
 
 def unsupported(options: Mapping[str, Any], laravel_version: str, kind: str = "worker") -> list[str]:

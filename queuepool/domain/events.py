@@ -39,6 +39,10 @@ class Kind(StrEnum):
     DEPLOY_STARTED = "deploy_started"
     DEPLOY = "deploy"
     DEPLOY_ENDED = "deploy_ended"
+    REQUEUED = "requeued"
+    JOB_LEFT = "job_left"
+    REDIS_TROUBLE = "redis_trouble"
+    REDIS_WELL = "redis_well"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,10 @@ _WORDS = {
     Kind.DEPLOY_STARTED: "deploy {deploy} begins: {programs}",
     Kind.DEPLOY: "deploy {deploy}: {phase}",
     Kind.DEPLOY_ENDED: "deploy {deploy}: {result}: {reason}",
+    Kind.REQUEUED: "{subject} died in {job}: the job is back on {queue}",
+    Kind.JOB_LEFT: "{subject} died in {job}, which runs again after retry_after: {reason}",
+    Kind.REDIS_TROUBLE: "{reason}",
+    Kind.REDIS_WELL: "{reason}",
 }
 
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from queuepool.domain.work import CountsView
+
 
 @dataclass(frozen=True, slots=True)
 class ProcessView:
@@ -15,6 +17,8 @@ class ProcessView:
     release: real path of the application it runs. stale: an older release or older settings than wanted. adopted:
     started by a former daemon. job: the current job, where known. paused: told to take no jobs (SIGUSR2). retiring:
     told to stop, finishing its job. wanted: whether it should run. log: stdout file. changed_at: of the state.
+    says: whether it prints what it does with which job; idle_since: when it had no job any more, None while it has one
+    and where it does not say.
     """
 
     name: str
@@ -41,12 +45,17 @@ class ProcessView:
     log: str | None = None
     last_lines: tuple[str, ...] = ()
     changed_at: float | None = None
+    says: bool = False
+    idle_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ProgramView:
     """One pool. numprocs: what the file says. wanted: how many should run now, and `reason` why (numprocs, scale by an
-    operator, stopped). problems: sentences about what is not as it should be."""
+    operator, stopped). problems: sentences about what is not as it should be. says: whether its processes print what
+    they do with which job. work: what they did since the daemon began (domain/work.py, CountsView), None when nothing.
+    horizon: what Laravel Horizon says of itself (HorizonView.to_json); None for others, or when nothing is known.
+    """
 
     name: str
     kind: str
@@ -55,6 +64,9 @@ class ProgramView:
     running: int
     reason: str
     problems: tuple[str, ...] = ()
+    says: bool = False
+    work: CountsView | None = None
+    horizon: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

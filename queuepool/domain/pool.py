@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from queuepool.domain.names import ProcessName
 
@@ -158,7 +158,10 @@ class PoolSpec:
     kind: worker, listen, horizon or command. process: the spec of any slot, also beyond numprocs (scale). priority:
     lower starts first and stops last. depends_on: programs that must be RUNNING before this one starts. pace: whether
     starts wait for earlier ones to have booted. app: the Laravel root whose real path is the release; None for a
-    command without one. queues: (connection or None for the default, queue names) of workers. source: "file:line".
+    command without one. queues: (connection or None for the default, queue names) of workers. says: whether its
+    processes print what they do with which job; verbose: with the job's id (`-v`). requeue: whether a job whose worker
+    died is given back at once. stop_follows: the file gives no stopwaitsecs, so it follows what the application is
+    configured to do, once that is known. source: "file:line".
     """
 
     name: str
@@ -174,7 +177,21 @@ class PoolSpec:
     connection: str | None = None
     queues: tuple[str, ...] = ()
     strategy: Strategy = Strategy()
+    says: bool = False
+    verbose: bool = False
+    requeue: bool = True
+    stop_follows: bool = False
     source: str = ""
+
+    def patient(self, seconds: float) -> PoolSpec:
+        """The same pool, whose processes get this long to end."""
+
+        @cache
+        def process(slot: int) -> ProcessSpec:
+            spec = self.process(slot)
+            return replace(spec, policy=replace(spec.policy, stop_seconds=seconds))
+
+        return replace(self, process=process)
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,7 @@ class OneProgram:
             return None
         self._check_first(slots, first)
         artisan = self.kind != "command"
+        says, verbose = command.says(first.launch.argv) if artisan else (False, False)
         return PoolSpec(
             name=self.name,
             kind=self.kind,
@@ -92,6 +93,10 @@ class OneProgram:
             connection=self.want.connection if artisan else None,
             queues=(self.want.queue or ()) if artisan else (),
             strategy=self._strategy(),
+            says=says,
+            verbose=verbose,
+            requeue=self.want.requeue,
+            stop_follows=artisan and "stopwaitsecs" not in self.said,
             source=self.place.source(("programs", self.name)),
         )
 
@@ -141,7 +146,8 @@ class OneProgram:
         given = {key_of(name): getattr(self.want, name) for name in self.said if key_of(name) in keys}
         extra = given.pop("options", ())
         artisan = "artisan" if directory.pieces == (self.place.app,) else posixpath.join(self.place.app, "artisan")
-        return command.render(command.ArtisanCommand(self.kind, given, extra, self._php(), artisan))
+        asked = command.ArtisanCommand(self.kind, given, extra, self._php(), artisan)
+        return command.render(command.with_ids(asked))
 
     def _php(self) -> tuple[str, ...]:
         file = next((f for f in reversed(self.files) if "php" in f.section.model_fields_set), self.files[0])

@@ -84,6 +84,24 @@ def shared_logs(pools: Mapping[str, PoolSpec]) -> list[Fault]:
     return faults
 
 
+def several_horizons(pools: Mapping[str, PoolSpec]) -> list[Fault]:
+    """Warnings about a second Horizon of one application. Two that read different `.env` files may be meant."""
+    known: dict[tuple[object, ...], str] = {}
+    faults = []
+    for name, pool in pools.items():
+        if pool.kind != "horizon":
+            continue
+        launch = pool.process(0).launch
+        parsed = command.parse(launch.argv)
+        env = parsed.options.get("env") if parsed else None
+        first = known.setdefault((pool.app, env, launch.environment), name)
+        if first != name:
+            what = f"is a second Horizon of this application, beside {first}: each master starts all the workers"
+            hint = "remove one of them; maxProcesses in config/horizon.php says how many workers there are"
+            faults.append(Fault(("programs", name, "type"), what, hint, warning=True))
+    return faults
+
+
 def broken_links(waits_for: Mapping[str, Sequence[str]], groups: Mapping[str, Group], *, missing: bool) -> list[Fault]:
     """What is wrong with depends_on and groups over all files. waits_for: every program with its depends_on. missing:
     an included file could not be used, so that a name that is not there may have been in it: that is a warning then."""

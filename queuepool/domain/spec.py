@@ -156,7 +156,11 @@ class WorkKeys(Model):
     )
     env: Word | None = key(None, "`--env`: the environment artisan runs in; it reads `.env.<env>`.")
     quiet: bool | None = key(None, "`--quiet`: print nothing. What a worker prints is how its jobs are known.")
-    verbose: Verbosity | None = key(None, "`-v`; 2 and 3 are `-vv` and `-vvv`.")
+    verbose: Verbosity | None = key(
+        None,
+        "`-v`; 2 and 3 are `-vv` and `-vvv`. Unset: `-v` for a worker without `quiet` or `json`, because since Laravel "
+        "9.41 it prints the id of a job only then.",
+    )
     ansi: bool | None = key(None, "`--ansi`, or with false `--no-ansi`: colours in the log.")
     options: Arguments = key((), "Further arguments for artisan, as they are.")
 
@@ -236,6 +240,11 @@ class LifeKeys(Model):
         Strategy.model_construct(_fields_set=set()),
         "How a pool is restarted: `{max_surge: 25%, max_unavailable: 0}`, as in a Kubernetes Deployment. Horizon and "
         "commands: 0 and 1, for two of them might do the same work twice.",
+    )
+    requeue: bool = key(
+        True,
+        "Give a job whose worker was killed in it (out of memory, a crash of PHP, SIGKILL) back to its queue at once, "
+        "instead of after the connection's `retry_after`. It counts as a try. Only on Redis.",
     )
     memory_limit: Bytes = key(
         0,

@@ -28,6 +28,7 @@ def adopt(engine: LocalEngine) -> int:
     lost) are taken by the name of the pipe."""
     record = engine.record
     record.load()
+    engine.board.load()
     holders = procstat.holders(engine.pipes.directory)
     by_pipe: dict[str, dict[int, int]] = {}
     for pid, (pipe, session) in holders.items():
@@ -45,6 +46,7 @@ def adopt(engine: LocalEngine) -> int:
     engine.next_number = 1 + max((entry.life for entry in record.entries.values()), default=0)
     for lives in engine.lives.values():  # a replaced process that ended meanwhile has a successor to tell of the slot
         lives[:] = [life for life in lives if not life.over] or lives[-1:]
+    engine.board.settle()
     engine.pipes.pump.finish_leftovers()
     _sweep_pipes(engine)
     record.rewrite()
@@ -82,6 +84,7 @@ def _take(engine: LocalEngine, entry: Entry, pids: dict[int, int]) -> bool:
         engine.pipes.open(life)
     except OSError:  # the pipe was removed by hand; the process lives on, what it prints is lost
         life.pipes, life.fds = (), ()
+    life.desk = engine.board.seat(life.name.pool, life.number, adopted=True)
     engine.pipes.attach(life, adopted=True)
     engine.place(life.name).append(life)
     if alive:
@@ -101,6 +104,9 @@ def _take(engine: LocalEngine, entry: Entry, pids: dict[int, int]) -> bool:
         engine.endings.exited(life, pid, code, rest=False)
     else:  # recorded, but the former daemon ended before it made the process
         engine.forget(life)
+        if life.desk:
+            engine.board.leave(life.desk)
+            life.desk = None
     return False
 
 

@@ -10,6 +10,7 @@ from queuepool.domain.names import ProcessName
 from queuepool.domain.observed import ProcessView
 from queuepool.domain.pool import PoolSpec
 from queuepool.domain.reconcile import Action, Observed
+from queuepool.domain.work import CountsView, WorkView
 
 Judge = Callable[[ProcessName, Revision, str | None], tuple[bool, bool]]
 """(slot, revision, release of a living process) -> whether it is wanted, whether it is stale."""
@@ -31,6 +32,13 @@ class Engine(Protocol):
     def views(self, judge: Judge, *, usage: bool) -> dict[ProcessName, list[ProcessView]]:
         """Every process as screens show it, by slot. judge: what the controller thinks of one that is not retiring.
         usage: with memory and processor time, which costs time."""
+
+    def work(self, pool: str) -> WorkView | None:
+        """What the processes of a pool did with jobs, as far as they say it, by class and queue; None when they have
+        said nothing."""
+
+    def totals(self, pool: str) -> CountsView | None:
+        """The sum of it alone, which costs little."""
 
     async def close(self) -> None:
         """Let go of everything without ending any process."""

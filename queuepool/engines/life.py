@@ -11,6 +11,7 @@ from queuepool.domain.observed import ProcessView
 from queuepool.domain.pool import ProcessSpec
 from queuepool.domain.states import State
 from queuepool.engines.base import Judge
+from queuepool.engines.board import Desk
 from queuepool.system import procstat
 
 
@@ -21,7 +22,8 @@ class Life:
     number: unique, growing. fds, pipes: our ends of its FIFOs and their paths; stdout, and stderr where that goes
     elsewhere. attached: whether the pump reads from them. release: real path of the application it runs. started_at,
     changed_at: unix seconds. adopted: started by a former daemon. last_lines: of the last process that ended.
-    cpu_before: (clock, processor seconds) of the last look.
+    desk: where it works, when it says what it does with which job. cpu_before: (clock, processor seconds) of the last
+    look.
     """
 
     name: ProcessName
@@ -39,6 +41,7 @@ class Life:
     adopted: bool = False
     paused: bool = False
     last_lines: tuple[bytes, ...] = ()
+    desk: Desk | None = None
     cpu_before: tuple[float, float] = (0.0, 0.0)
 
     @property
@@ -60,6 +63,7 @@ class Life:
         rss, cpu = self._usage(now) if usage else (None, None)
         queued = state is State.STARTING and not alive
         retiring = state is State.STOPPING and not process.wanted
+        desk = self.desk if alive else None
         wanted, stale = (False, False) if retiring else judge(name, self.revision, self.release if alive else None)
         return ProcessView(
             name=f"{name.pool}:{name.slot}",
@@ -76,6 +80,9 @@ class Life:
             reason="waiting for its turn to boot" if queued else process.reason,
             release=self.release,
             adopted=self.adopted,
+            job=desk.job.to_json() if desk and desk.job else None,
+            idle_since=round(desk.since, 3) if desk and not desk.busy else None,
+            says=desk is not None,
             rss=rss,
             cpu=cpu,
             paused=self.paused and alive,

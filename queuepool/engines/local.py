@@ -3,6 +3,7 @@ former daemon left behind is adoption.py's, and the bytes that they print go thr
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import signal
@@ -19,7 +20,9 @@ from queuepool.domain.observed import ProcessView
 from queuepool.domain.pool import Launch, PoolSpec, ProcessSpec
 from queuepool.domain.reconcile import Action, Begin, Observed, Seen
 from queuepool.domain.states import State
+from queuepool.domain.work import CountsView, Job, WorkView
 from queuepool.engines.base import Judge
+from queuepool.engines.board import Board
 from queuepool.engines.deadlines import Deadlines
 from queuepool.engines.ending import Endings
 from queuepool.engines.life import Life
@@ -44,7 +47,9 @@ class LocalEngine:
 
     publish(kind, subject, facts): a journal event. changed(pool, number): something of the pool is in another state;
     number: also how many lives there are, or are wanted. failed(pool): a process of the pool ended badly, so what it
-    depends on is worth a look. keep(name, fd), unkeep(name): let somebody who outlives the daemon hold a pipe too.
+    depends on is worth a look. crashed(name, job, code): a process is gone with its whole tree, all that it printed was
+    read, and it had not ended this job; code: of its exit, and it may be any; None: unknown. keep(name, fd),
+    unkeep(name): let somebody who outlives the daemon hold a pipe too.
 
     lives: those of each slot, oldest first; the last one stays when it has ended, to tell of the slot. slots: the same
     lists by pool, since with thousands of programs nobody is to walk through all of them for one.
@@ -59,6 +64,7 @@ class LocalEngine:
         publish: Publish,
         changed: Callable[[str, bool], None],
         failed: Callable[[str], None] = lambda pool: None,
+        crashed: Callable[[ProcessName, Job, int | None], None] = lambda name, job, code: None,
         keep: Callable[[str, int], None] = lambda name, fd: None,
         unkeep: Callable[[str], None] = lambda name: None,
         clock: Callable[[], float] = time.monotonic,
@@ -72,6 +78,7 @@ class LocalEngine:
         self.environment: dict[str, str] = {}
         self.pins: dict[str, str | None] = {}
         """Pool -> release that new lives start from while a deploy holds the pool; a life that has one keeps it."""
+        self.board = Board(run.jobs, asyncio.get_running_loop().call_soon)
         self.pipes = Pipes(run.pipes, pump, keep, unkeep)
         self.deadlines = Deadlines(clock, self._due)
         self.endings = Endings(clock, self._exited, self._gone)
@@ -80,7 +87,10 @@ class LocalEngine:
         self._publish = publish
         self._changed = changed
         self._failed = failed
+        self._crashed = crashed
         self._blocked: dict[str, str] = {}
+        self._given: dict[str, PoolSpec] = {}
+        self._patience: dict[str, float] = {}
         self._braked: dict[str, set[Life]] = {}
         self._closed = False
 
@@ -88,13 +98,23 @@ class LocalEngine:
 
     def know(self, pools: Mapping[str, PoolSpec]) -> None:
         """See Engine.know."""
-        self.pools = dict(pools)
+        self._given = dict(pools)
+        self.pools = {
+            name: pool.patient(self._patience[name]) if name in self._patience else pool for name, pool in pools.items()
+        }
+        self.board.know(self.pools)
         for name, lives in self.lives.items():
             if pool := self.pools.get(name.pool):
                 spec = pool.process(name.slot)
                 for life in lives:
                     self._respec(life, spec)
         self._memory.wanted(any(pool.process(0).policy.memory_limit for pool in self.pools.values()))
+
+    def wait(self, patience: Mapping[str, float]) -> None:
+        """How many seconds the processes of these pools get to end, instead of what their settings say."""
+        if patience != self._patience:
+            self._patience = dict(patience)
+            self.know(self._given)
 
     def _respec(self, life: Life, spec: ProcessSpec) -> None:
         before = life.spec
@@ -133,6 +153,14 @@ class LocalEngine:
             if lives
         }
 
+    def work(self, pool: str) -> WorkView | None:
+        """See Engine.work."""
+        return self.board.work(pool)
+
+    def totals(self, pool: str) -> CountsView | None:
+        """See Engine.totals."""
+        return self.board.totals(pool)
+
     async def idle(self) -> None:
         """Returns when no start that needs no pacing is queued."""
         await self._starter.idle()
@@ -146,6 +174,7 @@ class LocalEngine:
             for life in lives:
                 self.pipes.close(life)
         self.record.close()
+        self.board.close()
 
     # --- lives --------------------------------------------------------------------------------------------------------
 
@@ -256,12 +285,23 @@ class LocalEngine:
         if not rest:
             self.record.change(life.number, pid=0, birth="")
         lines = () if rest else self.pipes.drain(life)
+        job = None if rest else self._clear_desk(life)
         self.handle(life, lifecycle.Exited(pid, code, rest, lines))
         self._starter.ended(life)
+        if job is not None:
+            self._crashed(life.name, job, code)
 
     def _gone(self, life: Life, pid: int) -> None:
         self.pipes.drain(life)
+        job, code = self._clear_desk(life), life.process.code
         self.handle(life, lifecycle.TreeGone(pid))
+        if job is not None:
+            self._crashed(life.name, job, code)
+
+    def _clear_desk(self, life: Life) -> Job | None:
+        """The process is gone, and what it printed was read; the job that it did not end."""
+        desk, life.desk = life.desk, None
+        return self.board.leave(desk) if desk else None
 
     def _too_large(self, life: Life, why: str) -> None:
         self._publish(Kind.LIMIT, str(life.name), {"pid": life.process.pid, "reason": why})
@@ -282,6 +322,7 @@ class LocalEngine:
             launch = self._placed(life, pool.app if pool else None)
             self.pipes.make(life)
             self._record(life)
+            life.desk = self.board.seat(life.name.pool, life.number)
             self.pipes.attach(life)
             with self.pipes.ends(life) as (stdout, stderr):
                 pid = children.spawn(launch, self._names(life), stdout, stderr)
@@ -289,6 +330,7 @@ class LocalEngine:
             why = f"{error}" if isinstance(error, SpawnError) else f"cannot make its pipes: {error}"
             hint = getattr(error, "hint", "")
             self.pipes.release(life)
+            self._clear_desk(life)
             self.handle(life, lifecycle.SpawnFailed(f"{why} ({hint})" if hint else why))
             return None
         self._born(life, pid)

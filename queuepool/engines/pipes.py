@@ -62,7 +62,8 @@ class Pipes:
         """Let the pump read what the life prints. adopted: a former daemon had begun to."""
         policies = (life.spec.stdout, life.spec.stderr or life.spec.stdout)
         for stream, fd in enumerate(life.fds):
-            self.pump.attach((life.key, stream), str(life.name), fd, policies[stream], adopted=adopted)
+            hear = life.desk.hear if life.desk and not stream else None
+            self.pump.attach((life.key, stream), str(life.name), fd, policies[stream], adopted=adopted, hear=hear)
             self._keep(f"{life.key}.{stream}", fd)
         life.attached = True
 

@@ -10,9 +10,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from queuepool.laravel import dotenv
+from queuepool.laravel.redisconfig import address_options
 from queuepool.laravel.target import RedisTarget, php_int
 
 DEBIAN_FRAMEWORK = Path("/usr/share/php/Illuminate/Foundation/Application.php")
@@ -25,9 +25,10 @@ class AppFacts:
 
     root: as given, absolute; a `current` symlink stays one. release: its real path. artisan: whether it is there.
     laravel: the framework's version, and laravel_from the file that says so. horizon: its version, "" when it is
-    required and not installed, None when the application does not use it. queue_connection, queue, redis: a guess from
-    .env alone, None where it says nothing. scheduler: whether tasks are scheduled. owner: the user whose storage/ it
-    is, or whose artisan. problems: sentences about files that could not be read.
+    required and not installed, None when the application does not use it. phpdotenv: version of what reads .env.
+    queue_connection, queue, redis: a guess from .env alone, None where it says nothing. scheduler: whether tasks are
+    scheduled. owner: the user whose storage/ it is, or whose artisan. problems: sentences about files that could not be
+    read.
     """
 
     root: str
@@ -37,6 +38,7 @@ class AppFacts:
     laravel_from: str | None = None
     horizon: str | None = None
     environment_file: bool = False
+    phpdotenv: str | None = None
     queue_connection: str | None = None
     queue: str | None = None
     redis: RedisTarget | None = None
@@ -58,7 +60,7 @@ def inspect(root: str, environment: Mapping[str, str] | None = None) -> AppFacts
     base = Path(os.path.abspath(root))
     problems: list[str] = []
     packages, source = _packages(base, problems)
-    variables = _environment(base, environment or {}, problems)
+    variables = variables_of(base, environment or {}, problems, packages.get("vlucas/phpdotenv"))
     laravel = packages.get("laravel/framework")
     if laravel is None and not (base / "vendor" / "autoload.php").is_file():
         laravel, source = _debian_version(), str(DEBIAN_FRAMEWORK)
@@ -69,7 +71,8 @@ def inspect(root: str, environment: Mapping[str, str] | None = None) -> AppFacts
         laravel=laravel,
         laravel_from=source if laravel else None,
         horizon=packages.get("laravel/horizon", _required(base, "laravel/horizon", problems)),
-        environment_file=(base / ".env").is_file(),
+        environment_file=environment_file(base, environment or {}).is_file(),
+        phpdotenv=packages.get("vlucas/phpdotenv"),
         queue_connection=dotenv.value(variables, "QUEUE_CONNECTION") or None,
         queue=dotenv.value(variables, "REDIS_QUEUE") or None,
         redis=_redis(variables, laravel),
@@ -124,59 +127,73 @@ def _debian_version() -> str | None:
     return found[1] if found else None
 
 
-def _environment(base: Path, environment: Mapping[str, str], problems: list[str]) -> Mapping[str, str]:
-    text = _text(base / ".env", problems)
+def environment_file(base: Path, environment: Mapping[str, str]) -> Path:
+    """The .env that the application reads: `.env.NAME` when the real environment has APP_ENV=NAME and that file is
+    there (LoadEnvironmentVariables)."""
+    special = base / f".env.{environment.get('APP_ENV', '')}"
+    return special if environment.get("APP_ENV") and special.is_file() else base / ".env"
+
+
+def variables_of(
+    base: Path, environment: Mapping[str, str], problems: list[str], parser: str | None = None
+) -> Mapping[str, str]:
+    """Every variable that config/ sees; `environment` alone, and a problem more, where the file cannot be read.
+    parser: version of phpdotenv, None when it is not known."""
+    file = environment_file(base, environment)
+    text = _text(file, problems)
     if text is None:
         return environment
     try:
-        return dotenv.load(text, environment)
+        return dotenv.load(text, environment, _parser(parser))
     except dotenv.DotenvError as error:
-        problems.append(f"cannot read {base / '.env'}: {error}")
+        problems.append(f"cannot read {file}: {error}")
         return environment
 
 
+def _parser(version: str | None) -> dotenv.Version:
+    found = re.match(r"(\d+)\.(\d+)\.(\d+)", version or "")
+    if found:
+        return int(found[1]), int(found[2]), int(found[3])
+    return (99, 0, 0) if version else dotenv.USUAL  # a branch, dev-master, is newer than any version
+
+
 def _redis(variables: Mapping[str, str], laravel: str | None) -> RedisTarget | None:
-    """The default Redis connection of Laravel's own config/database.php with these variables."""
     if not any(name.startswith("REDIS_") for name in variables):
         return None
+    options = redis_options(variables, "REDIS_DB", "0")
+    return RedisTarget.from_options({**options, "prefix": redis_prefix(variables, laravel)})
+
+
+def redis_options(variables: Mapping[str, str], database: str, default: str) -> dict[str, object]:
+    """A connection of Laravel's own config/database.php with these variables, without the prefix. database: name of
+    the variable for it."""
 
     def env(name: str) -> str | None:
         return dotenv.value(variables, name)
 
-    prefix = env("REDIS_PREFIX")
-    if prefix is None:
-        # laravel/laravel 12.1 changed the separators from `_` to `-`.
-        mark = "-" if laravel is not None and php_int(laravel, 0) >= 13 else "_"
-        words = re.findall(r"[a-z0-9]+", (env("APP_NAME") or "laravel").lower())
-        prefix = mark.join([*words, "database", ""])
     options: dict[str, object] = {
         "host": env("REDIS_HOST"),
         "port": env("REDIS_PORT"),
         "username": env("REDIS_USERNAME"),
         "password": env("REDIS_PASSWORD"),
-        "database": env("REDIS_DB"),
+        "database": env(database) or default,
         "scheme": env("REDIS_SCHEME"),
-        "prefix": prefix,
     }
-    options |= _url_options(env("REDIS_URL") or "")
-    return RedisTarget.from_options(options)
+    return options | address_options(env("REDIS_URL") or "")  # it wins over the single variables
 
 
-def _url_options(url: str) -> dict[str, object]:
-    """What a REDIS_URL says (Illuminate/Support/ConfigurationUrlParser.php): it wins over the single variables."""
-    try:
-        parts = urlsplit(url)
-        found = {
-            "scheme": {"redis": "tcp", "rediss": "tls"}.get(parts.scheme, parts.scheme),
-            "host": parts.hostname,
-            "port": parts.port,
-            "username": parts.username and unquote(parts.username),
-            "password": parts.password and unquote(parts.password),
-            "database": parts.path.strip("/") or None,
-        }
-    except ValueError:
-        return {}
-    return {key: value for key, value in found.items() if value} if parts.scheme else {}
+def redis_prefix(variables: Mapping[str, str], laravel: str | None) -> str:
+    """The prefix of Redis in Laravel's own config/database.php."""
+    given = dotenv.value(variables, "REDIS_PREFIX")
+    return slug(variables, laravel, "database") if given is None else given
+
+
+def slug(variables: Mapping[str, str], laravel: str | None, *ends: str) -> str:
+    """The name of the application, as in the default prefixes: `my_app_database_`."""
+    # laravel/laravel 12.1 changed the separators from `_` to `-`.
+    mark = "-" if laravel is not None and php_int(laravel, 0) >= 13 else "_"
+    words = re.findall(r"[a-z0-9]+", (dotenv.value(variables, "APP_NAME") or "laravel").lower())
+    return mark.join([*words, *ends, ""])
 
 
 _SCHEDULES = {

@@ -5,10 +5,19 @@ staying; a password would come out wrong. What the values are used for is app.py
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-_NAME = re.compile(r"[a-zA-Z0-9_.]+\Z")
+Version = tuple[int, int, int]
+USUAL: Version = (5, 6, 0)
+"""The phpdotenv that most applications have. What is read differently is listed with each version."""
+_LINES: Version = (5, 5, 0)
+"""Since then a line inside a quote cannot begin another quote, and names may have letters of any alphabet."""
+_STRICT: Version = (5, 6, 5)
+"""Since then a quote that is never closed is an error, a comment cannot begin a quote, and a quote in the first column
+counts."""
+
 _VARIABLE = re.compile(r"\$\{([a-zA-Z0-9_.]+)\}")
 _ESCAPES = {"f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", '"': '"', "\\": "\\", "$": "$"}
 _SPACE = " \t\n\r\v\f"
@@ -27,13 +36,13 @@ class _Value:
     variables: tuple[int, ...] = ()
 
 
-def load(text: str, environment: Mapping[str, str]) -> dict[str, str]:
+def load(text: str, environment: Mapping[str, str], parser: Version = USUAL) -> dict[str, str]:
     """Every variable that the application then sees: the file's, and `environment`, which wins as it does in Laravel.
 
-    Raises DotenvError.
+    parser: version of phpdotenv; only odd files are read differently. Raises DotenvError.
     """
     seen = dict(environment)
-    for name, value in _entries(text):
+    for name, value in _entries(text, parser):
         if name in environment:
             continue
         if value is None:
@@ -59,45 +68,61 @@ def value(variables: Mapping[str, str], name: str) -> str | None:
     return text
 
 
-def _entries(text: str) -> list[tuple[str, _Value | None]]:
+def _entries(text: str, parser: Version) -> list[tuple[str, _Value | None]]:
     entries = []
     buffer: list[str] = []
-    open_quote = False
     for line in re.split(r"\r\n|\n|\r", text):
-        started = '="' in line and not _closes(line, started=True)
-        open_quote = open_quote or started
-        if open_quote:
+        started = (not buffer or parser < _LINES) and _opens(line, parser)
+        if buffer or started:
             buffer.append(line)
-            if not _closes(line, started=started):
+            if not _closes(line, parser, started=started):
                 continue
             line = "\n".join(buffer)
-            buffer, open_quote = [], False
+            buffer = []
         if (stripped := line.strip(_TRIM)) and not stripped.startswith("#"):
-            entries.append(_entry(line))
+            entries.append(_entry(line, parser))
+    if buffer and parser >= _STRICT:
+        entries.append(_entry("\n".join(buffer), parser))  # which says what is missing
     return entries
 
 
-def _closes(line: str, *, started: bool) -> bool:
+def _opens(line: str, parser: Version) -> bool:
+    """Whether a quote of several lines begins here (phpdotenv's looksLikeMultilineStart)."""
+    at = line.find('="')
+    if at < 0 or (parser >= _STRICT and "#" in line[:at]):
+        return False
+    return not _closes(line, parser, started=True)
+
+
+def _closes(line: str, parser: Version, *, started: bool) -> bool:
     """Whether a quote of several lines ends here (phpdotenv's looksLikeMultilineStop)."""
-    if line == '"':
+    if line == '"' and parser < _STRICT:
         return True
-    quotes = len(re.findall(r'(?=[^\\]")', line.replace("\\\\", ""), re.DOTALL))
+    pattern = r'(?<!\\)"' if parser >= _STRICT else r'(?=[^\\]")'
+    quotes = len(re.findall(pattern, line.replace("\\\\", ""), re.DOTALL))
     return quotes > 1 if started else quotes >= 1
 
 
-def _entry(line: str) -> tuple[str, _Value | None]:
+def _entry(line: str, parser: Version) -> tuple[str, _Value | None]:
     name, equals, raw = line.partition("=")
     if equals:
         name, raw = name.strip(_TRIM), raw.strip(_TRIM)
     if not name:
         raise DotenvError("a line begins with an equals sign")
-    if len(name) > 8 and name.startswith("export") and name[6] in _SPACE:
-        name = name[6:].lstrip(_TRIM)
+    if len(name) > (6 if parser >= _STRICT else 8) and name.startswith("export") and name[6] in _SPACE:
+        name = name[6:].lstrip(_SPACE if parser >= _STRICT else _TRIM)
     if len(name) > 2 and name[0] == name[-1] and name[0] in "'\"":
         name = name[1:-1]
-    if not _NAME.match(name):
+    if not name or not all(_in_a_name(char, parser) for char in name):
         raise DotenvError("a line has a name that is not valid")
     return name, _parse(name, raw) if equals else None
+
+
+def _in_a_name(char: str, parser: Version) -> bool:
+    if char.isascii() or parser < _LINES:
+        return char.isascii() and (char.isalnum() or char in "_.")
+    kind = unicodedata.category(char)
+    return kind in ("Ll", "Lu") or kind[0] in "MN"
 
 
 def _parse(name: str, raw: str) -> _Value:

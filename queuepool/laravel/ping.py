@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import ssl
+from dataclasses import replace
 
+from queuepool.laravel.away import CLOSES, UNFIT, Away, of_system
 from queuepool.laravel.target import RedisTarget
 
 
@@ -18,41 +19,34 @@ async def ping(target: RedisTarget, timeout: float = 1.0) -> str | None:  # noqa
     """None when Redis can serve workers, else why not, in a few words: `redis at 127.0.0.1:6379 refuses connections`.
 
     timeout: seconds for everything. An answer that refuses us (NOAUTH, WRONGPASS, NOPERM, a certificate that we do not
-    trust) counts as up: there is no outage to wait for, and the worker's own error says what is wrong. The connection
-    is closed before this returns, in every case.
+    trust) counts as up: there is no outage to wait for, and the worker's own error says what is wrong. A cluster is up
+    while one of its nodes is, a master that sentinels know while one of those is. Connections are closed before this
+    returns, in every case.
     """
-    name = f"redis at {target.where}"
+    if not target.cluster and target.sentinel is None:
+        return await _ping(target, timeout)
+    nodes = ((target.host, target.port), *target.nodes) if target.cluster else target.nodes
+    if target.sentinel is not None:
+        target = replace(target, db=0, username=None, password=target.sentinel_password)
+    whys = await asyncio.gather(*(_ping(replace(target, host=host, port=port), timeout) for host, port in nodes))
+    return None if None in whys else next(iter(whys), None)
+
+
+async def _ping(target: RedisTarget, timeout: float) -> str | None:  # noqa: ASYNC109
     try:
         async with asyncio.timeout(timeout):
             answer = await _ask(target)
     except TimeoutError:
-        return f"{name} does not answer within {timeout:g} s"
+        return Away.because(target, f"does not answer within {timeout:g} s").why
     except ssl.SSLCertVerificationError:
         return None
-    except ssl.SSLError:
-        return f"{name} does not speak TLS"
-    except ConnectionRefusedError:
-        return f"{name} refuses connections"
-    except FileNotFoundError:
-        return f"{name} is not there"
-    except PermissionError:
-        return f"{name} may not be opened by this user"
-    except socket.gaierror as error:
-        return f"{name} cannot be found: {error.strerror}"
     except OSError as error:
-        return f"{name} cannot be reached: {error.strerror or error}"
+        return Away.because(target, of_system(error)).why
     if not answer:
-        return f"{name} closes connections"
-    return next((f"{name} {words}" for code, words in _UNFIT.items() if answer.startswith(code)), None)
-
-
-_UNFIT = {
-    b"-LOADING": "is loading its data",
-    b"-MASTERDOWN": "is a replica that has lost its master",
-    b"-BUSY": "is busy with a script",
-    b"-ERR max number of clients": "has no connection left (maxclients)",
-}
-"""Error replies that say: not now."""
+        return Away.because(target, CLOSES).why
+    reply = answer.decode(errors="replace").removeprefix("-")
+    words = next((words for code, words in UNFIT.items() if reply.startswith(code)), None)
+    return None if words is None else Away.because(target, words).why
 
 
 async def _ask(target: RedisTarget) -> bytes:
@@ -79,8 +73,15 @@ async def _ask(target: RedisTarget) -> bytes:
 async def _connect(target: RedisTarget) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     if target.path is not None:
         return await asyncio.open_unix_connection(target.path)
-    context = ssl.create_default_context() if target.tls else None
+    context = await asyncio.to_thread(_tls, target) if target.tls else None  # reads many certificates
     return await asyncio.open_connection(target.host, target.port, ssl=context)
+
+
+def _tls(target: RedisTarget) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=target.tls_ca)
+    if not target.tls_verify:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 def _encode(words: tuple[bytes, ...]) -> bytes:

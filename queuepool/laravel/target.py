@@ -13,9 +13,11 @@ class RedisTarget:
     """One Redis connection of an application.
 
     path: unix socket, used instead of host and port. prefix: what the client puts before every key. password: never
-    shown. cluster: host and port are one node of a Redis Cluster. nodes: further nodes of the cluster, or the sentinels.
-    sentinel: name of the master that the sentinels are asked for, in place of host and port; sentinel_password: of the
-    sentinels themselves. tls_verify, tls_ca: whether the certificate is checked, and the file of the authority.
+    shown. cluster: host and port are one node of a Redis Cluster. nodes: all nodes of the cluster, or the sentinels.
+    sentinel: name of the master that the sentinels are asked for, in place of host and port, which are the first of
+    them; sentinel_username, sentinel_password: for the sentinels themselves. sharded: nodes are single servers over
+    which predis spreads the keys itself. tls_verify, tls_ca: whether the certificate is checked, and the file of the
+    authority; tls_cert, tls_key: files of our own certificate.
     """
 
     host: str = "127.0.0.1"
@@ -29,9 +31,13 @@ class RedisTarget:
     cluster: bool = False
     nodes: tuple[tuple[str, int], ...] = ()
     sentinel: str | None = None
+    sentinel_username: str | None = None
     sentinel_password: str | None = field(default=None, repr=False)
+    sharded: bool = False
     tls_verify: bool = True
     tls_ca: str | None = None
+    tls_cert: str | None = None
+    tls_key: str | None = None
 
     @property
     def where(self) -> str:
@@ -52,6 +58,7 @@ class RedisTarget:
         path = bare if bare.startswith("/") else None
         if scheme == "unix":
             path = str(options.get("path") or bare)
+        stream = _stream_options(options)
         username, password = options.get("username"), options.get("password")
         if isinstance(password, list):
             *names, password = password or [None]
@@ -66,7 +73,20 @@ class RedisTarget:
             prefix=_text(options.get("prefix")) or "",
             tls=scheme in ("tls", "ssl", "rediss"),
             cluster=cluster,
+            tls_verify=stream.get("verify_peer") not in (False, 0, "0", ""),
+            tls_ca=_text(stream.get("cafile")),
+            tls_cert=_text(stream.get("local_cert")),
+            tls_key=_text(stream.get("local_pk")),
         )
+
+
+def _stream_options(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """PHP's SSL context options, where phpredis (`context`, perhaps one level deeper) and predis (`ssl`) have them."""
+    for found in (options.get("context"), options.get("ssl")):
+        if isinstance(found, Mapping):
+            inner = found.get("stream", found.get("ssl"))
+            return inner if isinstance(inner, Mapping) else found
+    return {}
 
 
 def php_int(value: object, default: int) -> int:

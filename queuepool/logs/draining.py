@@ -165,7 +165,7 @@ class Drainer:
         if moved:
             log.wrote(moved, begins_line if moved == count else None)
             stream.wrote_at(at, moved)
-            if self.subscribers:
+            if self.subscribers or stream.hear:
                 self._publish(stream, os.pread(log.fd, moved, at))
         stream.resting = 0
         return moved
@@ -204,7 +204,7 @@ class Drainer:
 
     def _rest(self, stream: Stream, total: int, rest: bytes) -> int:
         stream.resting = total
-        if self.subscribers and len(rest) == total > stream.shown:
+        if (self.subscribers or stream.hear) and len(rest) == total > stream.shown:
             unseen, stream.shown = rest[stream.shown :], total
             self._tell(stream, unseen)
         return REST
@@ -280,9 +280,11 @@ class Drainer:
     def _publish(self, stream: Stream, data: bytes) -> None:
         if stream.shown:
             data, stream.shown = data[stream.shown :], max(0, stream.shown - len(data))
-        if data and self.subscribers:
+        if data and (self.subscribers or stream.hear):
             self._tell(stream, data)
 
     def _tell(self, stream: Stream, data: bytes) -> None:
+        if stream.hear:
+            stream.hear(data)
         for callback in tuple(self.subscribers):
             callback(stream.key, stream.label, data)

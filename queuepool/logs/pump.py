@@ -87,13 +87,15 @@ class Pump:
         *,
         adopted: bool = False,
         name: str | None = None,
+        hear: Callable[[bytes], None] | None = None,
     ) -> None:
         """Begin to read a process's pipe, from the next turn of the loop on.
 
         key: one stream of one process. label: the slot, `default:3`, for decorated lines. fifo_fd: stays the caller's,
         and open until `detach`; its flags are not changed, since the process has the same ones. adopted: the process
         was started by a former daemon, so that an unfinished line goes on. name: what the stream is called in every
-        daemon's life; left out, the path of the FIFO.
+        daemon's life; left out, the path of the FIFO. hear: called with each chunk of bytes after it was written, as
+        subscribers are; nothing is moved sooner for its sake.
         """
         if key in self._streams:
             raise ValueError(f"{key!r} is attached already")
@@ -101,6 +103,7 @@ class Pump:
         spool_at = spool_path(self._spools, name) if self._spools is not None else None
         stream = Stream(key, label, name, fifo_fd, policy, capacity(fifo_fd), spool_at)
         stream.fresh = not adopted
+        stream.hear = hear
         self._direct(stream, policy)
         self._streams[key] = self._by_fd[fifo_fd] = stream
         self._watch.add(fifo_fd)

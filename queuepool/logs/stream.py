@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 from queuepool.domain.pool import LogPolicy
 from queuepool.logs.ledger import digest
@@ -21,12 +21,12 @@ class Stream:
     log: None where the policy throws the output away. spool_at: the path of its spool, when it needs one; None: it has
     no name, and is lost with the daemon. resting: bytes of an unfinished line that are left in the pipe.
     shown: how many of those the subscribers have seen. skipping: the rest of the line that comes next was dropped.
-    fresh: nothing has been written yet, and it must begin a line.
+    fresh: nothing has been written yet, and it must begin a line. hear: told of every chunk, when it was written.
     """
 
     __slots__ = (
-        "_extents", "_tail", "capacity", "digest", "fd", "fresh", "key", "label", "log", "policy", "resting", "shown",
-        "skipping", "spool", "spool_at",
+        "_extents", "_tail", "capacity", "digest", "fd", "fresh", "hear", "key", "label", "log", "policy", "resting",
+        "shown", "skipping", "spool", "spool_at",
     )  # fmt: skip
 
     def __init__(
@@ -45,6 +45,7 @@ class Stream:
         self.shown = 0
         self.skipping = False
         self.fresh = True
+        self.hear: Callable[[bytes], None] | None = None
         self._tail = b""
         self._extents: list[tuple[int, int]] = []
 

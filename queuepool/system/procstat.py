@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 
@@ -130,6 +131,44 @@ def session_members(leader: int) -> list[int]:
         if fields and int(fields[3]) == leader and fields[0] not in (b"Z", b"X"):
             found.append(pid)
     return found
+
+
+def orphans(members: Collection[int], leader: int, word: str) -> list[int]:
+    """Those of the session of `leader` (see session_members) whose parent is not in it, so has died, and whose command
+    line has `word` as an argument: what a job left running in the background is no business of ours."""
+    found = []
+    for pid in members:
+        parent = _parent(pid)
+        if pid != leader and parent is not None and parent not in members and word in _arguments(pid):
+            found.append(pid)
+    return found
+
+
+def _arguments(pid: int) -> list[str]:
+    if LINUX:
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                return file.read(65_536).decode("utf-8", "replace").split("\0")
+        except OSError:
+            return []
+    import psutil
+
+    try:
+        return list(psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return []
+
+
+def _parent(pid: int) -> int | None:
+    if LINUX:
+        fields = _stat(pid)
+        return None if fields is None else int(fields[1])
+    import psutil
+
+    try:
+        return psutil.Process(pid).ppid()
+    except psutil.Error:
+        return None
 
 
 def holders(directory: str) -> dict[int, tuple[str, int]]:

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -36,11 +36,16 @@ WRITER = r"""
 #include <time.h>
 #include <unistd.h>
 static double now(void){struct timespec t;clock_gettime(CLOCK_MONOTONIC,&t);return t.tv_sec+t.tv_nsec/1e9;}
-/* write ID LINES LINES_PER_WRITE PAUSE_US STAMP_FILE */
+/* write ID LINES LINES_PER_WRITE PAUSE_US STAMP_FILE [jobs] */
+static void job(char*p,long id,long k){
+  char h[120],*t=k%2?" 12.34ms 22MB DONE":" RUNNING";
+  int l=sprintf(h,"  2026-01-31 10:00:00 App\\Jobs\\SendMail %08ld%024ld redis default ",id,k/2);
+  memset(p,'.',199);memcpy(p,h,l);memcpy(p+199-strlen(t),t,strlen(t));p[199]='\n';}
 static int put(char**v){
   long id=atol(v[2]),n=atol(v[3]),per=atol(v[4]),us=atol(v[5]);char*b=malloc(per*200);double start=now();
   for(long k=0;k<n;){long m=per<n-k?per:n-k;char*p=b;
     for(long i=0;i<m;i++,p+=200){
+      if(v[7]){job(p,id,k+i);continue;}
       char h[40];int l=sprintf(h,"%04ld %012ld ",id,k+i);memset(p,'x',199);memcpy(p,h,l);p[199]='\n';}
     for(char*q=b;q<p;){ssize_t r=write(1,q,p-q);if(r<0)return 1;q+=r;}
     k+=m;if(us)usleep(us);}
@@ -62,7 +67,8 @@ int main(int c,char**v){return v[1][0]=='w'?put(v):check(c,v);}
 
 @dataclass(frozen=True)
 class Scenario:
-    """What the writers do. lines: of each. pause_us: after each write. maxbytes: at which the logs are rotated."""
+    """What the writers do. lines: of each. pause_us: after each write. maxbytes: at which the logs are rotated. jobs:
+    every line tells of a job."""
 
     name: str
     writers: int
@@ -70,6 +76,7 @@ class Scenario:
     per_write: int = 1
     pause_us: int = 0
     shared: bool = False
+    jobs: bool = False
     maxbytes: int = 0
     backups: int = 300
 
@@ -105,6 +112,21 @@ def scenarios(quick: bool) -> list[Scenario]:
     ]
 
 
+def read_scenarios(quick: bool) -> list[Scenario]:
+    """What reading the output of workers costs: ordinary lines, and lines of which each tells of a job."""
+    scale = 1 if quick else 4
+    return [
+        Scenario("1 writer, a line per write", 1, 750_000 * scale),
+        Scenario("1 writer, 20 lines per write", 1, 1_500_000 * scale, per_write=20),
+        Scenario("8 writers, a line per write", 8, 150_000 * scale),
+        Scenario("8 writers, 20 lines per write", 8, 250_000 * scale, per_write=20),
+        Scenario("100 quiet writers, 100 lines/s each", 100, 200 * scale, pause_us=10_000),
+        Scenario("1 writer, jobs as fast as can be", 1, 100_000 * scale, jobs=True),
+        Scenario("8 writers, 2000 job lines/s each", 8, 2_000 * scale, pause_us=500, jobs=True),
+        Scenario("100 writers, 20 job lines/s each", 100, 40 * scale, pause_us=50_000, jobs=True),
+    ]
+
+
 def build_writer(directory: str) -> str:
     """Compile the writer and checker; its path."""
     source, program = os.path.join(directory, "writer.c"), os.path.join(directory, "writer")
@@ -114,16 +136,18 @@ def build_writer(directory: str) -> str:
 
 
 def measure_queuepool(
-    scenario: Scenario, writer: str, *, splice: bool | None = None, decorate: bool = False
+    scenario: Scenario, writer: str, *, splice: bool | None = None, decorate: bool = False, form: str | None = None
 ) -> Figures:
-    """Run the pump in a program of its own. decorate: with time and slot before each line (then no line is checked)."""
+    """Run the pump in a program of its own. decorate: with time and slot before each line (then no line is checked).
+    form: also read what the lines tell, of workers that are known to use this form; "" for none that is known."""
     with _directory() as home:
         order = {"scenario": asdict(scenario), "writer": writer, "home": home, "splice": splice, "decorate": decorate}
+        order["form"] = form
         done = subprocess.run(
             [sys.executable, __file__, "--pump", json.dumps(order)], check=True, stdout=subprocess.PIPE, text=True
         )
         cpu = json.loads(done.stdout)["cpu"]
-        return _figures(scenario, writer, home, cpu, counted=not decorate)
+        return _figures(scenario, writer, home, cpu, counted=not decorate and not scenario.jobs)
 
 
 def measure_supervisor(scenario: Scenario, writer: str, supervisord: str = SUPERVISORD) -> Figures:
@@ -155,9 +179,20 @@ def compare(scenario: Scenario, writer: str, rounds: int) -> dict[str, list[Figu
     return found
 
 
+def compare_reading(scenario: Scenario, writer: str, rounds: int) -> dict[str, list[Figures]]:
+    """Only copying, and reading as well: as a worker whose lines are known by now, and as one that has said nothing."""
+    found: dict[str, list[Figures]] = {"copying": [], "reading": [], "reading, form unknown": []}
+    for _ in range(rounds):
+        found["copying"].append(measure_queuepool(scenario, writer))
+        found["reading"].append(measure_queuepool(scenario, writer, form="dots"))
+        if not scenario.jobs:
+            found["reading, form unknown"].append(measure_queuepool(scenario, writer, form=""))
+    return found
+
+
 def _command(scenario: Scenario, writer: str, home: str, number: int) -> list[str]:
     numbers = (number, scenario.lines, scenario.per_write, scenario.pause_us)
-    return [writer, "write", *map(str, numbers), f"{home}/stamp.{number}"]
+    return [writer, "write", *map(str, numbers), f"{home}/stamp.{number}", *(["jobs"] if scenario.jobs else [])]
 
 
 def _log(scenario: Scenario, home: str, number: int) -> str:
@@ -247,10 +282,21 @@ class _Pumped:
     home: str
     splice: bool | None
     decorate: bool
+    form: str | None = None
     fds: list[int] = field(default_factory=list)
 
     def _start(self, number: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(_command(self.scenario, self.writer, self.home, number), stdout=self.fds[number])
+
+    def _hear(self, number: int) -> Callable[[bytes], None] | None:
+        from queuepool.domain.pool import PoolSpec
+        from queuepool.domain.work import Work
+        from queuepool.engines.board import Board, Desk
+
+        if self.form is None:
+            return None
+        pool = PoolSpec("w", "worker", 1, lambda slot: NotImplemented, says=True, verbose=True)
+        return Desk(Board(f"{self.home}/jobs"), number + 1, number, pool, Work(), self.form).hear
 
     async def run(self) -> float:
         from queuepool.domain.pool import LogPolicy
@@ -269,7 +315,7 @@ class _Pumped:
                 timestamp=self.decorate,
                 slot=self.decorate,
             )
-            pump.attach(number, f"w:{number}", self.fds[number], policy)
+            pump.attach(number, f"w:{number}", self.fds[number], policy, hear=self._hear(number))
         writers = [self._start(number) for number in range(scenario.writers)]
         began = time.process_time()
         for number, writer in enumerate(writers):
@@ -301,7 +347,7 @@ def _table(found: dict[str, dict[str, list[Figures]]]) -> Iterator[str]:
                 f"    {program:42}{m['megabytes_per_second']:8.0f}{m['cpu_per_gigabyte']:10.2f}"
                 f"{m['cpu_us_per_line']:9.2f}{worst['lost']:9d}{worst['torn']:7d}{worst['twice']:7d}"
             )
-        if len(medians) == 2:
+        if "supervisor" in medians:
             ours, theirs = medians["queuepool"], medians["supervisor"]
             ratios = [ours[key] / (theirs[key] or 1e-9) for key in ("megabytes_per_second", "cpu_per_gigabyte")]
             yield f"    {'ratio':42}{ratios[0]:8.2f}{ratios[1]:10.2f}{ratios[1]:9.3f}"
@@ -312,6 +358,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a fifth of the lines")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--reading", action="store_true", help="instead: what reading jobs from the lines costs")
     parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
     parser.add_argument("--pump", help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -322,7 +369,10 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as directory:
         writer = build_writer(directory)
-        found = {each.name: compare(each, writer, asked.rounds) for each in scenarios(asked.quick)}
+        if asked.reading:
+            found = {e.name: compare_reading(e, writer, asked.rounds) for e in read_scenarios(asked.quick)}
+        else:
+            found = {each.name: compare(each, writer, asked.rounds) for each in scenarios(asked.quick)}
     if asked.json:
         print(
             json.dumps({name: {p: [asdict(r) for r in runs] for p, runs in by.items()} for name, by in found.items()})

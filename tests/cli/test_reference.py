@@ -13,7 +13,10 @@ from queuepool.errors import ExitCode
 DOCS = Path(reference.__file__).parents[2] / "docs"
 
 
-@pytest.mark.parametrize(("name", "make"), [("commands", reference.commands), ("exit-codes", reference.exit_codes)])
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [("commands", reference.commands), ("exit-codes", reference.exit_codes), ("json", reference.objects)],
+)
 def test_the_reference_is_current(name: str, make: object, monkeypatch: pytest.MonkeyPatch) -> None:
     assert callable(make)
     monkeypatch.delenv("COLUMNS", raising=False)

@@ -42,7 +42,7 @@ def test_every_value_says_where_it_came_from(shown: Any) -> None:
     assert "tries" not in c
     assert x["nice"] == {"value": 5, "from": "defaults (a.yml:1)"}
     assert x["tries"] == {"value": 5, "from": "defaults (queuepool.yml:4)"}
-    assert found["programs"]["w"]["argv"] == ["php", "artisan", "queue:work", "--tries=5", "--timeout=60"]
+    assert found["programs"]["w"]["argv"] == ["php", "artisan", "queue:work", "--tries=5", "--timeout=60", "-v"]
     assert found["groups"]["g"]["from"] == "queuepool.yml:12"
 
 

@@ -125,6 +125,16 @@ def test_a_file_without_permission_says_so(here: Path) -> None:
     assert said.stdout.strip() == "cannot be read: permission denied"
 
 
+def test_a_second_horizon_is_said_with_file_and_line_and_runs_nevertheless(here: Path) -> None:
+    Path("b.yml").write_text("programs:\n  more:\n    type: horizon\n")
+    loaded = _load("programs: {horizon: {type: horizon}}\ninclude: b.yml\n")
+    assert list(loaded.pools) == ["horizon", "more"]
+    assert [text.partition(" (")[0] for text in loaded.problems] == [
+        "b.yml:3: programs.more.type: is a second Horizon of this application, beside horizon: each master starts all "
+        "the workers"
+    ]
+
+
 def test_a_bad_included_file_takes_down_only_itself(here: Path) -> None:
     Path("conf.d").mkdir()
     Path("conf.d/a.yml").write_text("programs:\n  a: {numproc: 1}\n  a2: {}\n")

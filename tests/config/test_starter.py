@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import shlex
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from queuepool.config.starter import Facts, by_urgency, starter
 from queuepool.domain.pool import Loaded
 from queuepool.errors import QueuepoolError
 from queuepool.laravel.target import RedisTarget
-from tests.support.laravel import LaravelApp
+from tests.support.laravel import PHP, LaravelApp
 from tests.support.redis import RedisServer
 
 
@@ -125,7 +126,7 @@ def test_init_finds_out_all_about_an_application(laravel_app: LaravelApp, redis_
     assert found.problems == ()
     worker = found.pools["laravel-worker"]
     assert (worker.connection, worker.queues, worker.numprocs) == ("redis", ("high", "default", "reports"), 4)
-    assert found.pools["scheduler"].process(0).launch.argv == ("php", "artisan", "schedule:work")
+    assert found.pools["scheduler"].process(0).launch.argv == (*PHP, "artisan", "schedule:work")
     assert "asked the application itself" in out
     assert "high, default, reports on redis" in out
     assert out.splitlines()[-1] == f"next: queuepool -c {laravel_app.root}/queuepool.yml up"
@@ -141,7 +142,7 @@ def test_init_never_overwrites_but_prints(laravel_app: LaravelApp) -> None:
     code, out, err = run_init(str(laravel_app.root), "--print")
     assert code == 0
     assert file.read_text() == "mine"
-    assert out.endswith("command: php artisan schedule:work\n")
+    assert out.endswith(f"command: {shlex.join(PHP)} artisan schedule:work\n")
     assert "application" in err
 
 

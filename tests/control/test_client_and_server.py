@@ -71,8 +71,10 @@ def test_every_request_there_is_arrives_as_it_was_sent(daemon: FakeDaemon, clien
     requests = [
         Start(("a:*", "b")), Stop(("all",), kill=True), Restart(("x",), stale=True), Signal(("x",), "USR2"),
         messages.Pause(("x",)), messages.Continue(("x",)), Scale("x", 4), Scale("x", reset=True), messages.Reread(),
-        messages.Update(("x",), wait=False), messages.Await(seconds=3), messages.Shutdown(hurry=True),
-        messages.Upgrade(), messages.Reopen(), messages.PlanDeploy(("x",), force=True), messages.DeployStatus(),
+        messages.Update(("x",), wait=False), messages.Queues(("q",)), messages.Redis(),
+        messages.Await(seconds=3), messages.Shutdown(hurry=True),
+        messages.Upgrade(), messages.Reopen(),
+        messages.PlanDeploy(("x",), force=True), messages.DeployStatus(),
         messages.Deploy(("x",), timeout=5, batch="25%"), messages.FollowDeploy(), messages.AbortDeploy(),
     ]  # fmt: skip
     for request in requests:

@@ -153,3 +153,34 @@ def test_a_command_line_is_asked_the_same() -> None:
 def test_every_option_has_a_key_in_the_file_and_every_key_an_option() -> None:
     beside = {"type", "command", "connection", "options", *command.SYMFONY}
     assert {key_of(name) for name in WorkKeys.model_fields} == set(command.OPTIONS) | beside
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "extra", "verbose"),
+    [
+        ("worker", {}, (), True),
+        ("worker", {"quiet": True}, (), False),
+        ("worker", {"quiet": False}, (), True),
+        ("worker", {"json": True}, (), False),
+        ("worker", {"json": False}, (), True),
+        ("worker", {"verbose": 0}, (), False),
+        ("worker", {}, ("-q",), False),
+        ("worker", {}, ("--silent",), False),
+        ("worker", {}, ("--xyz=1",), True),
+        ("listen", {}, (), False),
+        ("horizon", {}, (), False),
+    ],
+)
+def test_a_worker_prints_ids_unless_somebody_decided(
+    kind: str, options: dict[str, Any], extra: tuple[str, ...], verbose: bool
+) -> None:
+    argv = render(command.with_ids(ArtisanCommand(kind, options, extra)))
+    assert ("-v" in argv) is verbose
+    speaks = not options.get("quiet") and not {"-q", "--silent"} & set(extra)
+    assert command.says(argv) == (speaks, verbose)
+
+
+def test_what_somebody_decided_stays() -> None:
+    assert "-vv" in render(command.with_ids(ArtisanCommand("worker", {"verbose": 2})))
+    assert render(command.with_ids(ArtisanCommand("worker", {}, ("-vvv",)))).count("-v") == 0
+    assert command.says(("sleep", "5")) == (False, False)

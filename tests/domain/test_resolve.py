@@ -8,7 +8,7 @@ import pytest
 
 from queuepool.domain.places import File, Place
 from queuepool.domain.pool import Autorestart, PoolSpec
-from queuepool.domain.resolve import broken_links, circles, resolve, shared_logs
+from queuepool.domain.resolve import broken_links, circles, resolve, several_horizons, shared_logs
 from queuepool.domain.spec import Group, Included, Settings
 
 PLACE = Place("/srv/app", "/srv/app", host="web1", environ={"HOME_OF": "/x", "SECRET": "hunter2"})
@@ -33,7 +33,7 @@ def test_a_bare_program_is_a_worker_with_defaults_made_for_laravel() -> None:
     mail = pool({}, user="www-data")
     first = mail.process(0)
     assert (mail.kind, mail.numprocs, mail.pace, mail.app) == ("worker", 1, True, "/srv/app")
-    assert first.launch.argv == ("php", "artisan", "queue:work")
+    assert first.launch.argv == ("php", "artisan", "queue:work", "-v")
     assert first.launch.directory == "/srv/app"
     assert first.launch.user == first.stdout.user == "www-data"
     assert first.display == "mail:mail_00"
@@ -138,7 +138,7 @@ def test_defaults_reach_the_programs_that_can_use_them() -> None:
     programs = {"w": {"tries": 1}, "l": {"type": "listen"}, "c": {"command": "x", "environment": {"B": "p"}}}
     found, said = pools(programs=programs, defaults=defaults, environment={"A": "f", "C": "f"})
     assert said == []
-    assert found["w"].process(0).launch.argv[3:] == ("--tries=1", "--max-jobs=7")
+    assert found["w"].process(0).launch.argv[3:] == ("--tries=1", "--max-jobs=7", "-v")
     assert found["l"].process(0).launch.argv[2:] == ("queue:listen", "--tries=5")
     assert found["c"].process(0).launch.environment == (("A", "d"), ("B", "p"), ("C", "f"))
     assert all(p.process(0).policy.startsecs == 3 for p in found.values())
@@ -259,7 +259,7 @@ def test_a_group_gives_its_priority_to_programs_without_one() -> None:
 
 def test_artisan_is_named_in_full_when_the_directory_is_another() -> None:
     launch = pool({"directory": "/tmp"}).process(0).launch
-    assert launch.argv == ("php", "/srv/app/artisan", "queue:work")
+    assert launch.argv == ("php", "/srv/app/artisan", "queue:work", "-v")
     assert pool({}, php="bin/php -d x=1").process(0).launch.argv[:3] == ("/srv/app/bin/php", "-d", "x=1")
 
 
@@ -274,7 +274,7 @@ def test_an_included_file_has_its_own_defaults_before_those_of_the_main_one() ->
     found, said = resolve(own, Place("/inc", "/main/app"), {}, main)
     launch = found["p"].process(0).launch
     assert said == []
-    assert launch.argv == ("php8.3", "/main/app/artisan", "queue:work", "--tries=2", "--memory=64")
+    assert launch.argv == ("php8.3", "/main/app/artisan", "queue:work", "--tries=2", "--memory=64", "-v")
     assert (launch.user, launch.group, launch.directory) == ("o", None, "/inc/d")
     assert found["p"].process(0).stdout.path == "/main/m.log"
 
@@ -301,6 +301,22 @@ def test_programs_that_share_a_log_by_different_rules_are_warned_about() -> None
     assert [(fault.where, fault.warning) for fault in shared_logs(found)] == [
         (("programs", "b", "stdout_logfile"), True)
     ]
+
+
+def test_a_second_horizon_of_an_application_is_warned_about() -> None:
+    horizon: dict[str, object] = {"type": "horizon"}
+    found, _ = pools(
+        programs={
+            "a": horizon,
+            "w": {},
+            "b": {**horizon, "horizon_environment": "other", "strategy": {"max_surge": 1}},
+            "blue": {**horizon, "env": "blue"},
+            "green": {**horizon, "environment": {"APP_ENV": "green"}},
+        }
+    )
+    said = [(fault.where, fault.what, fault.warning) for fault in several_horizons(found)]
+    what = "is a second Horizon of this application, beside a: each master starts all the workers"
+    assert said == [(("programs", "b", "type"), what, True)]
 
 
 def test_links_to_what_is_not_there_are_named_with_the_nearest() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import signal
 import time
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 
 from queuepool.system import procstat
 from tests.support.daemon import Queuepool
-from tests.support.laravel import LaravelApp
+from tests.support.laravel import PHP, LaravelApp
 from tests.support.redis import RedisServer
 from tests.support.wait import eventually
 
@@ -21,6 +23,7 @@ pytestmark = pytest.mark.php
 def workers(app: LaravelApp, numprocs: int = 4, keys: str = "") -> str:
     return f"""
 app: {app.root}
+php: {json.dumps(PHP)}
 programs:
   laravel-worker:
     connection: redis
@@ -145,11 +148,11 @@ def test_a_stop_lets_the_job_finish_and_leaves_nothing_of_the_tree(
     tmp_path: Path, laravel_app: LaravelApp, kind: str
 ) -> None:
     """`sh -c "php artisan queue:work; true"` dies of TERM at once, as does queue:listen: their child has the job."""
-    command = (
-        "type: listen" if kind == "listen" else "type: command\n    command: [sh, -c, 'php artisan queue:work; true']"
-    )
+    shell = f"[sh, -c, '{shlex.join(PHP)} artisan queue:work; true']"
+    command = "type: listen" if kind == "listen" else f"type: command\n    command: {shell}"
     text = f"""
 app: {laravel_app.root}
+php: {json.dumps(PHP)}
 programs:
   w:
     {command}

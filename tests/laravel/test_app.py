@@ -48,6 +48,14 @@ def test_installed_packages_win_over_the_lock_and_both_forms_of_composer_are_rea
         )  # fmt: skip
 
 
+def test_the_environment_file_is_read_as_the_installed_phpdotenv_does(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text('REDIS_HOST=one\nNOTE="never closed\nREDIS_HOST=two\n')
+    for version, problems in (("v5.4.1", 0), ("v5.8.0", 1), ("dev-master", 1)):
+        packages = [{"name": "vlucas/phpdotenv", "version": version}]
+        (tmp_path / "composer.lock").write_text(json.dumps({"packages": packages}))
+        assert len(inspect(str(tmp_path)).problems) == problems
+
+
 def test_horizon_that_is_required_but_not_installed_is_seen(tmp_path: Path) -> None:
     (tmp_path / "composer.json").write_text('{"require": {"laravel/horizon": "^5.0"}}')
     assert inspect(str(tmp_path)).horizon == ""

@@ -10,9 +10,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis.strategies import lists, sampled_from, text
 
 from queuepool.laravel import dotenv
+from tests.support.laravel import PHP
 
 PARSER = r"""
 require 'Dotenv/autoload.php';
+$source = file_get_contents((new ReflectionClass('Dotenv\Parser\Lines'))->getFileName());
+echo strpos($source, '(?<!') ? '5.6.5' : (strpos($source, 'startsOnCurrentLine') ? '5.6.0' : '5.4.1'), "\n";
 while (($line = fgets(STDIN)) !== false) {
     try {
         $parsed = (object) array_filter(Dotenv\Dotenv::parse(base64_decode($line)), 'is_string');
@@ -24,10 +27,31 @@ while (($line = fgets(STDIN)) !== false) {
 """
 
 
+class Theirs:
+    """The parser of the installed PHP library; version: which of those that read files differently."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        major, minor, patch = (int(number) for number in self.line().split(b"."))
+        self.version = (major, minor, patch)
+
+    def line(self) -> bytes:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline()
+
+    def parse(self, content: str) -> dict[str, str] | None:
+        """Every variable; None when it refuses the file."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(base64.b64encode(content.encode()) + b"\n")
+        self.process.stdin.flush()
+        found: dict[str, str] | None = json.loads(self.line())
+        return found
+
+
 @pytest.fixture(scope="module")
-def phpdotenv() -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen(["php", "-r", PARSER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        yield process
+def phpdotenv() -> Iterator[Theirs]:
+    with subprocess.Popen([*PHP, "-r", PARSER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        yield Theirs(process)
         assert process.stdin is not None
         process.stdin.close()
 
@@ -53,15 +77,14 @@ def named(variables: dict[str, str] | None) -> dict[str, str] | None:
 @example(pieces=["A='it''s'"])
 @example(pieces=["1", "=", "\n", "A=x"])
 @example(pieces=['A="a\\\\"\nB=${A}${A}'])
-def test_every_file_is_read_as_phpdotenv_reads_it(pieces: list[str], phpdotenv: subprocess.Popen[bytes]) -> None:
+@example(pieces=['A="\nG="\nB=1'])
+@example(pieces=['A=# "x\nB="y" # ="z\nC=1'])
+@example(pieces=["Ä=1\nexport É=2\nexport\tF=3\n²=4"])
+def test_every_file_is_read_as_phpdotenv_reads_it(pieces: list[str], phpdotenv: Theirs) -> None:
     content = "".join(pieces)
-    assert phpdotenv.stdin is not None
-    assert phpdotenv.stdout is not None
-    phpdotenv.stdin.write(base64.b64encode(content.encode()) + b"\n")
-    phpdotenv.stdin.flush()
-    theirs = named(json.loads(phpdotenv.stdout.readline()))
+    theirs = named(phpdotenv.parse(content))
     try:
-        ours = named(dotenv.load(content, {}))
+        ours = named(dotenv.load(content, {}, phpdotenv.version))
     except dotenv.DotenvError:
         ours = None
     assert ours == theirs

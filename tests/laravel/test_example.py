@@ -89,7 +89,7 @@ def test_the_database_connection_works_too(laravel_app: LaravelApp) -> None:
 def test_an_unknown_job_is_refused(laravel_app: LaravelApp) -> None:
     refused = laravel_app.try_artisan("demo:dispatch", "Nonsense")
     assert refused.returncode == 2
-    assert "Quick, Sleeping, Failing, Hungry, Long, Ledger" in refused.stdout
+    assert "Quick, Sleeping, Failing, Hungry, Long, Ledger, Crashing" in refused.stdout
 
 
 def test_a_copy_writes_nothing_into_the_example(laravel_app: LaravelApp) -> None:

@@ -6,15 +6,18 @@ import os
 import socket
 import time
 import warnings
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from queuepool.laravel.ping import ping
 from queuepool.laravel.target import RedisTarget
+from tests.laravel.redises import loading_server, tls_server
 from tests.support.redis import RedisServer
 from tests.support.wait import eventually
 
-pytestmark = pytest.mark.php
+pytestmark = pytest.mark.redis
 
 
 def asked(target: RedisTarget, timeout: float = 5.0) -> str | None:
@@ -69,22 +72,7 @@ def test_a_frozen_server_is_given_up_in_time(redis_server: RedisServer) -> None:
 
 
 def test_a_server_that_loads_its_data_is_not_ready() -> None:
-    # `key-load-delay` (microseconds per key) is redis-server's own means of testing this.
-    with RedisServer(password="s3cret") as server:
-        pipeline = server.client.pipeline()
-        for n in range(20_000):
-            pipeline.set(f"key{n}", n)
-        pipeline.execute()
-        server.client.save()
-        server.stop()
-        server.options = (
-            *server.options,
-            "--key-load-delay",
-            "2000",
-            "--loading-process-events-interval-bytes",
-            "1024",
-        )
-        server.start(loading=True)
+    with loading_server(password="s3cret") as server:
         target = RedisTarget(port=server.port, password="s3cret")
         assert asked(target) == f"redis at 127.0.0.1:{server.port} is loading its data"
         server.client.config_set("key-load-delay", 0)
@@ -128,3 +116,23 @@ def test_a_ping_that_is_cancelled_leaves_nothing(redis_server: RedisServer) -> N
     before = len(os.listdir("/proc/self/fd"))
     asyncio.run(cancel_it())
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_cluster_is_up_while_a_node_is_and_a_master_while_a_sentinel_is(redis_server: RedisServer) -> None:
+    there, gone = ("127.0.0.1", redis_server.port), ("127.0.0.1", 1)
+    for target in (
+        RedisTarget(port=1, cluster=True, nodes=(there,)),
+        RedisTarget(port=redis_server.port, cluster=True, nodes=(gone,)),
+        RedisTarget(port=1, sentinel="shop", nodes=(gone, there)),
+    ):
+        assert asked(target) is None
+        assert asked(replace(target, port=1, nodes=(gone,))) == "redis at 127.0.0.1:1 refuses connections"
+
+
+def test_a_certificate_of_an_own_authority_is_trusted(tmp_path: Path) -> None:
+    with tls_server(tmp_path) as (server, port, ca):
+        target = RedisTarget(port=port, tls=True, password="s3cret")
+        for each in (target, replace(target, tls_ca=ca), replace(target, tls_verify=False)):
+            assert asked(each) is None
+        server.freeze()
+        assert asked(replace(target, tls_ca=ca), 0.3) == f"redis at 127.0.0.1:{port} does not answer within 0.3 s"

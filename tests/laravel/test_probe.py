@@ -3,6 +3,8 @@
 import asyncio
 import os
 import pwd
+import re
+import shutil
 import stat
 import subprocess
 import tempfile
@@ -10,9 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from queuepool.errors import QueuepoolError
-from queuepool.laravel.probe import AppConfig, config_of, probe
+from queuepool.laravel.probe import AppConfig, probe
 from tests.support.laravel import PHP, LaravelApp
 from tests.support.redis import RedisServer
 from tests.support.wait import eventually
@@ -103,6 +106,134 @@ def test_a_broken_application_is_told_in_one_line(
     assert "s3cret" not in message
 
 
+PROVIDER = "config/app.php", "'providers' => [", "'providers' => [App\\Broken::class,"
+
+
+def with_provider(app: LaravelApp, code: str) -> None:
+    file, before, after = PROVIDER
+    config = app.root / file
+    config.write_text(config.read_text().replace(before, after))
+    (app.root / "app/Broken.php").write_text(code)
+
+
+CLASS = "<?php\nnamespace App;\nclass Broken extends \\Illuminate\\Support\\ServiceProvider\n{\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (CLASS + "public function boot() { oops }\n}", "syntax error, unexpected token \"}\" (app/Broken.php:5)"),
+        (CLASS + "public function boot()\n{\nthrow new \\Exception(\"no\\nmore\");\n}\n}", "no (app/Broken.php:7)"),
+        (CLASS + "public function register()\n{\nnope();\n}\n}", "undefined function App\\nope() (app/Broken.php:7)"),
+        (CLASS + "public function boot()\n{\nexit(3);\n}\n}", "loaded is app/Broken.php (exit code 3)"),
+        (CLASS + "public function boot()\n{\nposix_kill(getmypid(), 9);\n}\n}", "it said nothing (killed by signal 9)"),
+        (
+            CLASS + "public function boot()\n{\nstr_repeat('x', PHP_INT_MAX - 100);\n}\n}",
+            "(app/Broken.php:7)",
+        ),
+    ],
+)  # fmt: skip
+def test_a_broken_provider_is_told_in_one_line(laravel_app: LaravelApp, code: str, expected: str) -> None:
+    with_provider(laravel_app, code)
+    message = refused(laravel_app)
+    assert message.startswith(f"cannot boot the application in {laravel_app.root}: ")
+    assert expected in message
+    assert "\n" not in message
+
+
+def test_a_missing_vendor_and_cache_directory_are_named_with_what_to_type(laravel_app: LaravelApp) -> None:
+    shutil.rmtree(laravel_app.root / "bootstrap/cache")
+    with pytest.raises(QueuepoolError) as raised:
+        asked(laravel_app)
+    assert "bootstrap/cache directory must be present and writable. (" in raised.value.message
+    assert f"mkdir -p {laravel_app.root}/bootstrap/cache" in raised.value.hint
+
+    (laravel_app.root / "artisan").write_text("<?php\nrequire __DIR__.'/vendor/autoload.php';\n")
+    (laravel_app.root / "vendor").unlink(missing_ok=True)
+    with pytest.raises(QueuepoolError) as raised:
+        asked(laravel_app)
+    assert re.search(r"Failed opening required '.*/vendor/autoload.php' \(artisan:2\)$", raised.value.message)
+    assert raised.value.hint == f"install what it needs: cd {laravel_app.root} && composer install --no-dev"
+
+
+def test_an_application_without_env_runs_with_its_defaults_and_that_is_a_fact(laravel_app: LaravelApp) -> None:
+    assert asked(laravel_app).environment_file_seen is True
+    (laravel_app.root / ".env").unlink()
+    config = asked(laravel_app)
+    assert (config.environment_file_seen, config.environment, config.errors) == (None, "production", ())
+    assert config.environment_file == os.path.realpath(laravel_app.root) + "/.env"
+
+
+def test_a_php_for_web_servers_is_told_apart(laravel_app: LaravelApp, tmp_path: Path) -> None:
+    """As php-cgi and php-fpm behave: they know no -r, and print their usage."""
+    cgi = tmp_path / "php-cgi8"
+    cgi.write_text(
+        '#!/bin/sh\n[ "$1" = -v ] && echo "PHP 8.2.1 (cgi-fcgi) (built: Jan  1 2026 00:00:00)" && exit 0\n'
+        "echo 'Error in argument 1, char 2: option not found r' >&2; exit 1\n"
+    )
+    cgi.chmod(0o755)
+    with pytest.raises(QueuepoolError) as raised:
+        asyncio.run(probe((str(cgi),), str(laravel_app.root), environment=ENVIRONMENT))
+    assert raised.value.message.endswith(f"{cgi} is PHP for a web server (cgi-fcgi), not for the command line")
+    assert raised.value.hint.endswith(f"such as {tmp_path}/php")
+    cgi.write_text("#!/bin/sh\necho no php here >&2; exit 7\n")
+    with pytest.raises(QueuepoolError, match=r": no php here \(exit code 7\)$"):
+        asyncio.run(probe((str(cgi),), str(laravel_app.root), environment=ENVIRONMENT))
+
+
+def test_no_script_of_ours_has_to_be_readable_where_php_runs(laravel_app: LaravelApp, tmp_path: Path) -> None:
+    prepended = tmp_path / "app/prepended.php"
+    prepended.write_text("<?php putenv('QUEUE_CONNECTION=database'); $_ENV['QUEUE_CONNECTION'] = 'database';")
+    php = (*PHP, "-d", f"open_basedir={laravel_app.root}:/usr/share/php:/var/cache", "-d", "memory_limit=77M",
+           "-d", f"auto_prepend_file={prepended}", "-d", "disable_functions=proc_open,exec")  # fmt: skip
+    config = asyncio.run(probe(php, str(laravel_app.root), environment=ENVIRONMENT))
+    assert config.default_connection == "database"
+    assert config.runtime is not None
+    assert (config.runtime.memory_limit, config.runtime.sapi) == (77 << 20, "cli")
+    assert config.runtime.disabled == {"proc_open", "exec"}
+    assert config.runtime.version == config.php
+
+
+def test_what_is_cached_written_and_kept_is_told(laravel_app: LaravelApp) -> None:
+    root = os.path.realpath(laravel_app.root)
+    config = asked(laravel_app)
+    assert config.caches == {}
+    assert config.cache is not None
+    assert (config.cache.name, config.cache.driver, config.cache.path, config.cache.shared) == (
+        "file", "file", f"{root}/storage/framework/cache/data", True,
+    )  # fmt: skip
+    assert config.failed is not None
+    assert (config.failed.driver, config.failed.connection, config.failed.table) == (
+        "database-uuids", "sqlite", "failed_jobs",
+    )  # fmt: skip
+    assert config.connections["database"].table == "jobs"
+    assert config.redis_client_ready is True
+    assert {name: (path.path.removeprefix(root), path.writable) for name, path in config.writes.items()} == {
+        "storage": ("/storage", True), "logs": ("/storage/logs", True), "cache": ("/storage/framework/cache", True),
+        "bootstrap/cache": ("/bootstrap/cache", True), "log": ("/storage/logs/laravel.log", True),
+    }  # fmt: skip
+
+    laravel_app.artisan("config:cache")
+    cached = asked(laravel_app).caches["config"]
+    assert not cached.stale
+    os.utime(laravel_app.root / ".env", (cached.modified + 10, cached.modified + 10))
+    os.utime(laravel_app.root / "config/queue.php", (cached.modified + 10, cached.modified + 10))
+    stale = asked(laravel_app).caches["config"]
+    assert (stale.stale, stale.newer) == (True, (".env", "config/queue.php"))
+
+
+def test_the_keys_of_the_cache_are_those_that_laravel_writes(laravel_app: LaravelApp) -> None:
+    laravel_app.set_env(CACHE_STORE="redis", CACHE_PREFIX="mine")
+    config = asked(laravel_app)
+    target = config.cache_redis()
+    assert config.cache is not None
+    assert target is not None
+    laravel_app.artisan("queue:restart")
+    server = Redis(port=target.port, db=target.db)
+    assert server.exists(target.prefix + config.cache.restart_key)
+    server.close()
+
+
 def test_what_is_missing_is_named(laravel_app: LaravelApp) -> None:
     assert refused(laravel_app, user="no-such-user") == "cannot run as no-such-user: there is no such user or group"
     with pytest.raises(QueuepoolError, match=r"cannot run /nonexistent/php in .*: No such file or directory"):
@@ -158,6 +289,26 @@ def test_it_runs_as_the_user_of_the_workers_who_cannot_see_where_queuepool_is_in
         assert asked(app, user=str(nobody.pw_uid)).default_connection == "redis"
 
 
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
+def test_what_another_user_cannot_read_or_write_is_told(redis_server: RedisServer) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        app = LaravelApp(Path(directory) / "app", redis_server)
+        subprocess.run(["chown", "-R", "nobody", str(app.root)], check=True)
+        os.chmod(app.root / ".env", 0o600)
+        os.chown(app.root / ".env", 0, 0)
+        os.chown(app.root / "storage/logs", 0, 0)
+        os.chmod(app.root / "storage/logs", 0o755)
+        config = asked(app, user="nobody")
+        assert (config.environment_file_seen, config.environment) == (False, "production")
+        assert {name for name, path in config.writes.items() if not path.writable} == {"logs", "log"}
+
+        shutil.rmtree(app.root / "bootstrap/cache")
+        (app.root / "bootstrap/cache").mkdir(mode=0o755)
+        assert "bootstrap/cache directory must be present and writable" in refused(app, user="nobody")
+
+
 def test_no_copy_of_the_probe_is_left_behind(
     laravel_app: LaravelApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,38 +320,3 @@ def test_no_copy_of_the_probe_is_left_behind(
     refused(laravel_app)
     assert list(scratch.iterdir()) == []
     assert stat.S_IMODE(scratch.stat().st_mode) & stat.S_IWOTH == 0
-
-
-FACTS = {
-    "laravel": "12.0.0", "php": "8.3.0", "extensions": [], "base": "/a", "storage": "/a/storage", "environment": "x",
-    "queue": {"default": "redis", "connections": {"redis": {"driver": "redis", "connection": "q"}, "sync": []}},
-    "horizon": True, "horizon_version": "v5.30", "config_cached": False, "down": False, "scheduled": None, "errors": [],
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("laravel", "client", "shared", "entry", "host", "prefix"),
-    [
-        ("12.0.0", "phpredis", {"prefix": "all_"}, {"host": "h", "prefix": "own_"}, "h", "own_"),
-        ("9.11.0", "phpredis", {"prefix": "all_"}, {"host": "h", "prefix": "own_"}, "h", "all_"),
-        ("8.83.0", "phpredis", {"prefix": "all_"}, {"host": "h", "options": {"prefix": "opt_"}}, "h", "opt_"),
-        ("8.83.0", "phpredis", {"prefix": "all_", "host": "g"}, {"host": "h"}, "g", "all_"),
-        ("8.83.0", "predis", {"prefix": "all_", "host": "g"}, {"host": "h"}, "h", "all_"),
-        ("8.83.0", "phpredis", [], {"host": "h", "options": []}, "h", ""),
-    ],
-)  # fmt: skip
-def test_options_of_redis_are_merged_as_laravels_connectors_do(
-    laravel: str, client: str, shared: object, entry: object, host: str, prefix: str
-) -> None:
-    redis = {"client": client, "options": shared, "connections": {"q": entry}, "clusters": []}
-    config = config_of({**FACTS, "laravel": laravel, "redis": redis})
-    target = config.redis_of()
-    assert target is not None
-    assert (target.host, target.prefix, target.cluster) == (host, prefix, False)
-
-
-def test_a_cluster_is_known_as_one() -> None:
-    redis = {"client": "phpredis", "options": [], "connections": [], "clusters": {"q": {"host": "n1", "port": 7000}}}
-    target = config_of({**FACTS, "redis": redis}).redis_of("redis")
-    assert target is not None
-    assert (target.cluster, target.where) == (True, "n1:7000")

@@ -1,7 +1,11 @@
-"""A private copy of examples/laravel: own storage, own .env with its own Redis and prefix, own ledger."""
+"""A private copy of examples/laravel: own storage, own .env with its own Redis and prefix, own ledger.
+
+Which Laravel runs it is the choice of tests/run: the one installed here, or another with a PHP of its own (see
+docs/testing.md). So tests write PHP where they would write "php", and ask laravel_version() where versions differ."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -16,7 +20,10 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "laravel"
 _NOT_COPIED = shutil.ignore_patterns(
     ".env", ".run", "vendor", "run", "*.sqlite", "ledger.log", "laravel.log", "packages.php", "services.php"
 )
-PHP = ("php",)
+PHP = (os.environ.get("QUEUEPOOL_TEST_PHP") or "php",)
+"""The command of the PHP that these tests run with."""
+OTHER_LARAVEL = os.environ.get("QUEUEPOOL_TEST_LARAVEL") or None
+"""The major version asked for with `tests/run --laravel`; None: the Laravel that is installed here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +52,9 @@ class LaravelApp:
         self.root = Path(root)
         self.prefix = server.prefix
         _copy_example(self.root)
-        (self.root / "storage/app/database.sqlite").write_bytes(_migrated_database())
+        (self.root / "storage/app/database.sqlite").write_bytes(_example()[0])
+        if OTHER_LARAVEL:
+            _lock_version(self.root)
         settings = {"REDIS_PORT": str(server.port), "REDIS_PREFIX": server.prefix}
         if server.password:
             settings["REDIS_PASSWORD"] = server.password
@@ -64,21 +73,11 @@ class LaravelApp:
 
     def artisan(self, *args: str, timeout: float = 60.0) -> str:
         """Run an artisan command and return what it printed; an AssertionError, with both outputs, when it fails."""
-        result = self.try_artisan(*args, timeout=timeout)
-        assert result.returncode == 0, f"artisan {' '.join(args)}: {result.returncode}\n{result.stdout}{result.stderr}"
-        return result.stdout
+        return _artisan(self.root, *args, timeout=timeout)
 
     def try_artisan(self, *args: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Run an artisan command, whatever its exit code."""
-        return subprocess.run(
-            [*PHP, "artisan", "--no-ansi", *args],
-            cwd=self.root,
-            env=_environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
+        return _try_artisan(self.root, *args, timeout=timeout)
 
     def dispatch(
         self,
@@ -90,10 +89,12 @@ class LaravelApp:
         ms: int = 0,
         mb: int = 64,
         delay: int = 0,
+        how: str = "kill",
+        times: int = 1,
     ) -> None:
-        """Push `count` jobs of one kind: Quick, Sleeping, Failing, Hungry, Long or Ledger. ms: how long each takes.
-        mb: what Hungry keeps. delay: seconds before they may be taken."""
-        args = [f"--count={count}", f"--ms={ms}", f"--mb={mb}", f"--delay={delay}"]
+        """Push `count` jobs of one kind: Quick, Sleeping, Failing, Hungry, Long, Ledger or Crashing. ms: how long each
+        takes. mb: what Hungry keeps. delay: seconds before they may be taken. how, times: Crashing's."""
+        args = [f"--count={count}", f"--ms={ms}", f"--mb={mb}", f"--delay={delay}", f"--how={how}", f"--times={times}"]
         args += [f"--queue={queue}"] if queue else []
         args += [f"--connection={connection}"] if connection else []
         self.artisan("demo:dispatch", job, *args)
@@ -125,10 +126,39 @@ class LaravelApp:
         return file.read_text(errors="replace") if file.exists() else ""
 
 
+def laravel_version() -> tuple[int, ...]:
+    """The Laravel of these tests, such as (13, 31, 0). It is asked once per test process."""
+    return tuple(int(number) for number in _example()[1].split("."))
+
+
+def _lock_version(root: Path) -> None:
+    """Write the composer.lock that an application of one's own has, so that files alone tell its Laravel."""
+    package = {"name": "laravel/framework", "version": f"v{_example()[1]}"}
+    (root / "composer.lock").write_text(json.dumps({"packages": [package]}))
+
+
 def _copy_example(root: Path) -> None:
     shutil.copytree(EXAMPLE, root, ignore=_NOT_COPIED)
-    if (EXAMPLE / "vendor").is_dir():
+    if (EXAMPLE / "vendor").is_dir() and not OTHER_LARAVEL:
         (root / "vendor").symlink_to(EXAMPLE / "vendor")
+
+
+def _artisan(root: Path, *args: str, timeout: float = 60.0) -> str:
+    result = _try_artisan(root, *args, timeout=timeout)
+    assert result.returncode == 0, f"artisan {' '.join(args)}: {result.returncode}\n{result.stdout}{result.stderr}"
+    return result.stdout
+
+
+def _try_artisan(root: Path, *args: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*PHP, "artisan", "--no-ansi", *args],
+        cwd=root,
+        env=_environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
 
 
 def _environment() -> dict[str, str]:
@@ -138,17 +168,15 @@ def _environment() -> dict[str, str]:
 
 
 @cache
-def _migrated_database() -> bytes:
-    """The SQLite file with the tables jobs and failed_jobs, made once per test process by Laravel's own migrations."""
+def _example() -> tuple[bytes, str]:
+    """The SQLite file with the tables jobs and failed_jobs, made by Laravel's own migrations, and Laravel's version.
+    Both are asked once per test process."""
     with tempfile.TemporaryDirectory(prefix="qp-laravel-") as directory:
         root = Path(directory) / "app"
         _copy_example(root)
         shutil.copy(EXAMPLE / ".env.example", root / ".env")
         file = root / "storage/app/database.sqlite"
         file.touch()
-        command = [*PHP, "artisan", "migrate", "--force", "--no-ansi"]
-        result = subprocess.run(
-            command, cwd=root, env=_environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
-        )
-        assert result.returncode == 0, f"artisan migrate:\n{result.stdout}{result.stderr}"
-        return file.read_bytes()
+        _artisan(root, "migrate", "--force")
+        version = _artisan(root, "--version").split()[-1]
+        return file.read_bytes(), version

@@ -38,6 +38,14 @@ final class LedgerFile
         self::append(sprintf('end %s %d %.6F', $id, getmypid(), microtime(true)));
     }
 
+    /** How often a job was begun. */
+    public static function begun(string $id): int
+    {
+        $lines = is_file(self::path()) ? file(self::path(), FILE_IGNORE_NEW_LINES) : [];
+
+        return count(array_filter($lines, static fn (string $line): bool => str_starts_with($line, "begin $id ")));
+    }
+
     /**
      * What the ledger says.
      *

@@ -10,17 +10,19 @@ use Illuminate\Support\Str;
 
 class Dispatch extends Command
 {
-    private const JOBS = ['Quick', 'Sleeping', 'Failing', 'Hungry', 'Long', 'Ledger'];
+    private const JOBS = ['Quick', 'Sleeping', 'Failing', 'Hungry', 'Long', 'Ledger', 'Crashing'];
 
     private const CHUNK = 500; // jobs pushed in one round trip
 
     protected $signature = 'demo:dispatch
-        {job : Quick, Sleeping, Failing, Hungry, Long or Ledger}
+        {job : Quick, Sleeping, Failing, Hungry, Long, Ledger or Crashing}
         {--count=1 : How many}
         {--queue= : The queue; the connection\'s own when left out}
         {--connection= : The queue connection; the default one when left out}
         {--ms=0 : How long each job takes, in milliseconds (Sleeping, Long, Ledger)}
         {--mb=64 : How much memory each job keeps (Hungry)}
+        {--how=kill : How its worker dies: kill, fatal, segfault or memory (Crashing)}
+        {--times=1 : How often it does, before the job is done (Crashing)}
         {--delay=0 : Seconds before a job may be taken}';
 
     protected $description = 'Push many jobs of one kind, fast';
@@ -37,7 +39,7 @@ class Dispatch extends Command
         }
 
         $queue = Queue::connection($this->option('connection'));
-        $batch = $job === 'Ledger' ? LedgerFile::announce($count) : '';
+        $batch = in_array($job, ['Ledger', 'Crashing'], true) ? LedgerFile::announce($count) : '';
 
         foreach (array_chunk(range(1, $count), self::CHUNK) as $numbers) {
             $jobs = array_map(fn (int $n): object => $this->build($job, "$batch-$n"), $numbers);
@@ -67,6 +69,7 @@ class Dispatch extends Command
             'Hungry' => new Jobs\Hungry((int) $this->option('mb')),
             'Long' => new Jobs\Long($ms ? max(1, intdiv($ms, 1000)) : 30),
             'Ledger' => new Jobs\Ledger($id, $ms),
+            'Crashing' => new Jobs\Crashing($id, $this->option('how'), (int) $this->option('times')),
         };
     }
 }

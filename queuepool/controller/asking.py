@@ -1,0 +1,24 @@
+"""Asking an application as its workers are run: the same PHP, user and environment, in a process of its own.
+Remembering the answer is applications.py's matter, the question laravel/probe.py's."""
+
+from __future__ import annotations
+
+from queuepool.controller.applications import Application
+from queuepool.domain.pool import Launch
+from queuepool.laravel.config import AppConfig
+from queuepool.system import children
+
+
+async def ask_application(who: Application) -> AppConfig:
+    """The configuration in force. Raises QueuepoolError when the application does not boot or cannot be run."""
+    from queuepool.laravel.probe import probe
+
+    return await probe(who.php, who.app, user=who.user, group=who.group, environment=environment_of(who))
+
+
+def environment_of(who: Application) -> dict[str, str]:
+    """The environment that the workers of an application get. Raises QueuepoolError for its user."""
+    launch = Launch(
+        who.php, who.app, who.user, who.group, who.groups, environment=who.environment, clear_env=who.clear_env
+    )
+    return children.environment(launch, children.identity(who.user, who.group, who.groups), {})

@@ -1,0 +1,145 @@
+"""Everything that is known of applications, their queues and their Redis, wired together: for the daemon, and for a
+command that looks without one. What is done about it is decided elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from queuepool.controller.applications import Application, Applications, application_of
+from queuepool.controller.asking import ask_application, environment_of
+from queuepool.controller.horizons import Horizons
+from queuepool.controller.monitor import Monitor
+from queuepool.controller.servings import serving_of
+from queuepool.domain.horizon import graceful_seconds
+from queuepool.domain.pool import PoolSpec
+from queuepool.domain.queues import QueueDepth, QueueName, Serving
+from queuepool.engines.local import LocalEngine
+from queuepool.errors import QueuepoolError
+from queuepool.laravel.away import Away
+from queuepool.laravel.depth import DepthReader
+from queuepool.laravel.health import health
+from queuepool.laravel.requeue import Requeued, requeue
+from queuepool.laravel.servers import Servers
+from queuepool.laravel.sizes import SizeProbe
+from queuepool.laravel.target import RedisTarget
+
+
+class Insight:
+    """applications, servers, monitor, horizons: the parts. pools: those in force. engine: which runs them; None: nobody
+    does here. troubled: see Monitor."""
+
+    def __init__(
+        self,
+        pools: Callable[[], Mapping[str, PoolSpec]],
+        *,
+        engine: Callable[[], LocalEngine] | None = None,
+        troubled: Callable[[str], None] = lambda pool: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pools = pools
+        self._engine = engine
+        self.applications = Applications(ask_application, clock)
+        self.servers = Servers()
+        self._depths = DepthReader(self.servers)
+        self.horizons = Horizons(pools, self.applications, self.servers, engine) if engine else None
+        self._needed = asyncio.Event()
+        self._sizes: dict[tuple[Application, str], SizeProbe] = {}
+        self.monitor = Monitor(
+            pools,
+            self.applications,
+            read_depths=self._depths.read,
+            read_sizes=self._read_sizes,
+            servings=self._serving,
+            clock=clock,
+            troubled=troubled,
+        )
+
+    def patience(self) -> dict[str, float]:
+        """Pool -> seconds that its processes need to end without killing a job, where the file does not give them and
+        the application says more than the file: Horizon's longest timeout, or the block_for of a connection, for
+        which a worker may sit in Redis before it hears the signal."""
+        found = {}
+        for pool in self._pools().values():
+            config = self.applications.known(pool) if pool.stop_follows else None
+            if config is None:
+                continue
+            if pool.kind == "horizon":
+                if config.horizon_config:
+                    found[pool.name] = graceful_seconds(one.timeout for one in config.horizon_config.supervisors)
+                continue
+            connection = config.connections.get(pool.connection or config.default_connection or "")
+            if connection and connection.block_for:
+                found[pool.name] = pool.process(0).policy.stop_seconds + connection.block_for
+        return found
+
+    def used(self) -> None:
+        """Settings came into force: applications may be others, and there may be some for the first time."""
+        self.applications.keep(self._pools().values())
+        if any(application_of(pool) for pool in self._pools().values()):
+            self._needed.set()
+
+    async def run(self, looked: Callable[[], None]) -> None:
+        """Look each second, for ever, and call `looked` each time; at nothing while no pool has an application."""
+        await self._needed.wait()
+        await self.servers.prepare()
+
+        async def each_time() -> None:
+            if self.horizons:
+                await self.horizons.look()
+            looked()
+
+        await self.monitor.run(each_time)
+
+    async def give_back(
+        self, target: RedisTarget, queue: str, laravel: str, job_id: str, latest: float
+    ) -> Requeued | Away:
+        """See requeuer.GiveBack."""
+        return await requeue(self.servers, target, queue=queue, laravel=laravel, job_id=job_id, latest=latest)
+
+    def queues(self, names: Sequence[str] = ()) -> dict[str, Any]:
+        """The reply to messages.Queues, as of the last look."""
+        views = self.monitor.views(names)
+        away = self.monitor.away
+        uses = {target.where for target in self.monitor.targets()}
+        servers = {where: {"up": where not in away, "why": away.get(where, "")} for where in sorted(uses)}
+        return {"queues": [asdict(view) for view in views], "redis": servers, "problems": self.monitor.problems()}
+
+    async def redis(self) -> dict[str, Any]:
+        """The reply to messages.Redis: every server is asked now."""
+        await self.servers.prepare()
+        await asyncio.gather(*(self.applications.of(pool) for pool in self._pools().values()))
+        targets = self.monitor.targets()
+        found = await asyncio.gather(*(health(self.servers, target) for target in targets))
+        shown = [asdict(seen) | {"uses": uses} for seen, uses in zip(found, targets.values(), strict=True)]
+        return {"servers": shown, "problems": self.monitor.problems()}
+
+    async def close(self) -> None:
+        """End all asking."""
+        await self.applications.close()
+        await self.servers.close()
+        for probe in self._sizes.values():
+            await probe.close()
+
+    def _serving(self, program: str, queues: tuple[QueueName, ...]) -> Serving | None:
+        return serving_of(self._engine(), self._pools()[program], queues) if self._engine else None
+
+    async def _read_sizes(self, pool: PoolSpec, names: Sequence[QueueName]) -> Mapping[QueueName, QueueDepth | str]:
+        """Sizes that only PHP can tell, of one application. A release that was left has its PHP ended."""
+        who = application_of(pool)
+        assert who is not None, "only pools of an application have queues"
+        key = (who, os.path.realpath(who.app))
+        for old in [old for old in self._sizes if old[0] == who and old != key]:
+            await self._sizes.pop(old).close()
+        if key not in self._sizes:
+            try:
+                environment = environment_of(who)
+            except QueuepoolError as error:
+                return dict.fromkeys(names, error.message)
+            self._sizes[key] = SizeProbe(who.php, who.app, user=who.user, group=who.group, environment=environment)
+        plain = {QueueName(name.connection, name.queue): name for name in names}
+        return {plain[name]: seen for name, seen in (await self._sizes[key].sizes(tuple(plain))).items()}

@@ -1,0 +1,51 @@
+"""What follows from what applications are configured to do."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from queuepool.controller.insight import Insight
+from queuepool.domain.horizon import MARGIN
+from queuepool.domain.pool import PoolSpec
+from queuepool.laravel.config import AppConfig, HorizonConfig, HorizonSupervisor, QueueConnection
+from tests.controller.making import REDIS, applications, config, pools
+
+
+def patience(found: dict[str, PoolSpec], answer: AppConfig) -> dict[str, float]:
+    async def story() -> dict[str, float]:
+        insight = Insight(lambda: found)
+        insight.applications = applications(answer)
+        for pool in found.values():
+            await insight.applications.of(pool)
+        return insight.patience()
+
+    return asyncio.run(story())
+
+
+def test_a_worker_that_blocks_in_redis_is_given_that_time_too(tmp_path: Path) -> None:
+    found = pools(
+        tmp_path, "programs: {w: {timeout: 60, sleep: 3}, own: {stopwaitsecs: 70}, plain: {connection: other}}"
+    )
+    answer = config(
+        connections={
+            "redis": QueueConnection("redis", "default", 90, 30, "default"),
+            "other": QueueConnection("redis", "default", 90, None, "default"),
+        }
+    )
+    before = found["w"].process(0).policy.stop_seconds
+    assert patience(found, answer) == {"w": before + 30}
+
+
+@pytest.mark.parametrize(("timeouts", "seconds"), [((60, 600), 600 + MARGIN), ((60, 0), 3600.0)])
+def test_horizon_is_given_the_longest_timeout_of_its_supervisors(
+    tmp_path: Path, timeouts: tuple[int, ...], seconds: float
+) -> None:
+    supervisors = tuple(
+        HorizonSupervisor(f"s{at}", "redis", ("default",), timeout=timeout) for at, timeout in enumerate(timeouts)
+    )
+    horizon = HorizonConfig("5.22", "default", "h:", REDIS, "production", {"production": supervisors})
+    found = pools(tmp_path, "programs: {horizon: {type: horizon}, fixed: {type: horizon, stopwaitsecs: 5}}")
+    assert patience(found, config(horizon=True, horizon_config=horizon)) == {"horizon": seconds}

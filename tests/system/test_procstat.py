@@ -1,0 +1,31 @@
+"""What the system says of a process tree."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+
+from queuepool.system import procstat
+from tests.support.wait import eventually
+
+
+def test_a_process_whose_parent_has_died_is_an_orphan_of_its_session() -> None:
+    """A leader with a shell in between: when that dies, the sleep it started has no parent in the session."""
+    script = "sh -c 'sleep 300.5 & sleep 301.5 & wait' & echo $!; wait; sleep 300.5"
+    process = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        assert process.stdout is not None
+        between = int(process.stdout.readline())
+        eventually(lambda: len(procstat.session_members(process.pid)) == 4, what="both sleep")
+        members = procstat.session_members(process.pid)
+        assert procstat.orphans(members, process.pid, "300.5") == []
+        os.kill(between, signal.SIGKILL)
+        (orphan,) = eventually(
+            lambda: procstat.orphans(procstat.session_members(process.pid), process.pid, "300.5"), what="one is alone"
+        )
+        assert orphan in members
+        assert procstat.orphans([2**22 + 1], process.pid, "300.5") == [], "gone between two looks"
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
