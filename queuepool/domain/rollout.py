@@ -138,7 +138,8 @@ class Turn:
 @dataclass(frozen=True, slots=True)
 class Rollout:
     """A deploy. Times are unix seconds. hooks: those that there are. asked: the hook of this phase was started. since:
-    when what is observed was first complete. late: more than one batch was needed. serial: of forced restarts."""
+    when what is observed was first complete. late: more than one batch was needed. returned: what ran before runs
+    again, so that the rest may go. serial: of forced restarts."""
 
     turns: Mapping[str, Turn]
     phase: Phase = Phase.BEFORE
@@ -150,6 +151,7 @@ class Rollout:
     asked: bool = False
     since: float | None = None
     late: bool = False
+    returned: bool = False
     rolled_back: bool = False
     failure: Failure | None = None
     trouble: Failure | None = None
@@ -201,14 +203,15 @@ def lay(state: Rollout, why: str = "") -> dict[str, Rolling]:
     laid = {}
     for name, turn in state.turns.items():
         if gone_back(state):
-            laid[name] = Rolling(turn.was, strategy=turn.strategy, why=why)
+            # What the deploy added takes jobs until what it replaced is back.
+            waiting = frozenset() if state.returned or state.rolled_back else turn.fresh
+            laid[name] = Rolling(turn.was, waiting, strategy=turn.strategy, why=why)
             continue
-        waiting = set(turn.todo)
-        if state.phase in (Phase.BEFORE, Phase.FIRST, Phase.CHECK, Phase.REST):
-            waiting |= set(turn.surplus)
+        early = state.phase in (Phase.BEFORE, Phase.FIRST, Phase.CHECK, Phase.REST)
+        waiting = frozenset((*turn.todo, *(turn.surplus if early else ())))
         release = turn.was if state.phase is Phase.BEFORE else turn.now
         later = turn.fresh & set(turn.todo)
-        laid[name] = Rolling(release, frozenset(waiting), later, turn.forced, state.serial, turn.strategy, why)
+        laid[name] = Rolling(release, waiting, later, turn.forced, state.serial, turn.strategy, why)
     return laid
 
 
@@ -373,6 +376,8 @@ def _returned(state: Rollout, look: Look, now: float) -> Rollout:
                 missing.append((f"{name}:{slot}", worker))
     unfit = sum(pool.unfit for pool in look.pools.values())
     assert state.failure is not None
+    if not missing and not state.returned:
+        return replace(state, returned=True)
     if not missing and not unfit:
         gate = state.failure.gate
         outcome = {"timeout": Outcome.TIMED_OUT, "abort": Outcome.ABORTED}.get(gate, Outcome.ROLLED_BACK)

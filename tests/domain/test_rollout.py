@@ -223,7 +223,7 @@ def test_a_pool_that_shrinks_gives_its_surplus_up_only_in_the_end() -> None:
         world.happen(0)
         world.now += 1
     world.to_end()
-    assert sorted(name.slot for name in world.lives) == [0, 1]
+    assert sorted(name.slot for name, lives in world.lives.items() if any(x.wanted for x in lives)) == [0, 1]
 
 
 def test_force_restarts_what_is_fresh_and_a_roll_back_leaves_the_others() -> None:
@@ -274,6 +274,22 @@ def test_an_abort_ends_a_deploy_in_every_phase(phase: Phase) -> None:
         world.happen(luck)
         world.now += 1
     assert world.state.phase is Phase.ENDED
+
+
+def test_what_a_deploy_added_takes_jobs_until_what_it_replaced_is_back() -> None:
+    strategy = Strategy(0, "34%")
+    world = World(pool(2, app="/app", strategy=strategy), pool(6, app="/app", strategy=strategy))
+    while world.state.phase is not Phase.REST or world.state.turns["w"].todo:
+        world.turn()
+        world.happen(0)
+        world.now += 0.5
+    world.abort = Failure("abort", "aborted")
+    while world.state.phase is not Phase.ENDED:
+        world.turn()
+        assert world.serving >= 2
+        world.happen(0)
+        world.now += 0.5
+    assert sorted(name.slot for name, lives in world.lives.items() if any(x.wanted for x in lives)) == [0, 1]
 
 
 SHARES = st.one_of(st.integers(0, 5), st.sampled_from(["25%", "50%", "100%"]))
