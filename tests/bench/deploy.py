@@ -17,8 +17,8 @@ from pathlib import Path
 from statistics import median
 
 from tests.support.daemon import Queuepool
-from tests.support.laravel import LaravelApp
 from tests.support.redis import RedisServer
+from tests.support.releases import LaravelSite
 from tests.support.wait import eventually
 
 WORKERS = 8
@@ -27,28 +27,12 @@ STEADY_SECONDS = 5.0
 GOAL = 0.95
 
 
-class Site:
-    """Two releases with shared storage, and a link to one of them."""
-
-    def __init__(self, base: Path, server: RedisServer) -> None:
-        self.base = base
-        (base / "releases").mkdir(parents=True)
-        self.app = LaravelApp(base / "releases/1", server)
-        (base / "shared").mkdir()
-        for name in ("storage", ".env"):
-            (self.app.root / name).rename(base / "shared" / name)
-            (self.app.root / name).symlink_to(base / "shared" / name)
-        shutil.copytree(self.app.root, base / "releases/2", symlinks=True)
-        self.switch("1")
-
-    def switch(self, name: str) -> None:
-        link = self.base / "new"
-        link.symlink_to(self.base / "releases" / name)
-        os.replace(link, self.base / "current")
+class Site(LaravelSite):
+    """Two releases, and what was done there."""
 
     def ended(self, since: float, until: float) -> int:
         """Jobs that ended between two unix times."""
-        lines = (self.base / "shared/storage/app/ledger.log").read_text().splitlines()
+        lines = (self.root / "shared/storage/app/ledger.log").read_text().splitlines()
         return sum(line.startswith("end ") and since <= float(line.rsplit(" ", 1)[1]) < until for line in lines)
 
     def measure(self, change: Callable[[], None], window: float) -> tuple[float, float]:
@@ -70,13 +54,14 @@ def site() -> Iterator[Site]:
     with tempfile.TemporaryDirectory(prefix="qp-bench-") as directory, RedisServer() as server:
         os.chmod(directory, 0o755)
         made = Site(Path(directory) / "site", server)
+        made.make("2")
         made.app.dispatch("Ledger", 10_000, ms=JOB_MS)
         yield made
 
 
 def queuepool(window: float) -> tuple[float, float]:
     """`queuepool deploy`, surge as it comes."""
-    with site() as place, Queuepool(place.base, f"""
+    with site() as place, Queuepool(place.root, f"""
 app: current
 programs:
   w: {{connection: redis, numprocs: {WORKERS}, sleep: 0.1}}
@@ -90,7 +75,7 @@ deploy: {{observe: 1s}}
 def supervisor(window: float) -> tuple[float, float]:
     """`supervisorctl restart w:*`."""
     with site() as place:
-        conf, sock = place.base / "supervisord.conf", place.base / "s.sock"
+        conf, sock = place.root / "supervisord.conf", place.root / "s.sock"
         conf.write_text(f"""
 [unix_http_server]
 file={sock}
@@ -98,14 +83,14 @@ file={sock}
 nodaemon=true
 logfile=/dev/null
 logfile_maxbytes=0
-pidfile={place.base}/pid
+pidfile={place.root}/pid
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 [supervisorctl]
 serverurl=unix://{sock}
 [program:w]
 command=php artisan queue:work redis --sleep=0.1
-directory={place.base}/current
+directory={place.root}/current
 process_name=%(program_name)s_%(process_num)02d
 numprocs={WORKERS}
 stopwaitsecs=3600

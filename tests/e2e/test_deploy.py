@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +15,8 @@ import pytest
 from queuepool.control.client import Client
 from queuepool.control.messages import Deploy, DeployStatus
 from tests.support.daemon import Queuepool
-from tests.support.releases import Releases, config, program
+from tests.support.releases import Releases, Sampler, config, program
+from tests.support.started import Started
 from tests.support.wait import eventually
 
 
@@ -160,24 +159,11 @@ def test_no_fewer_workers_take_jobs_than_promised_and_long_jobs_do_not_hold_it_u
         qp.up()
         qp.running("w", 4)
         releases.to("2")
-        fewest = [4]
-        over = threading.Event()
-
-        def sample() -> None:
-            while not over.wait(0.01):
-                views = qp.processes("w")
-                fewest.append(len({p["slot"] for p in views if p["state"] == "RUNNING" and not p["retiring"]}))
-
-        thread = threading.Thread(target=sample)
-        thread.start()
-        try:
+        with Sampler(qp, "w") as sampler:
             report = deploy(qp)
-        finally:
-            over.set()
-            thread.join()
         assert report["result"] == "done"
         assert len(report["draining"]) == 4, "they finish what they do"
-        assert min(fewest) == 4
+        assert sampler.fewest == 4
         assert len(releases.report.said("leaving", text="0")) == 0
         qp.running("w", 4)
         releases.report.wait("leaving", count=4, text="0")
@@ -371,42 +357,3 @@ def killed_at(qp: Queuepool, step: int) -> bool:
             qp.kill()
             return True
         time.sleep(0.0005)
-
-
-class Started:
-    """A command that runs beside the test, and what it prints."""
-
-    def __init__(self, qp: Queuepool, *args: str) -> None:
-        self.lines: list[str] = []
-        self.process = subprocess.Popen(
-            qp.command(*args), env=qp.environment | {"PYTHONUNBUFFERED": "1"}, cwd=qp.directory, text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        self._thread = threading.Thread(target=self._read)
-        self._thread.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        self.lines.extend(iter(self.process.stdout.readline, ""))
-
-    def __enter__(self) -> Started:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        self._thread.join()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-
-    def text(self) -> str:
-        return "".join(self.lines)
-
-    def until(self, words: str) -> None:
-        eventually(lambda: words in self.text(), 30, f"it says {words!r}", show=self.text)
-
-    def end(self) -> int:
-        code = self.process.wait(60)
-        self._thread.join()
-        return code

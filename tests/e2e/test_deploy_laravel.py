@@ -6,44 +6,22 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.test_deploy import Started
 from tests.support.daemon import Queuepool
-from tests.support.laravel import LaravelApp
 from tests.support.redis import RedisServer
+from tests.support.releases import LaravelSite, Sampler
+from tests.support.started import Started
 from tests.support.wait import eventually
 
 pytestmark = pytest.mark.php
 
 
-class Site:
-    """base/releases/N with base/current, base/shared/storage and base/shared/.env."""
-
-    def __init__(self, base: Path, server: RedisServer, **env: str) -> None:
-        self.base = base
-        (base / "releases").mkdir(parents=True)
-        self.app = LaravelApp(base / "releases/1", server, **env)
-        (base / "shared").mkdir()
-        for name in ("storage", ".env"):
-            (self.app.root / name).rename(base / "shared" / name)
-            (self.app.root / name).symlink_to(base / "shared" / name)
-        self.switch("1")
-
-    def make(self, name: str) -> Path:
-        return Path(shutil.copytree(self.app.root, self.base / "releases" / name, symlinks=True))
-
-    def switch(self, name: str) -> None:
-        link = self.base / "new"
-        link.symlink_to(self.base / "releases" / name)
-        os.replace(link, self.base / "current")
-
-    def config(self, keys: str = "", deploy: str = "observe: 0.2s", numprocs: int = 4) -> str:
-        return f"""
+def config(deploy: str = "observe: 0.2s", numprocs: int = 4) -> str:
+    return f"""
 app: current
 programs:
   w:
@@ -53,7 +31,6 @@ programs:
     sleep: 0.1
     startsecs: 0.3
     strategy: {{max_surge: 50%}}
-{keys}
 deploy: {{{deploy}}}
 """
 
@@ -69,23 +46,13 @@ def releases_of(qp: Queuepool) -> set[str]:
 
 
 def test_twenty_deploys_in_a_row_under_load_lose_and_kill_no_job(tmp_path: Path, redis_server: RedisServer) -> None:
-    site = Site(tmp_path / "site", redis_server)
+    site = LaravelSite(tmp_path / "site", redis_server)
     site.make("2")
     app = site.app
-    with Queuepool(site.base, site.config()) as qp:
+    with Queuepool(site.root, config()) as qp:
         qp.up()
         qp.running("w", 4)
-        fewest = [4]
-        over = threading.Event()
-
-        def sample() -> None:
-            while not over.wait(0.01):
-                views = qp.processes("w")
-                fewest.append(len({p["slot"] for p in views if p["state"] == "RUNNING" and not p["retiring"]}))
-
-        thread = threading.Thread(target=sample)
-        thread.start()
-        try:
+        with Sampler(qp, "w") as sampler:
             for turn in range(20):
                 if turn % 5 == 0:
                     app.dispatch("Ledger", 150, ms=50)
@@ -96,20 +63,17 @@ def test_twenty_deploys_in_a_row_under_load_lose_and_kill_no_job(tmp_path: Path,
                 assert (code, len(report["restarted"])) == (0, 4), report
                 assert releases_of(qp) == {"2" if turn % 2 == 0 else "1"}
             eventually(lambda: app.ledger().done == app.ledger().sent, 120, "all jobs are done", show=qp.story)
-        finally:
-            over.set()
-            thread.join()
         ledger = app.ledger()
         assert ledger.exactly_once, ledger
         assert ledger.done == 4 * 159
-        assert min(fewest) == 4, "never fewer than promised"
-        assert len(fewest) > 100
+        assert sampler.fewest == 4, "never fewer than promised"
+        assert sampler.samples > 100
         assert not any(e["event"] == "killed" for e in qp.events())
 
 
 def test_releases_that_cannot_work_are_rolled_back(tmp_path: Path, redis_server: RedisServer) -> None:
-    site = Site(tmp_path / "site", redis_server)
-    with Queuepool(site.base, site.config(numprocs=2)) as qp:
+    site = LaravelSite(tmp_path / "site", redis_server)
+    with Queuepool(site.root, config(numprocs=2)) as qp:
         qp.up()
         before = qp.running("w", 2)
         (site.make("parse") / "app/Console/Kernel.php").write_text("<?php this is no PHP")
@@ -139,12 +103,12 @@ def test_a_release_that_its_user_may_not_read_is_rolled_back(tmp_path: Path, red
     for parent in [tmp_path, *tmp_path.parents]:
         if str(parent).startswith("/tmp/"):
             parent.chmod(0o755)
-    site = Site(tmp_path / "site", redis_server)
-    shutil.chown(site.base, "nobody")
-    for path in site.base.rglob("*"):
+    site = LaravelSite(tmp_path / "site", redis_server)
+    shutil.chown(site.root, "nobody")
+    for path in site.root.rglob("*"):
         if not path.is_symlink():
             shutil.chown(path, "nobody")
-    with Queuepool(site.base, "user: nobody\n" + site.config(numprocs=1)) as qp:
+    with Queuepool(site.root, "user: nobody\n" + config(numprocs=1)) as qp:
         qp.up()
         before = qp.running("w", 1)
         site.make("closed").chmod(0o700)
@@ -158,10 +122,10 @@ def test_a_release_that_its_user_may_not_read_is_rolled_back(tmp_path: Path, red
 def test_a_deploy_waits_for_redis_and_then_goes_on(tmp_path: Path, redis_server: RedisServer) -> None:
     """With its cache on Redis, a worker of whichever release dies when Redis is away: that is no fault of the new
     one."""
-    site = Site(tmp_path / "site", redis_server, CACHE_DRIVER="redis", CACHE_STORE="redis")
+    site = LaravelSite(tmp_path / "site", redis_server, CACHE_DRIVER="redis", CACHE_STORE="redis")
     site.make("2")
     site.switch("1")
-    with Queuepool(site.base, site.config(numprocs=2)) as qp:
+    with Queuepool(site.root, config(numprocs=2)) as qp:
         qp.up()
         qp.running("w", 2)
         site.switch("2")
