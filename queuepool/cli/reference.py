@@ -73,8 +73,8 @@ OBJECTS: dict[str, tuple[str, tuple[type[Any], ...]]] = {
     "queues --json": ('{"queues": [QueueView], "redis": {where: {"up", "why"}}, "problems": [text]}.', (QueueView,)),
     "redis --json": ('{"servers": [RedisHealth], "problems": [text]}.', (RedisHealth,)),
     "events --json": (
-        'One object per line: {"seq", "time", "event", "process", "fields", "line", "sentence"}; see Event, whose kind is '
-        "`event` and whose subject is `process`.",
+        'One object per line: {"seq", "time", "event", "process", "fields", "line", "sentence"}; see Event, whose kind '
+        "is `event` and whose subject is `process`.",
         (Event,),
     ),
 }

@@ -12,7 +12,7 @@ from glob import glob
 
 from queuepool.domain.pool import PoolSpec
 from queuepool.errors import QueuepoolError
-from queuepool.laravel.config import AppConfig
+from queuepool.laravel.config import DOTENV, AppConfig
 
 LOOK_SECONDS = 5.0
 """How often the files of an application are looked at for changes: a dozen stat calls."""
@@ -64,11 +64,18 @@ class _Known:
 class Applications:
     """Knows the configuration of every application that pools belong to.
 
-    ask: boots an application and returns its configuration, or raises QueuepoolError. clock: seconds, monotonic.
+    ask: boots an application and returns its configuration, or raises QueuepoolError. guess: what its files alone tell
+    then. clock: seconds, monotonic.
     """
 
-    def __init__(self, ask: Callable[[Application], Awaitable[AppConfig]], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        ask: Callable[[Application], Awaitable[AppConfig]],
+        clock: Callable[[], float],
+        guess: Callable[[Application], AppConfig | None] = lambda who: None,
+    ) -> None:
         self._ask = ask
+        self._guess = guess
         self._clock = clock
         self._known: dict[Application, _Known] = {}
 
@@ -128,6 +135,10 @@ class Applications:
             known.why = ""
         except QueuepoolError as error:
             known.why = error.message
+            if known.config is None or known.config.source == DOTENV:
+                known.config = self._guess(who)
+                if known.config is not None:
+                    known.why += "; what its .env says is shown instead, which may not be what is in force"
         finally:
             known.asking = None
 

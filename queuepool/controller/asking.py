@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from queuepool.controller.applications import Application
 from queuepool.domain.pool import Launch
+from queuepool.errors import QueuepoolError
 from queuepool.laravel.config import AppConfig
 from queuepool.system import children
 
@@ -14,6 +15,16 @@ async def ask_application(who: Application) -> AppConfig:
     from queuepool.laravel.probe import probe
 
     return await probe(who.php, who.app, user=who.user, group=who.group, environment=environment_of(who))
+
+
+def guess_application(who: Application) -> AppConfig | None:
+    """What the files of an application that cannot be asked let one guess; None when its user is unknown."""
+    from queuepool.laravel.secondhand import second_hand
+
+    try:
+        return second_hand(who.app, environment_of(who))
+    except QueuepoolError:
+        return None
 
 
 def environment_of(who: Application) -> dict[str, str]:

@@ -21,7 +21,7 @@ from queuepool.laravel.away import Away
 from queuepool.laravel.servers import Servers
 from queuepool.system import procstat
 
-LOOK_SECONDS = 5.0
+LOOK_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,8 @@ class Horizons:
         self._servers = servers
         self._engine = engine
         self._shown: dict[str, Shown] = {}
+        self._lost: dict[str, frozenset[int]] = {}
+        self._going: frozenset[int] = frozenset()
         self._looked = float("-inf")
 
     def of(self, program: str) -> Shown | None:
@@ -74,8 +76,20 @@ class Horizons:
     def _judged(self, view: HorizonView, pools: Collection[PoolSpec]) -> Shown:
         host = os.uname().nodename
         living = {pid for pid in view.pids_on(host) if procstat.birth(pid) is not None}
+        self._notice_continued(view, [pool.name for pool in pools if pool.kind == "horizon"])
         programs = [self._beside(pool) for pool in pools if pool.kind != "command"]
         return Shown(paused_pids(view), view.to_json(judge(view, programs, host=host, living=living)))
+
+    def _notice_continued(self, view: HorizonView, programs: Collection[str]) -> None:
+        """A master that `queuepool pause` paused and artisan let go on is not paused any more: two looks show it going,
+        so the signal is not just on its way."""
+        engine = self._engine()
+        going = frozenset(master.pid for master in view.live if master.pid and master.status == "running")
+        for name in programs:
+            for slot, lives in engine.slots.get(name, {}).items():
+                if any(life.paused and life.process.pid in going & self._going for life in lives):
+                    engine.unmark(slot)
+        self._going = going
 
     def _beside(self, pool: PoolSpec) -> Beside:
         engine = self._engine()
@@ -92,7 +106,8 @@ class Horizons:
         )
         if pool.kind == "horizon":
             lost = (pid for leader, tree in trees.items() for pid in procstat.orphans(tree, leader, "horizon:work"))
-            return replace(beside, orphans=frozenset(lost))
+            before, self._lost[pool.name] = self._lost.get(pool.name, frozenset()), frozenset(lost)
+            return replace(beside, orphans=before & self._lost[pool.name])  # a tree that changes may show some, once
         config = self._applications.known(pool)
         queues = served(pool, config) if config and up else ()
         return replace(beside, serves=frozenset(QueueName(name.connection, name.queue) for name in queues))

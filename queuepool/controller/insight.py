@@ -11,9 +11,9 @@ from dataclasses import asdict
 from typing import Any
 
 from queuepool.controller.applications import Application, Applications, application_of
-from queuepool.controller.asking import ask_application, environment_of
+from queuepool.controller.asking import ask_application, environment_of, guess_application
 from queuepool.controller.horizons import Horizons
-from queuepool.controller.monitor import Monitor
+from queuepool.controller.monitor import Monitor, supervisors
 from queuepool.controller.servings import serving_of
 from queuepool.domain.horizon import graceful_seconds
 from queuepool.domain.pool import PoolSpec
@@ -43,7 +43,7 @@ class Insight:
     ) -> None:
         self._pools = pools
         self._engine = engine
-        self.applications = Applications(ask_application, clock)
+        self.applications = Applications(ask_application, clock, guess_application)
         self.servers = Servers()
         self._depths = DepthReader(self.servers)
         self.horizons = Horizons(pools, self.applications, self.servers, engine) if engine else None
@@ -70,7 +70,7 @@ class Insight:
                 continue
             if pool.kind == "horizon":
                 if config.horizon_config:
-                    found[pool.name] = graceful_seconds(one.timeout for one in config.horizon_config.supervisors)
+                    found[pool.name] = graceful_seconds(one.timeout for one in supervisors(pool, config))
                 continue
             connection = config.connections.get(pool.connection or config.default_connection or "")
             if connection and connection.block_for:

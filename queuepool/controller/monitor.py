@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from queuepool.controller.applications import Applications
+from queuepool.domain.command import parse
 from queuepool.domain.flow import Flow, Rates, Sample
 from queuepool.domain.pool import PoolSpec
 from queuepool.domain.queues import QueueDepth, QueueName, QueueView, Serving, queue_view
 from queuepool.laravel.away import Away
-from queuepool.laravel.config import AppConfig
+from queuepool.laravel.config import AppConfig, HorizonSupervisor
 from queuepool.laravel.depth import Ask
 from queuepool.laravel.target import RedisTarget
 
@@ -28,8 +30,8 @@ Servings = Callable[[str, tuple[QueueName, ...]], Serving | None]
 def served(pool: PoolSpec, config: AppConfig) -> tuple[QueueName, ...]:
     """The queues that a pool works on, the most urgent first, with Laravel's defaults filled in."""
     if pool.kind == "horizon":
-        supervisors = config.horizon_config.supervisors if config.horizon_config else ()
-        names = (QueueName(one.connection, queue, pool.app or "") for one in supervisors for queue in one.queues)
+        ours = supervisors(pool, config)
+        names = (QueueName(one.connection, queue, pool.app or "") for one in ours for queue in one.queues)
         return tuple(dict.fromkeys(names))
     connection = pool.connection or config.default_connection
     if pool.kind == "command" or connection is None:
@@ -37,6 +39,15 @@ def served(pool: PoolSpec, config: AppConfig) -> tuple[QueueName, ...]:
     known = config.connections.get(connection)
     queues = pool.queues or ((known.queue if known and known.queue else "default"),)
     return tuple(dict.fromkeys(QueueName(connection, queue, pool.app or "") for queue in queues))
+
+
+def supervisors(pool: PoolSpec, config: AppConfig) -> tuple[HorizonSupervisor, ...]:
+    """Those that a Horizon starts, in the environment of the application or the one that its program gives."""
+    if config.horizon_config is None:
+        return ()
+    command = parse(pool.process(0).launch.argv)
+    environment = command.options.get("horizon_environment") if command else None
+    return replace(config.horizon_config, environment=environment or config.horizon_config.environment).supervisors
 
 
 class Monitor:
@@ -207,7 +218,8 @@ def _sorted(
             if name in seen or connection is None or connection.driver == "sync":
                 continue
             seen.add(name)
-            if target := config.redis_of(name.connection):
+            target = config.redis_of(name.connection)
+            if target and not target.sharded:  # the keys of one that is lie where only predis knows
                 cache = config.cache_redis()
                 prefix = config.cache.prefix if config.cache and cache else ""
                 asks[name] = Ask(name, target, config.laravel, connection.retry_after or 90, cache, prefix)

@@ -18,7 +18,7 @@ class ProcessView:
     started by a former daemon. job: the current job, where known. paused: told to take no jobs (SIGUSR2). retiring:
     told to stop, finishing its job. wanted: whether it should run. log: stdout file. changed_at: of the state.
     says: whether it prints what it does with which job; idle_since: when it had no job any more, None while it has one
-    and where it does not say.
+    and where it does not say. paused_queues: those that it said it leaves alone (`artisan queue:pause`, Laravel 13.26).
     """
 
     name: str
@@ -47,6 +47,7 @@ class ProcessView:
     changed_at: float | None = None
     says: bool = False
     idle_since: float | None = None
+    paused_queues: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

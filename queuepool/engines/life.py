@@ -83,6 +83,7 @@ class Life:
             job=desk.job.to_json() if desk and desk.job else None,
             idle_since=round(desk.since, 3) if desk and not desk.busy else None,
             says=desk is not None,
+            paused_queues=tuple(sorted(desk.paused)) if desk else (),
             rss=rss,
             cpu=cpu,
             paused=self.paused and alive,

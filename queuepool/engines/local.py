@@ -410,6 +410,12 @@ class LocalEngine:
                 self.record.change(life.number, paused=paused)
         return done
 
+    def unmark(self, name: ProcessName) -> None:
+        """The processes of a slot take jobs again, though nobody asked for it here."""
+        for life in self.lives.get(name, ()):
+            life.paused = False
+            self.record.change(life.number, paused=False)
+
     def kill(self, name: ProcessName, why: str) -> None:
         """SIGKILL every process tree of a slot."""
         for life in list(self.lives.get(name, ())):

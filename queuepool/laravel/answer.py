@@ -180,7 +180,15 @@ def _supervisor(name: str, options: Any) -> HorizonSupervisor:
         min_processes=php_int(entry.get("minProcesses"), 1),
         max_processes=php_int(entry.get("maxProcesses", entry.get("processes")), 1),
         timeout=php_int(entry.get("timeout"), 60),
-        sleep=float(entry.get("sleep") or 0) if "sleep" in entry else 3.0,
+        sleep=_seconds(entry.get("sleep", 3.0)),
         tries=php_int(entry.get("tries", entry.get("maxTries")), 0),
         memory=php_int(entry.get("memory"), 128),
     )
+
+
+def _seconds(value: object) -> float:
+    """A number that may have a fraction, as text too; what is no number is 0."""
+    try:
+        return float(value) if isinstance(value, (int, float, str)) else 0.0
+    except ValueError:
+        return 0.0

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from queuepool.laravel.away import Away
-from queuepool.laravel.link import Command, Link, Replies, reply_text
+from queuepool.laravel.link import Link
 from queuepool.laravel.target import RedisTarget
+from queuepool.laravel.wire import Command, Replies, reply_text
 
 
 class Cluster:

@@ -117,12 +117,6 @@ class HorizonConfig:
                 return tuple(one for one in supervisors if one.max_processes > 0)
         return ()
 
-    @property
-    def graceful_seconds(self) -> int:
-        """How long the master may take to end: it waits for the longest timeout of its supervisors, whatever
-        fast_termination says (MasterSupervisor::terminate); 60 where it has none."""
-        return max((one.timeout for one in self.supervisors), default=60)
-
 
 def _matches(pattern: str, name: str) -> bool:
     """Laravel's Str::is(): `*` stands for anything, all else for itself."""

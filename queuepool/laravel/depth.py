@@ -17,9 +17,9 @@ from queuepool.domain.queues import QueueDepth, QueueName
 from queuepool.laravel.ages import Ages
 from queuepool.laravel.away import Away
 from queuepool.laravel.keys import QueueKeys, pause_keys, queue_keys
-from queuepool.laravel.link import Command, reply_text
 from queuepool.laravel.servers import Servers, server_of
 from queuepool.laravel.target import RedisTarget
+from queuepool.laravel.wire import Command, reply_text
 
 AT_ONCE = 16
 """Queues that one run of the script counts; Redis serves others between two runs. On a cluster it is one."""

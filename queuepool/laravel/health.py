@@ -13,9 +13,9 @@ from typing import Any
 
 from queuepool.domain.queues import RedisHealth
 from queuepool.laravel.away import Away, in_words
-from queuepool.laravel.link import reply_text
 from queuepool.laravel.servers import Servers
 from queuepool.laravel.target import RedisTarget
+from queuepool.laravel.wire import reply_text
 
 SLOW_PING = 0.010
 """Seconds of a PING from which on workers wait for Redis more than is usual: each asks it several times per job."""
@@ -54,7 +54,7 @@ async def _of_server(servers: Servers, target: RedisTarget, clock: Callable[[], 
     # INFO comes first: it is answered while loading, and tells how far that is.
     replies = await servers.ask(target, [("INFO",), ("PING",), ("TIME",), *settings])
     if isinstance(replies, Away):
-        return RedisHealth(replies.where, replies.why)
+        return RedisHealth(replies.where, replies.why, writable=False)
     now = (sent + clock()) / 2
     info, pong, its_time, *config = replies
     skew = None if isinstance(its_time, Exception) else int(its_time[0]) + int(its_time[1]) / 1e6 - now
@@ -64,7 +64,7 @@ async def _of_server(servers: Servers, target: RedisTarget, clock: Callable[[], 
         asked = time.perf_counter()
         again = await servers.ask(target, [("PING",)])
         if isinstance(again, Away):
-            return RedisHealth(again.where, again.why)
+            return RedisHealth(again.where, again.why, writable=False)
         latency = time.perf_counter() - asked
     return judge(
         target.where,

@@ -15,9 +15,9 @@ from typing import Any
 
 from queuepool.domain.horizon import HorizonView, Master, Options, Supervisor
 from queuepool.laravel.away import Away
-from queuepool.laravel.link import Command
 from queuepool.laravel.servers import Servers
 from queuepool.laravel.target import RedisTarget
+from queuepool.laravel.wire import Command
 
 MOST_MASTERS = 64
 MOST_SUPERVISORS = 512

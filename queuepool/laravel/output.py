@@ -27,8 +27,9 @@ from functools import lru_cache
 
 from queuepool.domain.work import Said, What
 
-LONGEST_LINE = 16 * 1024
-"""Bytes of an unfinished line that are kept, its last ones. A coloured line of Laravel has 11 for each column."""
+LONGEST_LINE = 64 * 1024
+"""Bytes of an unfinished line that are kept, its last ones. A coloured line of Laravel has 11 for each column, one of
+--json holds the message of an exception."""
 SMALL = 4096
 """A chunk up to this size is searched for every form, a larger one only for that which the worker is known to use."""
 
@@ -200,8 +201,10 @@ class Reader:
 
 def _lines(data: bytes, start: int, marks: tuple[bytes, ...]) -> Iterator[tuple[int, int]]:
     """(start, end) of every finished line with one of the marks, in order."""
-    spans: dict[int, int] = {}
     limit = data.rfind(b"\n")
+    if data.find(b"\n", start) == limit:  # one line, or none
+        return iter([(start, limit)] if limit >= start and any(mark in data for mark in marks) else [])
+    spans: dict[int, int] = {}
     for mark in marks:
         if mark[0] == 0x1B and b"\x1b" not in data:  # far faster to say
             continue
@@ -222,7 +225,8 @@ def _text(line: bytes) -> str:
 
 def _of_json(line: bytes) -> Said | None:
     try:
-        value = json.loads(line[line.index(b"{") :])
+        start = line.rfind(b'{"level"', 0, line.index(b'"status":'))  # a job may have printed something before it
+        value = json.loads(line[start if start >= 0 else line.index(b"{") :])
     except (ValueError, RecursionError):
         return None
     if not isinstance(value, dict) or not isinstance(status := value.get("status"), str):

@@ -27,7 +27,7 @@ async def ping(target: RedisTarget, timeout: float = 1.0) -> str | None:  # noqa
         return await _ping(target, timeout)
     nodes = ((target.host, target.port), *target.nodes) if target.cluster else target.nodes
     if target.sentinel is not None:
-        target = replace(target, db=0, username=None, password=target.sentinel_password)
+        target = replace(target, db=0, username=target.sentinel_username, password=target.sentinel_password)
     whys = await asyncio.gather(*(_ping(replace(target, host=host, port=port), timeout) for host, port in nodes))
     return None if None in whys else next(iter(whys), None)
 
@@ -81,6 +81,8 @@ def _tls(target: RedisTarget) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=target.tls_ca)
     if not target.tls_verify:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if target.tls_cert:
+        context.load_cert_chain(target.tls_cert, target.tls_key)
     return context
 
 

@@ -57,7 +57,13 @@ async def probe(
             await _insist_on_cli(php, app, user=user, group=group, environment=environment)
         said = err + b"\n" + out.partition(mark.encode())[0]
         raise running.failure(facts, said, process.returncode, php, app)
-    return config_of(facts)
+    try:
+        return config_of(facts)
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:  # nobody writes such config/
+        raise QueuepoolError(
+            f"cannot make sense of the configuration of the application in {app}: {type(error).__name__}",
+            "look over config/queue.php, config/database.php, config/cache.php and config/horizon.php",
+        ) from None
 
 
 async def _finish(process: subprocess.Popen[bytes], app: str, seconds: float) -> tuple[bytes, bytes]:

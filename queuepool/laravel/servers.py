@@ -16,8 +16,9 @@ from dataclasses import replace
 
 from queuepool.laravel.away import Away
 from queuepool.laravel.cluster import Cluster
-from queuepool.laravel.link import Command, Link, Replies
+from queuepool.laravel.link import Link
 from queuepool.laravel.target import RedisTarget
+from queuepool.laravel.wire import Command, Replies
 
 
 class Servers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -94,7 +95,7 @@ def php_int(value: object, default: int) -> int:
     if value is None or value == "":
         return default
     if isinstance(value, (int, float)):
-        return int(value)
+        return int(value) if math.isfinite(value) else 0
     digits = re.match(r"\s*([+-]?\d+)", str(value))
     return int(digits[1]) if digits else 0
 

@@ -2,7 +2,8 @@
 
 Writers are a small static C program that prints numbered 200-byte lines; afterwards every line is looked for. The two
 programs take turns, and the medians are shown, since a shared machine changes its pace within seconds. The pump runs in
-a bare asyncio program of its own, so its figures are those of the pump alone."""
+a bare asyncio program of its own, so its figures are those of the pump alone. `--reading` measures instead what it
+costs to read from the lines what workers do with which job (engines/board.py)."""
 
 from __future__ import annotations
 

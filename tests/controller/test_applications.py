@@ -15,6 +15,8 @@ from queuepool.controller import applications
 from queuepool.controller.applications import Applications, application_of
 from queuepool.domain.pool import PoolSpec
 from queuepool.errors import QueuepoolError
+from queuepool.laravel.config import DOTENV
+from tests.controller.making import config
 
 
 class World:
@@ -100,6 +102,26 @@ def test_one_that_fails_says_why_and_is_tried_again_now_and_then(pools: dict[str
         assert len(world.asked) == 1
         world.failure = None
         world.now += applications.RETRY_SECONDS
+        assert await world.all.of(pools["one"]) == "configuration 2"
+        assert world.all.why(pools["one"]) == ""
+
+    asyncio.run(story())
+
+
+def test_where_it_cannot_be_asked_its_files_are_read_and_that_is_said(pools: dict[str, PoolSpec]) -> None:
+    async def story() -> None:
+        world = World()
+        world.all = Applications(world.ask, lambda: world.now, lambda who: config(source=DOTENV))
+        world.failure = "cannot run php"
+        found = await world.all.of(pools["one"])
+        assert found is not None
+        assert found.source == DOTENV
+        assert world.all.why(pools["one"]).startswith("cannot run php; what its .env says is shown instead")
+        world.failure = None
+        world.now += applications.RETRY_SECONDS
+        await world.all.of(pools["one"])
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
         assert await world.all.of(pools["one"]) == "configuration 2"
         assert world.all.why(pools["one"]) == ""
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from redis import Redis
 from redis.exceptions import ConnectionError
 
+from queuepool.laravel.servers import Servers
 from tests.support.redis import RedisServer, _die_with_parent, _free_port
 from tests.support.wait import eventually
 
@@ -110,8 +113,7 @@ def _answers(client: Redis) -> bool:
 
 @contextlib.contextmanager
 def loading_server(password: str | None = None) -> Iterator[RedisServer]:
-    """A server that loads its data until its `key-load-delay` is set to 0 (microseconds per key; redis-server has it
-    for tests like these)."""
+    """A server that loads its data until its `key-load-delay` is set to 0: microseconds per key, made for tests."""
     with RedisServer(password=password) as server:
         pipeline = server.client.pipeline()
         for n in range(20_000):
@@ -128,3 +130,16 @@ def loading_server(password: str | None = None) -> Iterator[RedisServer]:
 def open_files() -> int:
     """How many file descriptors this process has."""
     return len(os.listdir("/proc/self/fd"))
+
+
+def run(main: Callable[[Servers], Awaitable[Any]], timeout: float = 10.0) -> Any:
+    """What `main` returns, given Servers that are closed afterwards."""
+
+    async def all_of_it() -> Any:
+        servers = Servers(timeout=timeout)
+        try:
+            return await main(servers)
+        finally:
+            await servers.close()
+
+    return asyncio.run(all_of_it())

@@ -1,6 +1,8 @@
 """What an AppConfig makes of the probe's answer: how Laravel's connectors and Horizon merge their options."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis.strategies import booleans, dictionaries, integers, lists, none, sampled_from
 
 from queuepool.laravel.answer import config_of, php_bytes
 from queuepool.laravel.target import RedisTarget
@@ -148,7 +150,7 @@ def test_horizon_says_how_long_its_workers_may_take() -> None:
     assert config is not None
     assert config.redis is not None
     assert (config.version, config.redis.host, config.redis.prefix) == ("5.30", "h", "app_horizon:")
-    assert (config.graceful_seconds, config.memory_limit, config.fast_termination) == (300, 96, True)
+    assert (config.memory_limit, config.fast_termination) == (96, True)
     one, two = config.supervisors
     # array_replace_recursive replaces a list position by position, so "b" stays.
     assert (one.name, one.queues, one.max_processes, one.balance, one.tries) == ("one", ("c", "b"), 10, "auto", 1)
@@ -156,7 +158,6 @@ def test_horizon_says_how_long_its_workers_may_take() -> None:
     local = config_of({**facts, "horizon_config": {**horizon, "env": "local"}}).horizon_config
     assert local is not None
     assert [one.max_processes for one in local.supervisors] == [3]
-    assert local.graceful_seconds == 60
     assert config_of({**facts, "horizon": False}).horizon_config is None
 
 
@@ -211,3 +212,42 @@ def test_drivers_tell_where_they_keep_their_jobs() -> None:
     assert (found["b"].host, found["b"].retry_after, found["b"].block_for) == ("q1:11300", 60, 0)
     assert (found["s"].region, found["s"].queue) == ("eu-west-1", "https://sqs/x")
     assert (found["d"].table, found["d"].retry_after, found["d"].connection) == ("jobs", None, None)
+
+
+NAMES = sampled_from([
+    "0", "1", "host", "port", "path", "database", "password", "username", "prefix", "options", "context", "ssl",
+    "stream", "parameters", "cluster", "replication", "service", "sentinel_host", "sentinel_port", "scheme", "role",
+    "driver", "queue", "retry_after", "connection", "table", "timeout", "maxProcesses", "sleep", "q", "url",
+])  # fmt: skip
+SCALARS = none() | booleans() | integers() | sampled_from([1.5, float("inf"), "", "h", "tls://x:1", "[::1", "7x"])
+ANYTHING = SCALARS | lists(SCALARS, max_size=2) | dictionaries(NAMES, SCALARS | lists(SCALARS, max_size=1), max_size=3)
+ENTRIES = dictionaries(NAMES, ANYTHING, max_size=3)
+PLANS = dictionaries(NAMES, ENTRIES, max_size=2)
+
+
+@settings(max_examples=150)
+@given(
+    connections=PLANS | ENTRIES,
+    clusters=PLANS | ENTRIES,
+    options=ANYTHING | ENTRIES,
+    client=sampled_from(["predis", "p"]),
+)
+def test_whatever_stands_in_the_config_of_redis_is_no_exception(
+    connections: object, clusters: object, options: object, client: str
+) -> None:
+    redis = {"client": client, "options": options, "cluster_options": options}
+    config_of({**FACTS, "redis": {**redis, "connections": connections, "clusters": clusters}}).redis_of()
+
+
+@settings(max_examples=150)
+@given(queues=PLANS | ENTRIES, defaults=PLANS | ANYTHING, plan=PLANS | ANYTHING, entry=ANYTHING | ENTRIES)
+def test_whatever_stands_in_other_config_is_no_exception(
+    queues: object, defaults: object, plan: object, entry: object
+) -> None:
+    config = config_of({
+        **FACTS, "redis": {"client": "p", "options": [], "connections": [], "clusters": []}, "cache": entry,
+        "failed": entry, "queue": {"default": "q", "connections": queues},
+        "horizon_config": {"defaults": defaults, "environments": {"*": plan}},
+    })  # fmt: skip
+    assert config.horizon_config is not None
+    assert isinstance(config.horizon_config.supervisors, tuple)

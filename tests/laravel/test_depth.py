@@ -1,11 +1,9 @@
 """Depths, held against what Laravel itself says of the same queues."""
 
-import asyncio
 import json
 import random
 import subprocess
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from queuepool.laravel.depth import Ask, DepthReader
 from queuepool.laravel.servers import Servers
 from queuepool.laravel.target import RedisTarget
 from tests.laravel.asking import Php, booted
-from tests.laravel.redises import cluster
+from tests.laravel.redises import cluster, run
 from tests.support.laravel import PHP, LaravelApp
 from tests.support.redis import RedisServer
 
@@ -30,17 +28,6 @@ NAME = QueueName("redis", "default")
 def predis_is_there() -> bool:
     code = "exit(stream_resolve_include_path('Predis/autoload.php') ? 0 : 1);"
     return subprocess.run([*PHP, "-r", code], check=False).returncode == 0
-
-
-def run(main: Callable[[Servers], Awaitable[Any]]) -> Any:
-    async def all_of_it() -> Any:
-        servers = Servers(timeout=10.0)
-        try:
-            return await main(servers)
-        finally:
-            await servers.close()
-
-    return asyncio.run(all_of_it())
 
 
 def read(asks: list[Ask], now: float | None = None) -> dict[QueueName, QueueDepth | Away]:

@@ -4,10 +4,8 @@ import asyncio
 import contextlib
 import fnmatch
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from redis.exceptions import OutOfMemoryError
@@ -16,7 +14,7 @@ from queuepool.domain.queues import RedisHealth
 from queuepool.laravel.health import health, judge
 from queuepool.laravel.servers import Servers
 from queuepool.laravel.target import RedisTarget
-from tests.laravel.redises import cluster, loading_server, replica_of, tls_server
+from tests.laravel.redises import cluster, loading_server, replica_of, run, tls_server
 from tests.support.redis import RedisServer
 from tests.support.wait import LIMIT, eventually
 
@@ -143,17 +141,6 @@ def asked(target: RedisTarget, timeout: float = 5.0) -> RedisHealth:
 
     answer: RedisHealth = run(main, timeout)
     return answer
-
-
-def run(main: Callable[[Servers], Awaitable[Any]], timeout: float = 5.0) -> Any:
-    async def all_of_it() -> Any:
-        servers = Servers(timeout=timeout)
-        try:
-            return await main(servers)
-        finally:
-            await servers.close()
-
-    return asyncio.run(all_of_it())
 
 
 @pytest.mark.php
@@ -297,3 +284,4 @@ def test_of_a_cluster_the_node_that_is_up_is_told_and_what_the_others_lack() -> 
         assert seen.warnings[0] == f"redis at 127.0.0.1:{one.port} refuses connections"
         two.stop()
         assert asked(target).why == f"redis at 127.0.0.1:{one.port} refuses connections"
+        assert not asked(target).writable

@@ -18,8 +18,9 @@ from queuepool.domain.horizon import Beside, HorizonView, judge
 from queuepool.domain.queues import QueueName
 from queuepool.laravel import horizon
 from queuepool.laravel.away import Away
-from queuepool.laravel.servers import Command, Replies, Servers
+from queuepool.laravel.servers import Servers
 from queuepool.laravel.target import RedisTarget
+from queuepool.laravel.wire import Command, Replies
 from tests.support.redis import RedisServer
 from tests.support.wait import eventually
 
@@ -174,7 +175,7 @@ HASH = st.dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(name=st.binary(min_size=1, max_size=20), master=HASH, supervisor=HASH, score=st.floats(allow_nan=False))
 def test_any_bytes_in_redis_are_read_without_an_error(
     redis_server: RedisServer, name: bytes, master: dict[bytes, bytes], supervisor: dict[bytes, bytes], score: float
@@ -223,6 +224,9 @@ def test_a_cluster_is_read_as_a_single_server_is() -> None:
         server.client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
         eventually(lambda: server.client.execute_command("CLUSTER", "INFO").count("cluster_state:ok"), what="it is up")
         fill(server, "running", "{h:}")
-        view = asked(RedisTarget(port=server.port, prefix="{h:}", cluster=True))
-        assert isinstance(view, HorizonView)
-        assert view.processes == 4
+
+        def look() -> bool:  # a node has 0.4 s, which a busy machine may need for something else
+            view = asked(RedisTarget(port=server.port, prefix="{h:}", cluster=True))
+            return isinstance(view, HorizonView) and view.processes == 4
+
+        eventually(look, what="it is read")

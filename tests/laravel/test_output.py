@@ -170,6 +170,14 @@ def test_what_only_looks_like_it_is_left_alone(line: bytes) -> None:
     assert read(line) == []
 
 
+def test_json_behind_something_without_a_newline() -> None:
+    record = b'{"level":"info","id":"17","job":"X","status":"starting"}\n'
+    [said] = read(b'half a {"line": {' + record)
+    assert (said.what, said.id) == (What.STARTED, "17")
+    message = b'{"level":"warning","id":"17","job":"X","status":"failed","message":"' + b"m" * 40_000 + b'"}\n'
+    assert [one.what for one in read(message, *range(0, 40_000, 4096))] == [What.FAILED]
+
+
 def test_a_line_of_a_megabyte_is_not_kept() -> None:
     reader = Reader()
     for _ in range(64):

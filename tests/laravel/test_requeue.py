@@ -1,9 +1,7 @@
 """A job whose worker died, given back: with Laravel's own jobs, and among very many."""
 
-import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -13,22 +11,11 @@ from queuepool.laravel.requeue import LOOKED_AT, Requeued, requeue
 from queuepool.laravel.servers import Servers
 from queuepool.laravel.target import RedisTarget
 from tests.laravel.asking import booted
-from tests.laravel.redises import cluster
+from tests.laravel.redises import cluster, run
 from tests.support.laravel import LaravelApp
 from tests.support.redis import RedisServer
 
 pytestmark = pytest.mark.php
-
-
-def run(main: Callable[[Servers], Awaitable[Any]]) -> Any:
-    async def all_of_it() -> Any:
-        servers = Servers(timeout=10.0)
-        try:
-            return await main(servers)
-        finally:
-            await servers.close()
-
-    return asyncio.run(all_of_it())
 
 
 def given_back(target: RedisTarget, job_id: str, queue: str = "default") -> Requeued | Away:

@@ -95,4 +95,3 @@ def test_horizon_is_known_with_its_own_prefix(tmp_path: Path) -> None:
     assert horizon is not None
     assert horizon.redis is not None
     assert (horizon.prefix, horizon.redis.prefix, horizon.redis.host) == ("my_app_horizon:", "my_app_horizon:", "there")
-    assert horizon.graceful_seconds == 60
