@@ -18,7 +18,7 @@ from queuepool.cli.options import json_option
 from queuepool.cli.selectors import names_argument
 from queuepool.control.messages import AbortDeploy, Deploy, DeployStatus, FollowDeploy, PlanDeploy, Request
 from queuepool.domain import units
-from queuepool.errors import ConfigError, ExitCode, Locked, UsageError
+from queuepool.errors import ConfigError, DaemonUnreachable, ExitCode, Locked, UsageError
 
 RETRY_SECONDS = 1.0
 """How often a deploy that waits for another one tries to begin."""
@@ -120,6 +120,11 @@ def _perform(ctx: click.Context, context: Context, request: Request, options: di
             "the deploy goes on in the daemon: `queuepool deploy --follow` shows it, `--abort` ends it",
             err=True,
         )
+        raise
+    except DaemonUnreachable as error:
+        if show.began:
+            hint = "`queuepool up` goes on with the deploy, `queuepool deploy --status` shows what became of it"
+            raise DaemonUnreachable(error.message, hint) from None
         raise
     except ConfigError as error:
         systems.refused(error.problems)

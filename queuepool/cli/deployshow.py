@@ -34,9 +34,12 @@ class Show:
         self._last = time.monotonic()
         self._began = time.monotonic()
         self._group = False
+        self.began = False
+        """Whether the deploy was heard of."""
 
     def event(self, event: Mapping[str, Any]) -> None:
         """Show what happened."""
+        self.began |= event["event"] != "locked"
         if self._ndjson:
             click.echo(json.dumps(event))
             self._last = time.monotonic()

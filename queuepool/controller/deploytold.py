@@ -77,12 +77,11 @@ class Story:
             if state.phase is Phase.BACK:
                 up = sum(worker.up for worker in pool.workers.values())
             total = len(pool.wanted) if state.phase is Phase.BACK else len(turn.slots)
-            now = {"done": up, "total": total, "draining": pool.retiring, "waiting": len(turn.todo)}
+            now = {"done": up, "total": total, "draining": pool.retiring}
             if self._shown.get(name) != now and (total or pool.retiring):
                 self._shown[name] = now
-                drain = f", {pool.retiring} old finish their job" if pool.retiring else ""
-                self.tell("pool", f"{name}: {up} of {total} new{drain}" if state.phase is not Phase.BACK
-                          else f"{name}: {up} of {total} back{drain}", program=name, **now)  # fmt: skip
+                word = "back" if state.phase is Phase.BACK else "new"
+                self.tell("pool", f"{name}: {up} of {total} {word}{_draining(pool.retiring)}", program=name, **now)
         waiting = waits_for(state, look)
         if self._shown.get("") != waiting:
             self._shown[""] = waiting
@@ -98,3 +97,9 @@ class Story:
     def end(self, report: Mapping[str, Any]) -> None:
         """Tell the end."""
         self.tell("ended", f"deploy {report['id']}: {report['result']}", report=dict(report))
+
+
+def _draining(count: int) -> str:
+    if not count:
+        return ""
+    return ", 1 old one finishes its job" if count == 1 else f", {count} old ones finish their jobs"

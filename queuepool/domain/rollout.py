@@ -251,7 +251,7 @@ def waits_for(state: Rollout, look: Look) -> str:
     if blocked:
         return f"processes wait for {blocked[0]}"
     if state.phase is Phase.DRAIN:
-        return f"{_retiring(look)} old processes finish their jobs"
+        return f"old processes finish their jobs ({_retiring(look)} left)"
     missing = [f"{name}:{slot}" for name, slot, worker in _begun(state, look) if worker is None or not worker.up]
     if missing:
         return f"{', '.join(missing[:3])}{' and more' if len(missing) > 3 else ''} not running yet"
