@@ -1,4 +1,4 @@
-"""Applications whose releases are switched by a link, as Deployer and Envoyer do: with obedient workers, or Laravel's."""
+"""Applications whose releases are switched by a link, as Deployer and Envoyer do: with obedient workers or Laravel."""
 
 from __future__ import annotations
 
