@@ -176,6 +176,8 @@ def test_a_daemon_that_stops_in_the_middle_leaves_the_deploy_to_the_next_one(qp:
         assert qp.try_("upgrade").returncode == 4
         qp("down")
         assert command.end() in (1, 5)
+    assert qp.process is not None
+    qp.process.wait(30)
     qp.up()
     eventually(lambda: last(qp)["result"] == "done", what="it ends", show=qp.story)
     qp.running("w", 4)

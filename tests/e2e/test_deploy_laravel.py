@@ -20,7 +20,7 @@ from tests.support.wait import eventually
 pytestmark = pytest.mark.php
 
 
-def config(deploy: str = "observe: 0.2s", numprocs: int = 4) -> str:
+def config(deploy: str = "observe: 0.1s", numprocs: int = 4) -> str:
     return f"""
 app: current
 programs:
@@ -59,7 +59,7 @@ def test_twenty_deploys_in_a_row_under_load_lose_and_kill_no_job(tmp_path: Path,
                     app.dispatch("Ledger", 6, ms=500)
                     app.dispatch("Ledger", 3, ms=2000)
                 site.switch("2" if turn % 2 == 0 else "1")
-                code, report = deploy(qp)
+                code, report = deploy(qp, *(["--max-surge", "100%"] if turn % 4 else []))
                 assert (code, len(report["restarted"])) == (0, 4), report
                 assert releases_of(qp) == {"2" if turn % 2 == 0 else "1"}
             eventually(lambda: app.ledger().done == app.ledger().sent, 120, "all jobs are done", show=qp.story)
@@ -145,7 +145,7 @@ def test_a_deploy_waits_for_redis_and_then_goes_on(tmp_path: Path, redis_server:
         assert releases_of(qp) == {"2"}
 
         site.switch("1")
-        with Started(qp, "deploy", "--observe", "60s", "--timeout", "6s", "--json") as command:
+        with Started(qp, "deploy", "--observe", "60s", "--timeout", "4s", "--json") as command:
             eventually(lambda: "1" in releases_of(qp), 60, "the first new one runs", show=qp.story)
             redis_server.stop()
             code = command.end()
