@@ -5,21 +5,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from queuepool.controller.controller import Controller
+from queuepool.controller.deployhooks import RunCommand, run_hook
 from queuepool.controller.deployplan import Plan, make_plan
 from queuepool.controller.deploystate import DeployStore, Saved, Settings
 from queuepool.controller.deploytold import Story
 from queuepool.controller.deployview import in_force, look_at, report_of
-from queuepool.domain.deployment import at_release
 from queuepool.domain.desired import Rolling
 from queuepool.domain.events import Kind
 from queuepool.domain.names import ProcessName
-from queuepool.domain.pool import Deployment, Loaded, Strategy
+from queuepool.domain.pool import Loaded, Strategy
 from queuepool.domain.rollout import (
     Failure,
     Outcome,
@@ -32,12 +32,7 @@ from queuepool.domain.rollout import (
     why_held,
 )
 from queuepool.domain.states import State
-from queuepool.errors import Locked, SpawnError
-
-RunCommand = Callable[..., Awaitable[Any]]
-"""system/commands.run."""
-HOOK_SECONDS = 600.0
-"""Longest time for the commands of a hook that runs when the deploy's own time is over."""
+from queuepool.errors import Locked
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +160,6 @@ class Deploys:
         self._abort = Failure("abort", why)
         self.control.poke()
         return True
-
-    async def finished(self) -> dict[str, Any]:
-        """The report, when the deploy has ended."""
-        if self._task is not None:
-            await asyncio.shield(asyncio.wait([self._task]))
-        return self.report()
 
     def report(self) -> dict[str, Any]:
         """What `deploy --json` prints, of the deploy that goes on or the last one."""
@@ -392,48 +381,15 @@ class Deploys:
         self._hook = None
 
     async def _run_hook(self, name: str) -> Failure | str:
-        """Run the commands of a hook, one after the other; why it failed, or ""."""
         assert self.saved is not None
         assert self._settings is not None
-        policy, saved = self._settings.deployment, self.saved
-        commands = (policy.check,) if name == "check" else getattr(policy, name)
-        turns = saved.state.turns.values()
-        was = next((turn.was for turn in turns if turn.was), None)
-        now = next((turn.now for turn in turns if turn.now), None)
-        back = name == "on_failure"
-        names = self.control.engine.environment | {
-            "QUEUEPOOL_DEPLOY": saved.id,
-            "QUEUEPOOL_HOOK": name,
-            "QUEUEPOOL_RELEASE": now or "",
-            "QUEUEPOOL_FORMER_RELEASE": was or "",
-        }
-        if back and saved.state.outcome:
-            names["QUEUEPOOL_RESULT"] = saved.state.outcome.value
-        for argv in commands:
-            if failure := await self._run_command(name, argv, policy, was if back else now, names):
-                self.control.poke()
-                return failure
-        self.control.poke()
-        return ""
-
-    async def _run_command(
-        self, hook: str, argv: tuple[str, ...], policy: Deployment, release: str | None, names: Mapping[str, str]
-    ) -> Failure | None:
-        shown = " ".join(argv)
-        self.story.tell("hook", f"{hook}: {shown}", hook=hook, command=shown)
-        launch = at_release(replace(policy.launch, argv=argv), policy.app, release)
-        assert self.saved is not None
-        left = self.saved.state.deadline - self._clock() if hook != "on_failure" else HOOK_SECONDS
         try:
-            done = await self._run(
-                launch, names, seconds=max(left, 1.0), on_line=lambda line: self.story.tell("output", line, hook=hook)
-            )
-        except SpawnError as error:
-            return Failure(hook, f"`{shown}`: {error.message}", meaning=error.hint)
-        if done.code == 0 and not done.late:
-            return None
-        ended = "took too long and was ended" if done.late else f"ended with {done.code}"
-        return Failure(hook, f"`{shown}` {ended}", exit_code=done.code, last_lines=done.lines[-20:])
+            return await run_hook(
+                name, self.saved, self._settings.deployment, self._run, self.control.engine.environment, self.story,
+                self._clock,
+            )  # fmt: skip
+        finally:
+            self.control.poke()
 
 
 _KEPT = Rolling(why="a deploy was rolled back")

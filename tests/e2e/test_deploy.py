@@ -153,6 +153,27 @@ def test_only_what_is_named_is_touched(releases: Releases) -> None:
         assert deploy(qp, "a")["restarted"] == [], "a forced restart is not made again"
 
 
+def test_a_program_that_is_held_stays_so_while_others_are_deployed(releases: Releases) -> None:
+    with Queuepool(releases.root, config(program("a", 1), program("b", 1))) as qp:
+        qp.up()
+        qp.running("a", 1)
+        qp.running("b", 1)
+        releases.to("2", exit=1)
+        assert deploy(qp, "a", code=1)["result"] == "rolled_back"
+        releases.to("3")
+        assert deploy(qp, "b")["result"] == "done"
+        for _ in range(2):
+            qp("restart", "a")
+            qp.running("a", 1)
+            assert (running(qp, "a"), running(qp, "b")) == ({"1"}, {"3"})
+            qp.kill()
+            qp.up()
+            qp.running("a", 1)
+            qp.running("b", 1)
+        assert deploy(qp)["restarted"] == ["a"]
+        assert running(qp, "a") == {"3"}
+
+
 def test_no_fewer_workers_take_jobs_than_promised_and_long_jobs_do_not_hold_it_up(releases: Releases) -> None:
     releases.to("slow", stop=6)
     with Queuepool(releases.root, config()) as qp:
