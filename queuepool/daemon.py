@@ -22,6 +22,7 @@ from queuepool import __version__
 from queuepool.config.load import load
 from queuepool.control import operations
 from queuepool.controller.controller import Controller, announce
+from queuepool.controller.deploys import Deploys
 from queuepool.controller.insight import Insight
 from queuepool.controller.journal import Fact, Journal, LogFile
 from queuepool.controller.overrides import OverrideStore
@@ -37,7 +38,7 @@ from queuepool.engines.record import Record
 from queuepool.errors import ConfigError, QueuepoolError
 from queuepool.logs.pump import Pump
 from queuepool.logs.rotating import Trouble
-from queuepool.system import children, procstat
+from queuepool.system import children, commands, procstat
 from queuepool.system.notify import Notifier, kept
 from queuepool.system.rundir import RunDirectory
 
@@ -160,6 +161,14 @@ class Daemon:
             "SUPERVISOR_SERVER_URL": f"unix://{directory.socket}",
         }
         self.controller = Controller(self.engine, self.store, self.journal, loaded, used=self._used)
+        self.deploys = Deploys(
+            self.controller,
+            directory.state,
+            commands.run,
+            away=self.watch.blame,
+            changed=self._used,
+            complain=self._complain,
+        )
 
     # --- start and end ------------------------------------------------------------------------------------------------
 
@@ -177,6 +186,7 @@ class Daemon:
         _raise_descriptors(sum(pool.numprocs for pool in loaded.pools.values()))
         self._obey_signals()
         changes = self.controller.use(loaded)
+        self.deploys.restore()
         held = kept()
         adopt(self.engine)
         for fd in held:
@@ -189,6 +199,7 @@ class Daemon:
             self.journal.add(Kind.CONFIG_APPLIED, "", {"problem": problem})
         self.controller.poke(*self.controller.pools, *{name.pool for name in self.engine.lives})
         self.controller.turn()
+        self.deploys.resume()
 
     async def serve(self, listener: socket.socket, ready: Callable[[], None]) -> None:
         """Answer on the control socket. The server's code is loaded only now, beside the first starts: it takes longer
@@ -203,6 +214,7 @@ class Daemon:
             shutdown=self.shutdown,
             upgrade=self.upgrade,
             reopen=self.reopen,
+            deploys=self.deploys,
         )
         app = api.build_app(operator, operations.OPERATIONS, self.snapshot, self.journal.stream, self._defect)
         self._server = server.ControlServer(app, listener)
@@ -216,6 +228,7 @@ class Daemon:
 
     async def end(self, listener: socket.socket) -> None:
         """Let go of everything. Workers that still live are left to the next daemon."""
+        await self.deploys.close()
         await self.watch.close()
         await self.requeuer.close()
         if self._server:
@@ -321,6 +334,10 @@ class Daemon:
             for problem in error.problems or (str(error),):
                 self.journal.add(Kind.CONFIG_REFUSED, "", {"reason": problem})
             return
+        if self.deploys.under_way:
+            self.journal.add(Kind.CONFIG_REFUSED, "", {"reason": "SIGHUP: a deploy is under way"})
+            return
+        self.deploys.lift(None)
         announce(self.journal, self.controller.use(loaded), loaded)
 
     def _feed_watchdog(self) -> None:

@@ -14,6 +14,7 @@ class ExitCode(IntEnum):
     NOT_AS_WANTED = 3
     LOCKED = 4
     NO_DAEMON = 5
+    NOT_ROLLED_BACK = 6
     INTERRUPTED = 130
 
     @property
@@ -26,9 +27,10 @@ _MEANINGS = {
     ExitCode.DONE: "Done, or everything is as it should be.",
     ExitCode.FAILED: "It was tried and failed; the message says what and why.",
     ExitCode.USAGE: "The command line was wrong, or queuepool.yml does not validate. Nothing was changed.",
-    ExitCode.NOT_AS_WANTED: "Something that should run does not (`status`, `up --wait`), or waiting timed out.",
-    ExitCode.LOCKED: "Another daemon already runs for this file, or holds its lock.",
+    ExitCode.NOT_AS_WANTED: "Something that should run does not (`status`, `up --wait`), or it took too long.",
+    ExitCode.LOCKED: "Another daemon already runs for this file, or another deploy is under way.",
     ExitCode.NO_DAEMON: "No daemon answers for this file. `queuepool up` starts it.",
+    ExitCode.NOT_ROLLED_BACK: "A deploy failed and could not be rolled back, or failed when all new processes ran.",
     ExitCode.INTERRUPTED: "Interrupted with Ctrl-C.",
 }
 
@@ -74,6 +76,12 @@ class Locked(QueuepoolError):
     """A daemon already runs for this file."""
 
     exit_code = ExitCode.LOCKED
+
+
+class NotRolledBack(QueuepoolError):
+    """A deploy failed, and what ran before does not run again."""
+
+    exit_code = ExitCode.NOT_ROLLED_BACK
 
 
 class NotAsWanted(QueuepoolError):

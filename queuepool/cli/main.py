@@ -44,6 +44,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Change": {
         "reread": ("update:reread", "Show what changed in the file; change nothing."),
         "update": ("update:update", "Apply what changed in the file, and only that."),
+        "deploy": ("deploy:deploy", "Bring all processes to the new release and settings, or back to what worked."),
         "config": ("config:config", "Check, show and describe queuepool.yml."),
         "reopen": ("update:reopen", "Close and open all log files again, for logrotate."),
         "upgrade": ("update:upgrade", "Replace the daemon's own code; no worker is touched."),

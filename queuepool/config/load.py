@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from queuepool.config.problems import MOST
 from queuepool.config.reading import Reading, read_file
+from queuepool.domain.deployment import deployment
 from queuepool.domain.places import Fault, absolute
 from queuepool.domain.pool import Loaded, PoolSpec
 from queuepool.domain.resolve import broken_links, memberships, resolve, several_horizons, shared_logs
@@ -62,6 +63,7 @@ def load(path: str, environ: Mapping[str, str]) -> Loaded:
         problems=whole.problems(),
         broken=tuple(reading.shown for reading in whole.broken),
         app=whole.main.place.app,
+        deploy=deployment(whole.main.file),
         digest=hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest(),
     )
 

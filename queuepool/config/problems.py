@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from queuepool.domain.places import Fault, Path, key_of
-from queuepool.domain.spec import LATER, WITHOUT_EQUIVALENT, Group, Http, Program, Section, Settings, Strategy
+from queuepool.domain.spec import LATER, WITHOUT_EQUIVALENT, Deploy, Group, Http, Program, Section, Settings, Strategy
 
 MOST = 200
 """Problems shown of one file. A file with more is wrong as a whole."""
@@ -74,6 +74,8 @@ def _unknown_key(where: Path, model: type[Section]) -> Fault:
             return Fault(where, LATER[name])
         if name in WITHOUT_EQUIVALENT:
             return Fault(where, "is an option of Supervisor that means nothing here", "remove it")
+    if inside is Deploy and name == "canary":
+        return Fault(where, LATER[name])
     hint = _did_you_mean(name, known)
     if len(where) == 1:
         if model is not Settings and name in Settings.model_fields:
@@ -90,6 +92,8 @@ def _model_at(where: Path, model: type[Section]) -> type[BaseModel]:
         return Program
     if where and where[0] == "groups":
         return Group
+    if where and where[0] == "deploy":
+        return Deploy
     return Http if where and where[0] == "http" else model
 
 

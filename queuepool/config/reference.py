@@ -14,6 +14,7 @@ from queuepool.domain.places import key_of
 from queuepool.domain.spec import (
     KIND_DEFAULTS,
     LATER,
+    Deploy,
     Group,
     Http,
     LifeKeys,
@@ -93,6 +94,7 @@ def reference() -> str:
     parts += [_table(model, level="###") for model in (WorkKeys, RunKeys, LifeKeys, LogKeys)]
     parts += [_kinds(), _versions(), _later()]
     parts += [_table(Group, heading="A group"), _table(Http, heading="http"), _table(Strategy, heading="strategy")]
+    parts += [_table(Deploy, heading="deploy"), f"{_paragraph(Deploy)}\n"]
     return "\n".join([*parts, _INCLUDES])
 
 
@@ -103,6 +105,10 @@ def _table(model: type[BaseModel], less: type[BaseModel] | None = None, *, headi
             default = _default(key_of(name), field.default)
             lines.append(f"| `{key_of(name)}` | {default} | {(field.description or '').replace('|', chr(92) + '|')} |")
     return "\n".join([*lines, ""])
+
+
+def _paragraph(model: type[BaseModel]) -> str:
+    return " ".join((model.__doc__ or "").split())
 
 
 def _default(key: str, value: Any) -> str:
@@ -121,7 +127,11 @@ def _kinds() -> str:
     lines = ["### Other defaults by type", "", "| type | key | default |", "|---|---|---|"]
     for kind, defaults in KIND_DEFAULTS.items():
         for key, value in defaults.items():
-            shown = f"{{{', '.join(f'{k}: {v}' for k, v in value.model_dump().items())}}}" if key == "strategy" else ""
+            shown = (
+                f"{{{', '.join(f'{k}: {v}' for k, v in value.model_dump(exclude_defaults=True).items())}}}"
+                if key == "strategy"
+                else ""
+            )
             lines.append(f"| {kind} | `{key}` | `{shown or _text(plain(key, value))}` |")
     return "\n".join([*lines, ""])
 

@@ -18,6 +18,7 @@ from queuepool.errors import (
     ExitCode,
     Locked,
     NotAsWanted,
+    NotRolledBack,
     QueuepoolError,
     UsageError,
 )
@@ -217,6 +218,7 @@ _BY_EXIT_CODE: dict[int, type[QueuepoolError]] = {
     ExitCode.NOT_AS_WANTED: NotAsWanted,
     ExitCode.LOCKED: Locked,
     ExitCode.NO_DAEMON: DaemonUnreachable,
+    ExitCode.NOT_ROLLED_BACK: NotRolledBack,
 }
 
 

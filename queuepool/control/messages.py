@@ -129,6 +129,58 @@ class Reopen:
     """Close and open all log files again, as SIGUSR2 does. Reply: {"reopened": int}."""
 
 
+@dataclass(frozen=True, slots=True)
+class PlanDeploy:
+    """Say what a deploy would do, change nothing. names: programs and groups, all without. stale: with the settings in
+    force, whatever the file says. force: restart what is fresh too.
+    Reply: {"changes": bool, "programs": [{"name", "added", "removed", "changed": [sentences], "release": {"from",
+    "to"}, "started": [names], "restarted": [{"process", "why"}], "stopped", "kept"}], "problems": []}."""
+
+    names: tuple[str, ...] = ()
+    stale: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Deploy:
+    """Apply the file and bring every process to the new release and settings, batch by batch, or go back. Seconds,
+    counts and percentages ("2", "25%") stand in place of the file's. wait_drained: done only when no old process lives.
+    wait: answer when it has ended; it goes on in any case. Raises Locked while another is under way.
+    Progress: {"event", "time", "message", ...}. Reply: {"id", "result", "exit_code", "phase", "begun_at", "seconds",
+    "started", "restarted", "stopped", "kept", "draining", "rolled_back", "failure", "trouble", "programs"}; result is
+    running, done, rolled_back, timed_out, aborted or failed; failure is null or {"gate", "message", "process",
+    "exit_code", "meaning", "last_lines"}, and so is trouble, about the roll back."""
+
+    names: tuple[str, ...] = ()
+    stale: bool = False
+    force: bool = False
+    wait_drained: bool = False
+    timeout: float | None = None
+    observe: float | None = None
+    batch: str | None = None
+    max_surge: str | None = None
+    max_unavailable: str | None = None
+    pause_between: float | None = None
+    wait: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DeployStatus:
+    """The deploy that is under way, or the last one. Reply: as Deploy."""
+
+
+@dataclass(frozen=True, slots=True)
+class FollowDeploy:
+    """The progress of the deploy under way from its beginning, and its end. Reply: as Deploy."""
+
+
+@dataclass(frozen=True, slots=True)
+class AbortDeploy:
+    """End the deploy under way by going back. wait: answer when it has ended. Reply: as Deploy."""
+
+    wait: bool = True
+
+
 Request = (
     Start
     | Stop
@@ -145,6 +197,12 @@ Request = (
     | Shutdown
     | Upgrade
     | Reopen
+    | PlanDeploy
+    | Deploy
+    | DeployStatus
+    | FollowDeploy
+    | AbortDeploy
 )
 """What is POSTed as JSON to PREFIX/<name in lower case>. The answer is a stream of JSON lines: any number of
-{"progress": {"display", "state", "message"}}, then {"reply": {...}} or {"error": {"message", "hint", "exit_code"}}."""
+{"progress": {"display", "state", "message"}} (of a deploy: {"event", "time", "message", ...}), then {"reply": {...}} or
+{"error": {"message", "hint", "exit_code"}}."""

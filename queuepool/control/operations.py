@@ -7,8 +7,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol
 
-from queuepool.control import messages
+from queuepool.control import deploying, messages
 from queuepool.controller.controller import Controller, announce
+from queuepool.controller.deploys import Deploys
 from queuepool.domain.desired import size
 from queuepool.domain.events import Kind
 from queuepool.domain.exits import signal_name
@@ -39,7 +40,7 @@ class Operator:
     """What operations work on: the controller, and what only the daemon can do.
 
     load: reads the file anew (in a thread, since thousands of programs take seconds). shutdown(hurry), upgrade(),
-    reopen(): see messages. look: what is known of queues and Redis.
+    reopen(): see messages. look: what is known of queues and Redis. deploys: the one deploy there may be.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Operator:
         shutdown: Callable[[bool], Awaitable[None]],
         upgrade: Callable[[], Awaitable[Reply]],
         reopen: Callable[[], int],
+        deploys: Deploys,
     ) -> None:
         self.controller = controller
         self.look = look
@@ -58,6 +60,7 @@ class Operator:
         self.shutdown = shutdown
         self.upgrade = upgrade
         self.reopen = reopen
+        self.deploys = deploys
 
 
 async def start(operator: Operator, request: messages.Start, progress: Progress) -> Reply:
@@ -239,6 +242,7 @@ async def update(operator: Operator, request: messages.Update, progress: Progres
     """See messages.Update. A pool whose numbers changed starts and drains the difference; one whose command changed is
     restarted in batches; all others are not touched. A file that does not validate changes nothing."""
     control = operator.controller
+    operator.deploys.refuse_while_under_way("update")
     try:
         loaded = await asyncio.to_thread(operator.load)
     except ConfigError as error:
@@ -250,6 +254,7 @@ async def update(operator: Operator, request: messages.Update, progress: Progres
     report = _changes(operator, loaded, request.names or None)
     _note(operator, "update", request.names)
     before = {name: _signature(control, name) for name in control.displays()}
+    operator.deploys.lift(request.names)
     changes = control.use(loaded, request.names or None)
     announce(control.journal, changes, loaded)
     control.turn()
@@ -324,6 +329,7 @@ async def shutdown(operator: Operator, request: messages.Shutdown, progress: Pro
 
 async def upgrade(operator: Operator, request: messages.Upgrade, progress: Progress) -> Reply:
     """See messages.Upgrade."""
+    operator.deploys.refuse_while_under_way("upgrade")
     _note(operator, "upgrade", ())
     return await operator.upgrade()
 
@@ -350,6 +356,7 @@ OPERATIONS: dict[str, tuple[type[Any], Handler]] = {
     "shutdown": (messages.Shutdown, shutdown),
     "upgrade": (messages.Upgrade, upgrade),
     "reopen": (messages.Reopen, reopen),
+    **deploying.OPERATIONS,
 }
 
 
@@ -426,7 +433,7 @@ def _settled(control: Controller, name: ProcessName) -> tuple[str, str] | None:
         return None
     if lives[-1].state in (State.FATAL, State.BACKOFF):
         return "failed", _reason(control, name)
-    done = len(lives) == 1 and lives[0].revision == want.slots[name.slot] and lives[0].state in SETTLED
+    done = len(lives) == 1 and lives[0].meets(want.slots[name.slot]) and lives[0].state in SETTLED
     return ("started", "") if done else None
 
 

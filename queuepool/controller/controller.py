@@ -13,7 +13,7 @@ from functools import partial
 from queuepool.controller.journal import Journal
 from queuepool.controller.overrides import OverrideStore
 from queuepool.domain.changes import Changes, compare
-from queuepool.domain.desired import DesiredPool, Revision, desired
+from queuepool.domain.desired import DesiredPool, Revision, Rolling, desired
 from queuepool.domain.events import Kind
 from queuepool.domain.names import ProcessName, UnknownName, select
 from queuepool.domain.observed import ProcessView, ProgramView
@@ -61,28 +61,41 @@ class Controller:
     def use(self, loaded: Loaded, names: Iterable[str] | None = None) -> Changes:
         """Bring the settings in force to those of a file just read; names: only these programs. Programs of an included
         file that is broken now keep their former settings. Returns what changed."""
-        wanted = self._wanted(loaded, names)
+        self.loaded = loaded
+        changes = self.impose(self.wanted(loaded, names))
+        if names is None:
+            self.store.forget(self.pools)
+        return changes
+
+    def impose(self, wanted: Mapping[str, PoolSpec]) -> Changes:
+        """Bring these settings of all programs in force, whatever the file says. Returns what changed."""
         changes = compare(self.pools, wanted)
         for name in changes.removed:
             self._leaving[name] = self.pools[name]
         for name in wanted:
             self._leaving.pop(name, None)
-        order = {name: index for index, name in enumerate(loaded.pools)}
+        order = {name: index for index, name in enumerate(self.loaded.pools)}
         self.pools = dict(sorted(wanted.items(), key=lambda item: order.get(item[0], len(order))))
-        self.loaded = loaded
         self._desired.clear()
-        if names is None:
-            self.store.forget(self.pools)
         self.engine.know(self.pools)
         self._used()
         self.poke(*self.pools, *changes.removed)
         return changes
 
+    def lay(self, rolling: Mapping[str, Rolling]) -> None:
+        """Bring in force what a deploy says of pools, in place of what it said before."""
+        before = self.store.value.rolling
+        if before != rolling:
+            self.store.roll(rolling)
+            self.engine.pins = {name: laid.release for name, laid in rolling.items()}
+            self.poke(*{*before, *rolling} & set(self.pools))
+
     def difference(self, loaded: Loaded, names: Iterable[str] | None = None) -> Changes:
         """What `use` would change."""
-        return compare(self.pools, self._wanted(loaded, names))
+        return compare(self.pools, self.wanted(loaded, names))
 
-    def _wanted(self, loaded: Loaded, names: Iterable[str] | None) -> dict[str, PoolSpec]:
+    def wanted(self, loaded: Loaded, names: Iterable[str] | None = None) -> dict[str, PoolSpec]:
+        """The settings of all programs that `use` would bring in force."""
         wanted = dict(loaded.pools)
         for name, spec in self.pools.items():
             if name not in wanted and spec.source.rpartition(":")[0] in loaded.broken:
@@ -150,7 +163,7 @@ class Controller:
             return known[1]
         want = desired(spec, self.store.value)
         if self._stop_levels is not None and not any(spec.name in level for level in self._stop_levels):
-            want = replace(want, slots={}, why="the daemon is stopping")
+            want = replace(want, slots={}, waiting=frozenset(), why="the daemon is stopping")
         self._desired[spec.name] = (because, want)
         return want
 
@@ -257,8 +270,9 @@ class Controller:
             right = want.slots.get(name.slot) if want else None
             if want is None or right is None:
                 return False, False
-            behind = release is not None and want.spec.app is not None and release != releases[want.spec.app]
-            return True, behind or revision != right
+            if want.spec.app is not None and right.release is None:
+                right = replace(right, release=releases[want.spec.app])
+            return True, not right.is_met_by(revision, release)
 
         seen = self.engine.views(judge, usage=usage)
         programs: list[ProgramView] = []

@@ -6,10 +6,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from queuepool.domain.desired import Overrides
+from queuepool.domain.desired import Overrides, Rolling
 from queuepool.domain.names import ProcessName
 
 
@@ -45,6 +45,15 @@ class OverrideStore:
         restarts = dict(self.value.restarts) | dict.fromkeys(names, serial)
         self._set(replace(self.value, restarts=restarts, serial=serial))
         return serial
+
+    def restarted(self, names: Iterable[ProcessName], serial: int) -> None:
+        """These slots were restarted by a deploy, with that number."""
+        restarts = dict(self.value.restarts) | dict.fromkeys(names, serial)
+        self._set(replace(self.value, restarts=restarts, serial=max(self.value.serial, serial)))
+
+    def roll(self, rolling: Mapping[str, Rolling]) -> None:
+        """What a deploy lays over pools. It is not saved here: the deploy itself is (deploystate.py)."""
+        self.value = replace(self.value, rolling=dict(rolling))
 
     def forget(self, known: Iterable[str]) -> None:
         """Drop what concerns programs that are not `known` any more."""

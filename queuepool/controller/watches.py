@@ -15,6 +15,9 @@ RETRY_SECONDS = 0.5
 FRESH_SECONDS = 0.3
 """An answer this young is not asked for again: a whole pool dies at the same moment."""
 
+AFTERMATH_SECONDS = 5.0
+"""So long after Redis is back the end of a worker may still be its doing."""
+
 
 class Target(Protocol):
     """What can be pinged: equal targets are one server."""
@@ -50,6 +53,7 @@ class RedisWatch:
         self._known: dict[str, tuple[Target, ...]] = {}
         self._tasks: dict[Target, asyncio.Task[None]] = {}
         self._asked: dict[Target, float] = {}
+        self._away: dict[Target, tuple[float, str]] = {}
         self._looks: set[asyncio.Task[None]] = set()
 
     def suspect(self, pool: str) -> None:
@@ -60,6 +64,19 @@ class RedisWatch:
         task.set_name(pool)
         self._looks.add(task)
         task.add_done_callback(self._looks.discard)
+
+    async def blame(self, pool: str) -> str:
+        """Why a Redis that the pool needs does not answer, or did not a moment ago; "" when all do and did."""
+        if pool not in self._known:
+            self._known[pool] = tuple(await self._targets(pool))
+        for target in self._known[pool]:
+            when, why = self._away.get(target, (-1e9, ""))
+            if target in self._tasks or asyncio.get_running_loop().time() - when < AFTERMATH_SECONDS:
+                return why
+            if (answer := await self._ping(target)) is not None:
+                self.suspect(pool)
+                return answer
+        return ""
 
     def forget(self) -> None:
         """The file was read anew: where Redis is may have changed."""
@@ -95,6 +112,7 @@ class RedisWatch:
             began = asyncio.get_running_loop().time()
             name = f"redis at {target.where}"
             held: set[str] = set()
+            self._away[target] = (began, why)
             self._journal.add(Kind.WAITING, "", {"reason": why})
             while True:
                 for pool in self._pools():
@@ -106,6 +124,7 @@ class RedisWatch:
                 await asyncio.sleep(RETRY_SECONDS)
                 if await self._ping(target) is None:
                     break
+            self._away[target] = (asyncio.get_running_loop().time(), why)
             away = round(asyncio.get_running_loop().time() - began, 1)
             self._journal.add(Kind.RESUMED, "", {"reason": f"{name} answers again", "seconds": away})
             for pool in held:

@@ -36,6 +36,9 @@ class Kind(StrEnum):
     LOG_TROUBLE = "log_trouble"
     LOG_WELL = "log_well"
     LIMIT = "limit"
+    DEPLOY_STARTED = "deploy_started"
+    DEPLOY = "deploy"
+    DEPLOY_ENDED = "deploy_ended"
     REQUEUED = "requeued"
     JOB_LEFT = "job_left"
     REDIS_TROUBLE = "redis_trouble"
@@ -95,6 +98,9 @@ _WORDS = {
     Kind.SCALED: "{subject} is scaled from {was} to {wanted}",
     Kind.LOG_TROUBLE: "cannot write {file}: {reason}",
     Kind.LOG_WELL: "{file} is written again",
+    Kind.DEPLOY_STARTED: "deploy {deploy} begins: {programs}",
+    Kind.DEPLOY: "deploy {deploy}: {phase}",
+    Kind.DEPLOY_ENDED: "deploy {deploy}: {result}: {reason}",
     Kind.REQUEUED: "{subject} died in {job}: the job is back on {queue}",
     Kind.JOB_LEFT: "{subject} died in {job}, which runs again after retry_after: {reason}",
     Kind.REDIS_TROUBLE: "{reason}",

@@ -21,7 +21,8 @@ class Process:
     wanted: whether it should run. pid: leader of the process tree, while there is one. started: when it was spawned.
     deadline: when the time comes to look again. failures: starts in a row that did not last startsecs. heat, heated:
     see backoff.warmed. code: exit of the last life (minus the signal). blocked: what it waits for, such as "redis at
-    127.0.0.1:6379". leader_gone: the leader has ended but its tree has not. killed: SIGKILL was sent by us.
+    127.0.0.1:6379". crashes: ends and failed starts that nobody asked for and that are no recycle. leader_gone: the
+    leader has ended but its tree has not. killed: SIGKILL was sent by us.
     """
 
     state: State = State.STOPPED
@@ -33,6 +34,7 @@ class Process:
     heat: float = 0.0
     heated: float = 0.0
     starts: int = 0
+    crashes: int = 0
     code: int | None = None
     reason: str = ""
     blocked: str = ""
@@ -299,6 +301,8 @@ def _gone(p: Process, code: int | None, why: str, now: float, policy: Policy, lu
     ):
         return replace(p, state=State.EXITED, reason=why, leader_gone=False), [Tell("exited", facts)]
     told = Tell("recycled" if clean else "exited", facts)
+    if not expected and not brief and code is not None:
+        p = replace(p, crashes=p.crashes + 1)
     if p.blocked:
         after = replace(p, state=State.BACKOFF, reason=f"waiting for {p.blocked}", leader_gone=False)
         return after, [told]
@@ -318,7 +322,7 @@ def _gone(p: Process, code: int | None, why: str, now: float, policy: Policy, lu
 
 def _failed(p: Process, why: str, now: float, policy: Policy, luck: float, *, kind: str) -> Result:
     """A start that did not last: wait and try again, or FATAL."""
-    p = replace(p, pid=None, leader_gone=False)
+    p = replace(p, pid=None, leader_gone=False, crashes=p.crashes + 1)
     told = Tell(kind, (("code", p.code if kind == "exited" else None), ("reason", why)))
     if p.blocked:
         after = replace(p, state=State.BACKOFF, deadline=None, reason=f"waiting for {p.blocked} ({why})")

@@ -123,16 +123,25 @@ class ProcessSpec:
 @dataclass(frozen=True, slots=True)
 class Strategy:
     """How a pool is restarted. max_surge, max_unavailable: processes, or a percentage such as "25%" of the wanted
-    count (surge rounded up, unavailable down), as in a Kubernetes Deployment."""
+    count (surge rounded up, unavailable down), as in a Kubernetes Deployment. For a deploy: batch: processes, or a
+    percentage (rounded up), that are replaced before it looks whether all is well; None: as many as may be replaced
+    side by side. pause_between: seconds between two batches."""
 
     max_surge: int | str = "25%"
     max_unavailable: int | str = 0
+    batch: int | str | None = None
+    pause_between: float = 0.0
 
     def limits(self, wanted: int) -> tuple[int, int]:
         """(surge, unavailable) in processes for a pool of `wanted`; at least one of them is 1."""
         surge = _share(self.max_surge, wanted, up=True)
         unavailable = _share(self.max_unavailable, wanted, up=False)
         return (surge, unavailable) if surge or unavailable else (0, 1)
+
+    def batch_size(self, wanted: int) -> int:
+        """How many processes of a pool of `wanted` a deploy replaces at a time."""
+        count = sum(self.limits(wanted)) if self.batch is None else _share(self.batch, wanted, up=True)
+        return max(1, count)
 
 
 def _share(value: int | str, whole: int, *, up: bool) -> int:
@@ -186,6 +195,22 @@ class PoolSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Deployment:
+    """What `queuepool deploy` does besides replacing processes. before, after, on_failure: commands, each an argv.
+    check: a command that has to succeed; () for none. observe: seconds without a crash that make a worker a good one.
+    timeout: seconds for all of it. launch: how a command is run; its argv is put in. app: the link to the release."""
+
+    before: tuple[tuple[str, ...], ...] = ()
+    after: tuple[tuple[str, ...], ...] = ()
+    on_failure: tuple[tuple[str, ...], ...] = ()
+    check: tuple[str, ...] = ()
+    observe: float = 5.0
+    timeout: float = 600.0
+    launch: Launch = Launch((), "/")
+    app: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """A queuepool.yml as read: every pool by name in the order of the file, the groups, and what was wrong but did not
     stop it. broken: included files that could not be used; the pools that came from them are absent here.
@@ -198,3 +223,4 @@ class Loaded:
     broken: tuple[str, ...] = ()
     app: str | None = None
     digest: str = ""
+    deploy: Deployment = Deployment()

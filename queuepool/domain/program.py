@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from queuepool.domain import command, pool
+from queuepool.domain import command
 from queuepool.domain.expand import CannotExpand, Template, template
 from queuepool.domain.names import ProcessName
 from queuepool.domain.places import Fault, File, Membership, Path, absolute, key_of
-from queuepool.domain.pool import Launch, LogPolicy, Policy, PoolSpec, ProcessSpec
+from queuepool.domain.pool import Launch, LogPolicy, Policy, PoolSpec, ProcessSpec, Strategy
 from queuepool.domain.slots import Slots, at
-from queuepool.domain.spec import Program
+from queuepool.domain.spec import KIND_DEFAULTS, Program
 
 LARAVEL_TIMEOUT = 60
 LARAVEL_SLEEP = 3.0
@@ -92,7 +92,7 @@ class OneProgram:
             php=self._php(),
             connection=self.want.connection if artisan else None,
             queues=(self.want.queue or ()) if artisan else (),
-            strategy=pool.Strategy(self.want.strategy.max_surge, self._max_unavailable()),
+            strategy=self._strategy(),
             says=says,
             verbose=verbose,
             requeue=self.want.requeue,
@@ -193,11 +193,14 @@ class OneProgram:
             )
         return self.want.stopwaitsecs
 
-    def _max_unavailable(self) -> int | str:
-        strategy = self.want.strategy
-        if strategy.max_surge in (0, "0%") and "max_unavailable" not in strategy.model_fields_set:
-            return 1
-        return strategy.max_unavailable
+    def _strategy(self) -> Strategy:
+        said = self.want.strategy
+        usual = KIND_DEFAULTS[self.kind].get("strategy", said)
+        surge = said.max_surge if "max_surge" in said.model_fields_set else usual.max_surge
+        missing = said.max_unavailable
+        if surge in (0, "0%") and "max_unavailable" not in said.model_fields_set:
+            missing = 1
+        return Strategy(surge, missing, said.batch, said.pause_between)
 
     def _identity(self) -> tuple[str | None, str | None, tuple[str, ...] | None]:
         """User, group and supplementary groups. A user brings its own groups: those that were given together with a

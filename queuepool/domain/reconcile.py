@@ -15,17 +15,23 @@ from queuepool.domain.states import State
 @dataclass(frozen=True, slots=True)
 class Seen:
     """One life of a slot, oldest first in a sequence. life: the engine's number for it. retiring: told to stop.
-    wanted: it is meant to run (also while it waits in BACKOFF)."""
+    wanted: it is meant to run (also while it waits in BACKOFF). release: real path of what it runs, None before it was
+    first made."""
 
     life: int
     revision: Revision
     state: State
     wanted: bool
+    release: str | None = None
 
     @property
     def serving(self) -> bool:
         """Whether it takes jobs, or will without further ado."""
         return self.wanted and self.state in (State.RUNNING, State.STARTING)
+
+    def meets(self, revision: Revision | None) -> bool:
+        """Whether it is what is wanted in its slot."""
+        return revision is not None and revision.is_met_by(self.revision, self.release)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,7 @@ def reconcile(pool: DesiredPool, seen: Observed, blocked_by: str = "") -> list[A
     name = pool.spec.name
     actions: list[Action] = []
     for process, lives in seen.items():
-        if process.slot not in pool.slots:
+        if process.slot not in pool.slots and process.slot not in pool.waiting:
             actions += [End(process, life.life, pool.why_ended(process.slot)) for life in lives if life.wanted]
     ready, surging = 0, 0
     stale: list[tuple[ProcessName, Seen]] = []
@@ -70,13 +76,17 @@ def reconcile(pool: DesiredPool, seen: Observed, blocked_by: str = "") -> list[A
             if not blocked_by and not _stopping_in_place(seen.get(process, ()), pool):
                 actions.append(Begin(process))
             continue
-        newest = lives[-1]
         ready += any(life.state is State.RUNNING for life in lives)
-        if newest.revision == revision:
-            older = lives[:-1]
-            if older and newest.state is State.RUNNING:
-                actions += [End(process, life.life, "replaced") for life in older]
-            elif older:
+        if slot in pool.waiting:
+            continue
+        right = next((life for life in reversed(lives) if life.meets(revision)), None)
+        if right is not None:
+            others = [life for life in lives if life is not right]
+            if others and right.state is State.RUNNING:
+                actions += [End(process, life.life, "replaced") for life in others]
+            elif others and right is not lives[-1]:  # its replacement is not wanted any more, and may not even come up
+                actions += [End(process, life.life, "replaced") for life in others if not life.serving]
+            elif others:
                 surging += 1
         else:
             actions += [End(process, life.life, "replaced") for life in lives[1:]]  # a replacement overtaken by another
@@ -102,17 +112,19 @@ def _replace(stale: list[tuple[ProcessName, Seen]], pool: DesiredPool, ready: in
 
 
 def _stopping_in_place(lives: Sequence[Seen], pool: DesiredPool) -> bool:
-    """A slot restarted in place begins again only when its old life is gone: such pools (a scheduler, Horizon) are not
-    to run twice. A pool that may surge does not wait for a job of hours."""
+    """A slot restarted in place begins again only when its old life is gone, where two of them might do the same work
+    twice: a scheduler, Horizon. A worker that was told to stop takes no further job, so its slot does not wait for a
+    job of hours."""
     surge, _ = pool.spec.strategy.limits(pool.wanted)
-    return not surge and any(life.state.has_process for life in lives)
+    alone = not surge and pool.spec.kind not in ("worker", "listen")
+    return alone and any(life.state.has_process for life in lives)
 
 
 def is_calm(pool: DesiredPool, seen: Observed) -> bool:
     """Whether reconcile asks for nothing in whatever states these lives are: each wanted slot has one life, of the
     right revision, and no other slot has any."""
     return len(seen) == len(pool.slots) and all(
-        len(lives) == 1 and lives[0].wanted and lives[0].revision == pool.slots.get(process.slot)
+        len(lives) == 1 and lives[0].wanted and lives[0].meets(pool.slots.get(process.slot))
         for process, lives in seen.items()
     )
 
@@ -123,7 +135,7 @@ def settled(pool: DesiredPool, seen: Observed) -> bool:
     for process, lives in seen.items():
         live = [life for life in lives if life.wanted]
         if process.slot in pool.slots:
-            if len(live) != 1 or live[0].revision != pool.slots[process.slot] or live[0].state not in SETTLED:
+            if len(live) != 1 or not live[0].meets(pool.slots[process.slot]) or live[0].state not in SETTLED:
                 return False
         elif live:
             return False

@@ -19,6 +19,7 @@ from queuepool.domain.values import (
     Arguments,
     Backoff,
     Bytes,
+    Commands,
     Count,
     Environment,
     ExitCodes,
@@ -73,12 +74,37 @@ class Strategy(Model):
     max_unavailable: Share = key(
         0, "Processes that may be missing while restarting; a percentage is rounded down. With `max_surge` 0: 1."
     )
+    batch: Share | None = key(
+        None,
+        "Processes that a deploy replaces before it looks whether all is well; a percentage is rounded up. Unset: "
+        "`max_surge` + `max_unavailable`.",
+    )
+    pause_between: Seconds = key(0.0, "Seconds that a deploy waits between two batches.")
 
     @model_validator(mode="after")
     def _moves(self) -> Self:
         if "max_unavailable" in self.model_fields_set and {self.max_surge, self.max_unavailable} <= {0, "0%"}:
             raise ValueError("has max_surge and max_unavailable 0: no process could ever be restarted")
         return self
+
+
+class Deploy(Model):
+    """What `queuepool deploy` does besides replacing processes. Commands run in the application's directory as its user
+    (`user` of the file), without a shell, with the file's `environment` and QUEUEPOOL_RELEASE,
+    QUEUEPOOL_FORMER_RELEASE, QUEUEPOOL_DEPLOY and QUEUEPOOL_HOOK beside it."""
+
+    before: Commands = key(
+        (), "Commands to run first, a text or a list of texts; one that fails ends the deploy before anything changed."
+    )
+    after: Commands = key((), "Commands to run when all processes have been replaced and are well.")
+    on_failure: Commands = key((), "Commands to run when a deploy has failed and was rolled back.")
+    check: Words | None = key(
+        None, "A command that has to succeed, with the first new processes running, and with all of them."
+    )
+    observe: Seconds = key(
+        5.0, "Seconds without a crash after which the first new processes, and then all of them, count as well."
+    )
+    timeout: Seconds = key(600.0, "Seconds after which a deploy that is not done is rolled back.")
 
 
 class WorkKeys(Model):
@@ -336,6 +362,9 @@ class Settings(Section):
     http: Annotated[Http | None, BeforeValidator(_http)] = key(
         None, "Control by TCP: true, or `{listen: 127.0.0.1:9001, username: admin, password: ...}`."
     )
+    deploy: Deploy = key(
+        Deploy.model_construct(_fields_set=set()), "What `queuepool deploy` does besides replacing processes."
+    )
     include: Paths = key((), "Further files, as paths or globs relative to this file, taken in the order of the names.")
 
 
@@ -363,7 +392,8 @@ LATER = {
     "scale": "autoscaling is not in this version; use numprocs",
     "launcher": "launchers are not in this version; every worker is a process started by itself",
     "ready": "ready checks are not in this version; see startsecs",
-    "hooks": "hooks are not in this version",
+    "hooks": "hooks of a program are not in this version; `deploy:` of the file has some",
+    "canary": "canary jobs are not in this version; `check:` runs a command of yours",
 }
 """Keys of a program that are planned, and refused with these words."""
 

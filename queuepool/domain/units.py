@@ -164,6 +164,15 @@ def words(value: object) -> tuple[str, ...]:
     return tuple(parts)
 
 
+def commands(value: object) -> tuple[tuple[str, ...], ...]:
+    """Commands, one after the other: one text, or a list of texts (or of lists, where a word holds blanks)."""
+    if value in ("", [], ()):
+        return ()
+    if isinstance(value, list | tuple):
+        return tuple(words(item) for item in value)
+    return (words(value),)
+
+
 def arguments(value: object) -> tuple[str, ...]:
     """As `words`, and may be empty."""
     return () if value in ("", [], ()) else words(value)

@@ -89,6 +89,12 @@ Names = Annotated[tuple[str, ...], BeforeValidator(units.names), _LIST]
 Paths = Annotated[tuple[str, ...], BeforeValidator(units.paths), _LIST]
 Words = Annotated[tuple[str, ...], BeforeValidator(units.words), _LIST]
 Arguments = Annotated[tuple[str, ...], BeforeValidator(units.arguments), _LIST]
+_COMMAND = {"anyOf": [{"type": "string"}, {"type": "array", "items": _NAME}]}
+Commands = Annotated[
+    tuple[tuple[str, ...], ...],
+    BeforeValidator(units.commands),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": _COMMAND}]}),
+]
 Count = Annotated[int, Field(ge=0, le=10**9)]
 Priority = Annotated[int, Field(ge=-(10**6), le=10**6)]
 Processes = Annotated[int, Field(ge=0, le=10_000)]

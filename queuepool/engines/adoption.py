@@ -44,6 +44,8 @@ def adopt(engine: LocalEngine) -> int:
         real = os.path.join(base, os.path.basename(entry.pipe))
         taken += _take(engine, entry, by_pipe.get(real, {}))
     engine.next_number = 1 + max((entry.life for entry in record.entries.values()), default=0)
+    for lives in engine.lives.values():  # a replaced process that ended meanwhile has a successor to tell of the slot
+        lives[:] = [life for life in lives if not life.over] or lives[-1:]
     engine.board.settle()
     engine.pipes.pump.finish_leftovers()
     _sweep_pipes(engine)

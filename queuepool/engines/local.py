@@ -12,11 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from queuepool.domain import backoff, lifecycle
+from queuepool.domain.deployment import at_release
 from queuepool.domain.desired import Revision
 from queuepool.domain.events import Kind
 from queuepool.domain.names import ProcessName
 from queuepool.domain.observed import ProcessView
-from queuepool.domain.pool import PoolSpec, ProcessSpec
+from queuepool.domain.pool import Launch, PoolSpec, ProcessSpec
 from queuepool.domain.reconcile import Action, Begin, Observed, Seen
 from queuepool.domain.states import State
 from queuepool.domain.work import CountsView, Job, WorkView
@@ -75,6 +76,8 @@ class LocalEngine:
         self.slots: dict[str, dict[ProcessName, list[Life]]] = {}
         self.next_number = 1
         self.environment: dict[str, str] = {}
+        self.pins: dict[str, str | None] = {}
+        """Pool -> release that new lives start from while a deploy holds the pool; a life that has one keeps it."""
         self.board = Board(run.jobs, asyncio.get_running_loop().call_soon)
         self.pipes = Pipes(run.pipes, pump, keep, unkeep)
         self.deadlines = Deadlines(clock, self._due)
@@ -129,7 +132,7 @@ class LocalEngine:
     def seen(self, name: ProcessName) -> list[Seen]:
         """Every life of one slot, oldest first."""
         return [
-            Seen(life.number, life.revision, life.process.state, life.process.wanted)
+            Seen(life.number, life.revision, life.process.state, life.process.wanted, life.release)
             for life in self.lives.get(name, ())
         ]
 
@@ -316,13 +319,13 @@ class LocalEngine:
             if fresh.launch.fingerprint == life.revision.fingerprint:
                 life.spec = fresh
         try:
+            launch = self._placed(life, pool.app if pool else None)
             self.pipes.make(life)
             self._record(life)
             life.desk = self.board.seat(life.name.pool, life.number)
             self.pipes.attach(life)
-            life.release = os.path.realpath(pool.app) if pool and pool.app else None
             with self.pipes.ends(life) as (stdout, stderr):
-                pid = children.spawn(life.spec.launch, self._names(life), stdout, stderr)
+                pid = children.spawn(launch, self._names(life), stdout, stderr)
         except (SpawnError, OSError) as error:
             why = f"{error}" if isinstance(error, SpawnError) else f"cannot make its pipes: {error}"
             hint = getattr(error, "hint", "")
@@ -332,6 +335,17 @@ class LocalEngine:
             return None
         self._born(life, pid)
         return pid
+
+    def _placed(self, life: Life, app: str | None) -> Launch:
+        """How the process is launched, from which release: what `app` links to now, unless a deploy says otherwise."""
+        if app is None:
+            life.release = None
+        elif life.name.pool not in self.pins:
+            life.release = os.path.realpath(app)
+        else:
+            life.release = life.release or self.pins[life.name.pool] or os.path.realpath(app)
+            return at_release(life.spec.launch, app, life.release)
+        return life.spec.launch
 
     def _record(self, life: Life) -> None:
         """Written before the process is made: whoever comes after a SIGKILL finds it by its pipe."""
@@ -343,6 +357,7 @@ class LocalEngine:
                 err=life.pipes[1] if len(life.pipes) > 1 else None,
                 fingerprint=life.revision.fingerprint,
                 serial=life.revision.serial,
+                release=life.release,
                 starts=life.process.starts,
                 stop_seconds=life.spec.policy.stop_seconds,
                 log=life.spec.stdout.path,

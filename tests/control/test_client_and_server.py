@@ -74,6 +74,8 @@ def test_every_request_there_is_arrives_as_it_was_sent(daemon: FakeDaemon, clien
         messages.Update(("x",), wait=False), messages.Queues(("q",)), messages.Redis(),
         messages.Await(seconds=3), messages.Shutdown(hurry=True),
         messages.Upgrade(), messages.Reopen(),
+        messages.PlanDeploy(("x",), force=True), messages.DeployStatus(),
+        messages.Deploy(("x",), timeout=5, batch="25%"), messages.FollowDeploy(), messages.AbortDeploy(),
     ]  # fmt: skip
     for request in requests:
         client.ask(request)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from queuepool.domain.desired import Overrides, desired
+from queuepool.domain.desired import Overrides, Rolling, desired
 from queuepool.domain.names import ProcessName
 from queuepool.domain.pool import Launch, LogPolicy, Policy, PoolSpec, ProcessSpec, Strategy
 from queuepool.domain.reconcile import Begin, End, Seen, is_calm, reconcile, settled
@@ -34,7 +34,7 @@ class World:
             if isinstance(action, Begin):
                 self.count += 1
                 revision = want.slots[action.name.slot]  # type: ignore[attr-defined]
-                lives.append(Seen(self.count, revision, State.STARTING, True))
+                lives.append(Seen(self.count, replace(revision, release=None), State.STARTING, True, revision.release))
             else:
                 self._change(action.name, action.life, state=State.STOPPING, wanted=False)
 
@@ -116,7 +116,7 @@ def test_autostart_false_waits_for_an_operator() -> None:
 
 
 def test_a_program_that_may_not_run_twice_is_restarted_in_place() -> None:
-    world, spec = World(), pool(1, strategy=Strategy(0, 0))
+    world, spec = World(), replace(pool(1, strategy=Strategy(0, 0)), kind="command")
     bring(world, spec, Overrides())
     want = desired(spec, Overrides(restarts={ProcessName("w", 0): 1}))
     actions = reconcile(want, world.lives)
@@ -125,6 +125,41 @@ def test_a_program_that_may_not_run_twice_is_restarted_in_place() -> None:
     assert reconcile(want, world.lives) == [], "not before the old one is gone"
     world.step(0)
     assert [type(action) for action in reconcile(want, world.lives)] == [Begin]
+
+
+def test_a_worker_restarted_in_place_does_not_wait_for_the_job_of_its_predecessor() -> None:
+    world, spec = World(), pool(1, strategy=Strategy(0, 0))
+    bring(world, spec, Overrides())
+    want = desired(spec, Overrides(restarts={ProcessName("w", 0): 1}))
+    world.apply(reconcile(want, world.lives), want)
+    assert [type(action) for action in reconcile(want, world.lives)] == [Begin]
+
+
+def at(release: str, **values: object) -> Overrides:
+    return Overrides(rolling={"w": Rolling(release, **values)})  # type: ignore[arg-type]
+
+
+def test_a_slot_whose_turn_has_not_come_is_left_alone_and_its_absence_is_mended() -> None:
+    world, spec = World(), pool(2, app="/app")
+    bring(world, spec, at("/old"))
+    want = desired(pool(1, app="/app", argv="two"), at("/new", waiting=frozenset({0, 1})))
+    assert reconcile(want, world.lives) == [], "neither the stale one nor the surplus one"
+    del world.lives[ProcessName("w", 0)]
+    assert reconcile(want, world.lives) == [Begin(ProcessName("w", 0))]
+
+
+def test_when_a_deploy_is_rolled_back_the_old_one_stays_and_its_replacement_goes() -> None:
+    world, spec = World(), pool(1, app="/app")
+    bring(world, spec, at("/old"))
+    want = desired(spec, at("/new"))
+    world.apply(reconcile(want, world.lives), want)
+    old, new = world.lives[ProcessName("w", 0)]
+    world.lives[ProcessName("w", 0)] = [replace(old, release="/old"), replace(new, release="/new")]
+    assert reconcile(desired(spec, at("/old")), world.lives) == [End(ProcessName("w", 0), new.life, "replaced")]
+
+
+def test_a_program_without_an_application_has_no_release() -> None:
+    assert desired(pool(1), at("/new")).slots[0].release is None
 
 
 def test_a_replacement_that_does_not_come_up_leaves_the_old_one_working() -> None:
