@@ -196,13 +196,14 @@ def test_many_kills_under_load_lose_no_job_and_run_none_in_two_workers(tmp_path:
         eventually(kill_one, 60 + KILLS, f"{KILLS} workers are killed", show=qp.story)
 
         def all_done_but_those_left() -> bool:
-            return len(laravel_app.ledger().missing) <= reserved(qp)
+            idle = not any(p["job"] for p in qp.processes("w"))
+            return idle and len(laravel_app.ledger().missing) == reserved(qp)
 
         eventually(all_done_but_those_left, 120, "all but those left to retry_after are done", show=qp.story)
         left = reserved(qp)
         assert left <= max(2, KILLS // 20), f"{left} jobs were left to retry_after"
         assert overlapping(laravel_app) == []
-        assert len(told(qp, "requeued")) >= KILLS / 2
+        assert len(told(qp, "requeued")) >= KILLS / 5, "the others were killed between two jobs"
 
 
 def reserved(qp: Queuepool) -> int:
