@@ -166,7 +166,6 @@ class Daemon:
             directory.state,
             commands.run,
             away=self.watch.blame,
-            changed=self._used,
             complain=self._complain,
         )
 

@@ -55,8 +55,8 @@ class Wish:
 class Deploys:
     """The deploy that goes on, or the last one.
 
-    run: runs a hook's command. away(pool): the Redis that it needs and that does not answer, or "". changed(): other
-    settings came into force. complain: told in words what cannot be saved.
+    run: runs a hook's command. away(pool): the Redis that it needs and that does not answer, or "". complain: told in
+    words what cannot be saved.
     """
 
     def __init__(
@@ -66,7 +66,6 @@ class Deploys:
         run: RunCommand,
         *,
         away: Callable[[str], Awaitable[str]],
-        changed: Callable[[], None] = lambda: None,
         complain: Callable[[str], None] = lambda text: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -77,7 +76,6 @@ class Deploys:
         self._settings: Settings | None = None
         self._run = run
         self._away = away
-        self._changed = changed
         self._clock = clock
         self._task: asyncio.Task[None] | None = None
         self._hook: asyncio.Task[Failure | str] | None = None
@@ -320,7 +318,6 @@ class Deploys:
         if ended:
             if not saved.held:
                 self.store.forget_settings()
-            self._changed()
             report = report_of(saved, self._clock())
             failure = after.failure.what if after.failure else None
             self.control.journal.add(

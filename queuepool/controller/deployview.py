@@ -68,7 +68,8 @@ def _worker(life: Life, excused: int) -> Worker:
 def _failure(life: Life) -> Failure:
     """The last crash of a process, in full."""
     process, name = life.process, life.spec.display
-    lines = tuple(line.decode("utf-8", "replace") for line in life.last_lines[-20:])
+    texts = (line.decode("utf-8", "replace").rstrip() for line in life.last_lines[-20:])
+    lines = tuple(text for text in texts if text)  # PHP frames its errors with blank lines
     if process.code is None:
         return Failure("start", f"{name} could not be started: {process.reason}", name, None, process.reason, lines)
     why = meaning(process.code, life.last_lines)
