@@ -274,17 +274,19 @@ class _Conversation:
     async def end(self) -> None:
         """Close its standard input, and make sure that it is gone with all it started."""
         self._over = True
-        await self._stack.aclose()
-        if self.process.returncode is None:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_GOODBYE_SECONDS):
-                    while not running.ended(self.process):  # noqa: ASYNC110 - nothing tells where there is no pidfd
-                        await asyncio.sleep(0.005)
+        try:
+            await self._stack.aclose()
+            if self.process.returncode is None:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_GOODBYE_SECONDS):
+                        while not running.ended(self.process):  # noqa: ASYNC110 - nothing tells without pidfd
+                            await asyncio.sleep(0.005)
+        finally:  # also when whoever asked does not want to wait for that any more
             await running.put_down(self.process)
-        for pipe in (self.process.stdin, self.process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+            for pipe in (self.process.stdin, self.process.stdout):
+                if pipe is not None:
+                    with contextlib.suppress(OSError):
+                        pipe.close()
 
 
 def _depth(entry: Any) -> QueueDepth | str:

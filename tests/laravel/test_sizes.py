@@ -435,3 +435,23 @@ def test_it_runs_as_the_user_of_the_workers(redis_server: RedisServer) -> None:
                 assert os.stat(f"/proc/{probe.pid}").st_uid == pwd.getpwnam("nobody").pw_uid
 
         asyncio.run(ask())
+
+
+def test_one_who_does_not_wait_for_the_end_leaves_no_process_behind(app: LaravelApp) -> None:
+    """Cut off at every moment of the end: what was started is put down and collected all the same."""
+
+    async def ask() -> None:
+        for pause in (0.0, 0.001, 0.004, 0.01):
+            probe = SizeProbe(PHP, str(app.root), environment=ENVIRONMENT)
+            assert (await depth_that_is_known(probe, "odd:a")).ready == 1
+            assert probe._running is not None
+            process = probe._running.process
+            os.kill(process.pid, signal.SIGSTOP)  # so that it does not end by itself
+            ending = asyncio.create_task(probe.close())
+            await asyncio.sleep(pause)
+            ending.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await ending
+            assert process.returncode is not None
+
+    asyncio.run(ask())
