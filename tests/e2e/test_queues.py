@@ -104,6 +104,18 @@ def test_without_a_daemon_the_command_looks_itself(tmp_path: Path, laravel_app: 
         assert "queue redis" in server.stdout
 
 
+def test_a_cached_configuration_is_what_counts(tmp_path: Path, laravel_app: LaravelApp) -> None:
+    """With config:cache in force neither .env nor config/ is read, by workers as by us."""
+    laravel_app.artisan("config:cache")
+    laravel_app.set_env(REDIS_PREFIX="other_", REDIS_PORT="1")
+    laravel_app.dispatch("Ledger", 3)
+    with Queuepool(tmp_path / "qp", text(laravel_app)) as qp:
+        assert "redis:default      3" in qp("queues")
+        qp.up()
+        eventually(lambda: laravel_app.ledger().done == 3, 60, "they are done", show=qp.story)
+        eventually(lambda: row(qp)["ready"] == 0, 30, "and the daemon sees it")
+
+
 def test_another_driver_is_sized_by_the_application(tmp_path: Path, laravel_app: LaravelApp) -> None:
     database = "  d: {connection: database, queue: imports, numprocs: 0}\n"
     with Queuepool(tmp_path / "qp", text(laravel_app, database)) as qp:
