@@ -291,12 +291,9 @@ class Deploys:
         assert self.saved is not None
         before, saved = self.saved.state, replace(self.saved, state=after)
         if after.phase is not before.phase:
-            self._hook = None
-        if after.phase is Phase.BACK:
-            self._stop_hook()
+            self._stop_hook()  # it has ended, unless the deploy was given up meanwhile
         ended = after.phase is Phase.ENDED
         if ended:
-            self._stop_hook()
             if not after.rolled_back:
                 forced = [
                     ProcessName(name, slot)

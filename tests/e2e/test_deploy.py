@@ -14,6 +14,7 @@ import pytest
 
 from queuepool.control.client import Client
 from queuepool.control.messages import Deploy, DeployStatus
+from queuepool.system.procstat import birth
 from tests.support.daemon import Queuepool
 from tests.support.releases import Releases, Sampler, config, program
 from tests.support.started import Started
@@ -235,6 +236,20 @@ def test_hooks_run_in_the_new_release_and_a_failing_one_before_changes_nothing(r
         assert (report["failure"]["gate"], report["failure"]["exit_code"]) == ("before", 1)
         assert qp.pids("w") == before
         assert log.read_text().splitlines()[-1].split() == ["on_failure", str(releases.path("3")), new]
+
+
+def test_a_hook_is_ended_when_its_deploy_is_aborted(releases: Releases) -> None:
+    mark = releases.root / "pid"
+    with Queuepool(releases.root, config(deploy=f"before: [[sh, -c, 'echo $$ > {mark}; exec sleep 300']]")) as qp:
+        qp.up()
+        before = qp.running("w", 4)
+        releases.to("2")
+        with Started(qp, "deploy", "--json") as command:
+            eventually(lambda: mark.exists() and mark.read_text().strip(), what="the hook runs", show=qp.story)
+            qp("deploy", "--abort")
+            assert command.end() == 1
+        eventually(lambda: birth(int(mark.read_text())) is None, what="the hook has ended", show=qp.story)
+        assert qp.running("w", 4) == before
 
 
 def test_a_second_deploy_is_refused_or_waits_and_the_first_can_be_followed_and_aborted(
