@@ -23,6 +23,7 @@ from queuepool.errors import QueuepoolError
 _LOADER = "eval(stream_get_contents(STDIN, (int) fgets(STDIN)));"
 """The whole of what `ps` shows behind `php -r`: the length and the script itself come on standard input."""
 
+_BOOTED = Path(__file__).with_name("booted.php")
 _FAREWELL_SECONDS = 5.0
 
 _BECOME_ARTISAN = r"""
@@ -39,8 +40,8 @@ require getcwd().'/artisan';
 def script(file: Path, options: Mapping[str, str | bool]) -> bytes:
     """What PHP is to read from standard input: `file` with `options` as its $queuepool, then artisan."""
     given = "".join(f"'{key}' => {json.dumps(value)}, " for key, value in options.items())
-    source = file.read_text(encoding="utf-8").removeprefix("<?php")
-    code = f"$queuepool = [{given}];\n{source}\n{_BECOME_ARTISAN}".encode()
+    booted, source = (path.read_text(encoding="utf-8").removeprefix("<?php") for path in (_BOOTED, file))
+    code = f"$queuepool = [{given}];\n{booted}\n{source}\n{_BECOME_ARTISAN}".encode()
     return b"%d\n%s" % (len(code), code)
 
 

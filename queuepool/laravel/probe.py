@@ -19,7 +19,7 @@ from queuepool.laravel import php as running
 from queuepool.laravel.answer import config_of
 from queuepool.laravel.config import AppConfig
 
-__all__ = ["AppConfig", "config_of", "probe"]
+__all__ = ["AppConfig", "ask", "config_of", "probe"]
 
 PROBE = Path(__file__).with_name("probe.php")
 _MOST_BYTES = 8 * 1024 * 1024
@@ -44,10 +44,35 @@ async def probe(
     Raises QueuepoolError when there is no application, PHP cannot be run, or the application does not boot; the message
     has the first line of the exception, with file and line.
     """
+    facts = await ask(
+        PROBE, {"schedule": schedule}, php, app, user=user, group=group, environment=environment, timeout=timeout
+    )
+    try:
+        return config_of(facts)
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:  # nobody writes such config/
+        raise QueuepoolError(
+            f"cannot make sense of the configuration of the application in {app}: {type(error).__name__}",
+            "look over config/queue.php, config/database.php, config/cache.php and config/horizon.php",
+        ) from None
+
+
+async def ask(
+    file: Path,
+    options: Mapping[str, str | bool],
+    php: tuple[str, ...],
+    app: str,
+    *,
+    user: str | None,
+    group: str | None,
+    environment: Mapping[str, str],
+    timeout: float,  # noqa: ASYNC109 - bounds a process, which then is killed
+) -> dict[str, Any]:
+    """Boot the application with a script of ours; the last object that it said, which is `complete`. options: what the
+    script finds in $queuepool, beside its mark. The rest, and what is raised, is as for probe()."""
     mark = f"queuepool-{secrets.token_hex(8)}:"
     # A file without a name takes all of the script at once, where a pipe may be full.
     with tempfile.TemporaryFile(prefix="queuepool-") as script:
-        script.write(running.script(PROBE, {"mark": mark, "schedule": schedule}))
+        script.write(running.script(file, {"mark": mark, **options}))
         script.seek(0)
         process = running.spawn(php, app, user=user, group=group, environment=environment, stdin=script)
     out, err = await _finish(process, app, timeout)
@@ -57,13 +82,7 @@ async def probe(
             await _insist_on_cli(php, app, user=user, group=group, environment=environment)
         said = err + b"\n" + out.partition(mark.encode())[0]
         raise running.failure(facts, said, process.returncode, php, app)
-    try:
-        return config_of(facts)
-    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:  # nobody writes such config/
-        raise QueuepoolError(
-            f"cannot make sense of the configuration of the application in {app}: {type(error).__name__}",
-            "look over config/queue.php, config/database.php, config/cache.php and config/horizon.php",
-        ) from None
+    return facts
 
 
 async def _finish(process: subprocess.Popen[bytes], app: str, seconds: float) -> tuple[bytes, bytes]:

@@ -12,9 +12,6 @@ register_shutdown_function(static function () use ($queuepool) {
     $say = static function ($what) use ($queuepool) {
         fwrite(STDOUT, "\n".$queuepool['mark'].json_encode($what, JSON_PARTIAL_OUTPUT_ON_ERROR | JSON_INVALID_UTF8_SUBSTITUTE)."\n");
     };
-    $fail = static function ($e) use ($say) {
-        $say(['failure' => ['class' => get_class($e), 'message' => $e->getMessage(), 'file' => $e->getFile(), 'line' => $e->getLine()]]);
-    };
     $why = static function ($e) {
         // The first line, without the statement that a QueryException quotes.
         $message = preg_replace('/ \((Connection: |SQL: ).*/s', '', trim($e->getMessage()));
@@ -23,28 +20,11 @@ register_shutdown_function(static function () use ($queuepool) {
         return substr($first === '' ? get_class($e) : $first, 0, 300);
     };
 
-    $kernel = 'Illuminate\Contracts\Console\Kernel';
-    try {
-        $app = class_exists('Illuminate\Container\Container', false) ? Illuminate\Container\Container::getInstance() : null;
-        if ($app === null || ! method_exists($app, 'isBooted') || ! $app->bound($kernel)) {
-            $fatal = error_get_last();
-            if ($fatal !== null && ($fatal['type'] & (E_ERROR | E_PARSE | E_CORE_ERROR | E_COMPILE_ERROR))) {
-                $say(['failure' => ['class' => 'fatal error'] + $fatal]);
-            }
-
-            return;
-        }
-        if (! $app->isBooted()) {
-            (function () use ($app) {
-                $app->bootstrapWith($this->bootstrappers());
-            })->call($app->make($kernel));
-        }
-        $manager = $app->make('queue');
-    } catch (Throwable $e) {
-        $fail($e);
-
+    $app = $queuepool['booted']($say);
+    if ($app === null) {
         return;
     }
+    $manager = $app->make('queue');
 
     $entry = static function ($connection, $key) use ($app) {
         return $app->make('config')->get('queue.connections.'.$connection.'.'.$key);
