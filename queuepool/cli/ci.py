@@ -44,7 +44,7 @@ class Ci:
         if not self.github or not failure:
             return
         text = "\n".join([failure["message"], *failure["last_lines"]])
-        place = where(failure["last_lines"] or [failure["message"]], self._roots(report))
+        place = where([*failure["last_lines"], failure["message"]], self._roots(report))
         properties = f"file={_property(place[0])},line={place[1]}," if place else ""
         title = _property(f"queuepool deploy: {report['result'].replace('_', ' ')}")
         self._write(f"::error {properties}title={title}::{_data(text)}")

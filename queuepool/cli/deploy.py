@@ -47,6 +47,7 @@ DURATION = _Duration()
 @click.option("--max-surge", metavar="N|%", help="Workers above the wanted number meanwhile; 0: in place.")
 @click.option("--max-unavailable", metavar="N|%", help="Workers that may be missing meanwhile.")
 @click.option("--pause-between", type=DURATION, help="Time between two batches.")
+@click.option("--canary/--no-canary", default=None, help="First let one new worker of each program do a job.")
 @click.option("--observe", type=DURATION, help="Time without a crash after which new processes count as well.")
 @click.option("--timeout", type=DURATION, help="Roll back when it is not done in this time.")
 @click.option("--wait-drained", is_flag=True, help="Return only when the old processes have finished their jobs.")
@@ -71,8 +72,9 @@ def deploy(ctx: click.Context, names: tuple[str, ...], **options: Any) -> None:
         raise UsageError(f"--{modes[0]} takes no names: there is one deploy at a time")
     if options["plan"]:
         _plan(
-            ctx, context, PlanDeploy(names, options["stale"], options["force"]), detailed=options["detailed_exitcode"]
-        )
+            ctx, context, PlanDeploy(names, options["stale"], options["force"], options["canary"]),
+            detailed=options["detailed_exitcode"],
+        )  # fmt: skip
     elif options["status"]:
         _show_last(ctx, context)
     else:
@@ -85,7 +87,7 @@ def _request(names: tuple[str, ...], options: dict[str, Any]) -> Deploy | Follow
     if options["abort"]:
         return AbortDeploy()
     keys = ("stale", "force", "wait_drained", "timeout", "observe", "batch", "max_surge", "max_unavailable",
-            "pause_between")  # fmt: skip
+            "pause_between", "canary")  # fmt: skip
     return Deploy(names, **{key: options[key] for key in keys})
 
 

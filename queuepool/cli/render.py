@@ -292,6 +292,8 @@ def _program_plan(program: Mapping[str, Any]) -> Iterator[str]:
     yield click.style(program["name"], bold=True) + mark + release
     for sentence in program["changed"]:
         yield f"  {click.style('~', fg='yellow')} {clean(sentence)}"
+    if program["canary"]:
+        yield f"  {click.style('?', fg='yellow')} a canary does a job before any worker is replaced"
     for name in program["started"]:
         yield f"  {click.style('+', fg='green')} {name} is started"
     for item in program["restarted"]:

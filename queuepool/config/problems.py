@@ -74,8 +74,8 @@ def _unknown_key(where: Path, model: type[Section]) -> Fault:
             return Fault(where, LATER[name])
         if name in WITHOUT_EQUIVALENT:
             return Fault(where, "is an option of Supervisor that means nothing here", "remove it")
-    if inside is Deploy and name == "canary":
-        return Fault(where, LATER[name])
+        if name in Deploy.model_fields:
+            return Fault(where, "unknown key", "put it below `deploy:`")
     hint = _did_you_mean(name, known)
     if len(where) == 1:
         if model is not Settings and name in Settings.model_fields:

@@ -26,7 +26,9 @@ Reply = dict[str, Any]
 async def plan(operator: Operator, request: messages.PlanDeploy, progress: Progress) -> Reply:
     """See messages.PlanDeploy."""
     loaded = await _load(operator, request.stale)
-    wish = Wish(_programs(operator, loaded, request.names), stale=request.stale, force=request.force)
+    wish = Wish(
+        _programs(operator, loaded, request.names), stale=request.stale, force=request.force, canary=request.canary
+    )
     return operator.deploys.plan(loaded, wish).to_json()
 
 
@@ -53,6 +55,7 @@ async def deploy(operator: Operator, request: messages.Deploy, progress: Progres
         max_surge=_share("max-surge", request.max_surge),
         max_unavailable=_share("max-unavailable", request.max_unavailable),
         pause_between=request.pause_between,
+        canary=request.canary,
     )
     if {wish.max_surge, wish.max_unavailable} <= {0, "0%"} and None not in (wish.max_surge, wish.max_unavailable):
         raise UsageError(

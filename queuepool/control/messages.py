@@ -132,24 +132,26 @@ class Reopen:
 @dataclass(frozen=True, slots=True)
 class PlanDeploy:
     """Say what a deploy would do, change nothing. names: programs and groups, all without. stale: with the settings in
-    force, whatever the file says. force: restart what is fresh too.
+    force, whatever the file says. force: restart what is fresh too. canary: as in Deploy.
     Reply: {"changes": bool, "programs": [{"name", "added", "removed", "changed": [sentences], "release": {"from",
-    "to"}, "started": [names], "restarted": [{"process", "why"}], "stopped", "kept"}], "problems": []}."""
+    "to"}, "started": [names], "restarted": [{"process", "why"}], "stopped", "kept", "canary": bool}],
+    "problems": []}."""
 
     names: tuple[str, ...] = ()
     stale: bool = False
     force: bool = False
+    canary: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Deploy:
     """Apply the file and bring every process to the new release and settings, batch by batch, or go back. Seconds,
-    counts and percentages ("2", "25%") stand in place of the file's. wait_drained: done only when no old process lives.
-    wait: answer when it has ended; it goes on in any case. Raises Locked while another is under way.
-    Progress: {"event", "time", "message", ...}. Reply: {"id", "result", "exit_code", "phase", "begun_at", "seconds",
-    "started", "restarted", "stopped", "kept", "draining", "rolled_back", "failure", "trouble", "programs"}; result is
-    running, done, rolled_back, timed_out, aborted or failed; failure is null or {"gate", "message", "process",
-    "exit_code", "meaning", "last_lines"}, and so is trouble, about the roll back."""
+    counts and percentages ("2", "25%") stand in place of the file's, and so does canary. wait_drained: done only when
+    no old process lives. wait: answer when it has ended; it goes on in any case. Raises Locked while another is
+    under way. Progress: {"event", "time", "message", ...}. Reply: {"id", "result", "exit_code", "phase", "begun_at",
+    "seconds", "started", "restarted", "stopped", "kept", "draining", "rolled_back", "failure", "trouble", "programs"};
+    result is running, done, rolled_back, timed_out, aborted or failed; failure is null or {"gate", "message",
+    "process", "exit_code", "meaning", "last_lines"}, and so is trouble, about the roll back."""
 
     names: tuple[str, ...] = ()
     stale: bool = False
@@ -161,6 +163,7 @@ class Deploy:
     max_surge: str | None = None
     max_unavailable: str | None = None
     pause_between: float | None = None
+    canary: bool | None = None
     wait: bool = True
 
 

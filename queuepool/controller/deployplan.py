@@ -57,6 +57,7 @@ def programs_json(plan: PoolPlan, displays: Mapping[str, str]) -> dict[str, Any]
         ],
         "stopped": shown(plan.stopped),
         "kept": shown(plan.kept),
+        "canary": plan.canary,
     }
 
 
@@ -67,9 +68,10 @@ def make_plan(
     programs: frozenset[str] | None = None,
     stale: bool = False,
     force: bool = False,
+    canary: bool = False,
 ) -> Plan:
     """What a deploy of these programs (None: all) would do now. loaded: the file as it is. stale: with the settings in
-    force, whatever the file says. force: what is fresh too."""
+    force, whatever the file says. force: what is fresh too. canary: workers are tried first."""
     before = control.pools
     target = dict(before) if stale else control.wanted(loaded, programs)
     plain = replace(control.store.value, rolling={})
@@ -88,9 +90,10 @@ def make_plan(
             os.path.realpath(app) if app is not None else None,
             force=force,
         )
-        plans.append(plan)
         spec = new or old
         assert spec is not None
+        tried = canary and spec.kind == "worker" and spec.app is not None and bool(plan.turns)
+        plans.append(replace(plan, canary=tried))
         slots = {*plan.kept, *plan.turns, *plan.stopped}
         displays.update({f"{name}:{slot}": spec.process(slot).display for slot in sorted(slots)})
     return Plan(_one_former_release(plans, before, target), target, displays, loaded.problems)

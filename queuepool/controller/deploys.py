@@ -4,6 +4,7 @@ may ask of it is control/deploying.py's; which process is made or ended is still
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from queuepool.controller.deployview import in_force, look_at, report_of
 from queuepool.domain.desired import Rolling
 from queuepool.domain.events import Kind
 from queuepool.domain.names import ProcessName
-from queuepool.domain.pool import Loaded, Strategy
+from queuepool.domain.pool import Deployment, Loaded, Strategy
 from queuepool.domain.rollout import (
     Failure,
     Outcome,
@@ -32,13 +33,18 @@ from queuepool.domain.rollout import (
     why_held,
 )
 from queuepool.domain.states import State
+from queuepool.domain.units import CANARY_SECONDS
 from queuepool.errors import Locked
+
+LEAVE_SECONDS = 10.0
+"""How long the end of the daemon waits for a hook that was given up and cleans up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What a deploy is asked for. stale: leave the file alone. strategy of the command line: None where it says
-    nothing; surge and unavailable are for workers only, since two Horizons would do the same work."""
+    nothing; surge and unavailable are for workers only, since two Horizons would do the same work. canary: whether
+    workers are tried first; None: as the file says."""
 
     programs: frozenset[str] | None = None
     stale: bool = False
@@ -50,6 +56,7 @@ class Wish:
     max_surge: int | str | None = None
     max_unavailable: int | str | None = None
     pause_between: float | None = None
+    canary: bool | None = None
 
 
 class Deploys:
@@ -79,6 +86,7 @@ class Deploys:
         self._clock = clock
         self._task: asyncio.Task[None] | None = None
         self._hook: asyncio.Task[Failure | str] | None = None
+        self._leaving: set[asyncio.Task[Failure | str]] = set()
         self._abort: Failure | None = None
         self._excused: dict[int, int] = {}
 
@@ -100,7 +108,10 @@ class Deploys:
 
     def plan(self, loaded: Loaded, wish: Wish) -> Plan:
         """What a deploy would do now."""
-        return make_plan(self.control, loaded, programs=wish.programs, stale=wish.stale, force=wish.force)
+        canary = bool(_with_canary(loaded.deploy, wish).canary)
+        return make_plan(
+            self.control, loaded, programs=wish.programs, stale=wish.stale, force=wish.force, canary=canary
+        )
 
     def begin(self, loaded: Loaded, wish: Wish, plan: Plan) -> bool:
         """Begin the deploy as planned; whether there was anything to do. Raises Locked."""
@@ -108,9 +119,10 @@ class Deploys:
         if not plan:
             self._let_go(plan)
             return False
-        now, policy = self._clock(), loaded.deploy
+        now, policy = self._clock(), _with_canary(loaded.deploy, wish)
         control = self.control
         hooks = {name for name in ("before", "after", "on_failure", "check") if getattr(policy, name)}
+        hooks |= {"canary"} if any(pool.canary for pool in plan.pools) else set()
         turns = {}
         for pool in plan.pools:
             spec = plan.target.get(pool.name) or control.pools[pool.name]
@@ -139,6 +151,7 @@ class Deploys:
             displays=plan.displays,
             carried=carried,
             held=(before.held - mine) if before else frozenset(),
+            token=os.urandom(6).hex(),
         )
         self._settings = Settings(dict(control.pools), plan.target, policy)
         control.loaded = loaded
@@ -210,10 +223,12 @@ class Deploys:
 
     async def close(self) -> None:
         """Let go; the next daemon resumes it."""
-        for task in (self._task, self._hook):
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+        self._stop_hook()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._leaving:
+            await asyncio.wait(self._leaving, timeout=LEAVE_SECONDS)
 
     # --- the course ---------------------------------------------------------------------------------------------------
 
@@ -372,12 +387,19 @@ class Deploys:
     def _stop_hook(self) -> None:
         if self._hook is not None and not self._hook.done():
             self._hook.cancel()
+            self._leaving.add(self._hook)  # it ends what it had started
+            self._hook.add_done_callback(self._leaving.discard)
         self._hook = None
 
     async def _run_hook(self, name: str) -> Failure | str:
         assert self.saved is not None
         assert self._settings is not None
         try:
+            if name == "canary":
+                send_canaries = await asyncio.to_thread(_import_canaries)
+                return await send_canaries(
+                    self.saved, self._settings, self._run, self._away, self.control.engine.environment, self.story
+                )
             return await run_hook(
                 name, self.saved, self._settings.deployment, self._run, self.control.engine.environment, self.story,
                 self._clock,
@@ -392,6 +414,20 @@ _KEPT = Rolling(why="a deploy was rolled back")
 def _forced(state: Rollout) -> list[ProcessName]:
     """The slots that were restarted although nothing of them had changed."""
     return [ProcessName(pool, slot) for pool, turn in state.turns.items() for slot in turn.forced & set(turn.begun)]
+
+
+def _with_canary(policy: Deployment, wish: Wish) -> Deployment:
+    """What the file says of deploys, with or without a canary where the command line says so."""
+    if wish.canary is None:
+        return policy
+    return replace(policy, canary=(policy.canary or CANARY_SECONDS) if wish.canary else 0.0)
+
+
+def _import_canaries() -> Callable[..., Awaitable[Failure | str]]:
+    """What boots applications is loaded beside the loop, and only by those who want it."""
+    from queuepool.controller.canaries import send_canaries
+
+    return send_canaries
 
 
 def _known(result: Failure | str) -> asyncio.Task[Failure | str]:

@@ -33,7 +33,8 @@ class Settings:
 class Saved:
     """A deploy and what it has come to. Times are unix seconds. displays: names of the processes it concerns, in
     Supervisor's form. carried: pools that are not its own -> release at which an earlier one left them. held: programs
-    whose former settings stand although the file says otherwise. draining: old processes that still finish a job."""
+    whose former settings stand although the file says otherwise. draining: old processes that still finish a job.
+    token: random, in the names of the queues of its canaries."""
 
     id: str
     begun: float
@@ -44,6 +45,7 @@ class Saved:
     held: frozenset[str] = frozenset()
     ended: float | None = None
     draining: tuple[str, ...] = ()
+    token: str = ""
 
 
 class DeployStore:

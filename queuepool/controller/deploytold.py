@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from queuepool.controller.deploystate import Saved
-from queuepool.domain.rollout import HOOKS, Failure, Look, Phase, Rollout, waits_for
+from queuepool.domain.rollout import HOOKS, UNTOUCHED, Failure, Look, Phase, Rollout, waits_for
 
 MOST_EVENTS = 5000
 """Kept for those who come later; the output of hooks is dropped first."""
 
 _WORDS = {
     Phase.BEFORE: "commands before",
+    Phase.CANARY: "canary",
     Phase.FIRST: "the first batch",
     Phase.CHECK: "check of the first batch",
     Phase.REST: "the other batches",
@@ -68,7 +69,7 @@ class Story:
     def progress(self, saved: Saved, look: Look) -> None:
         """Tell of each program whose numbers are not those that were told last."""
         state = saved.state
-        if state.phase in (Phase.BEFORE, Phase.ENDED):
+        if state.phase in (*UNTOUCHED, Phase.ENDED):
             return
         for name, turn in state.turns.items():
             pool = look.pools[name]

@@ -11,6 +11,7 @@ from queuepool.controller.deploystate import Saved, Settings
 from queuepool.domain.exits import meaning
 from queuepool.domain.pool import PoolSpec
 from queuepool.domain.rollout import (
+    UNTOUCHED,
     Failure,
     Look,
     Outcome,
@@ -86,7 +87,7 @@ def in_force(saved: Saved, settings: Settings, current: Mapping[str, PoolSpec]) 
             pools[name] = settings.target[name]
     if saved.ended is not None and not state.rolled_back:
         return pools
-    back = gone_back(state) or state.phase is Phase.BEFORE
+    back = gone_back(state) or state.phase in UNTOUCHED
     for name in state.turns:
         if saved.ended is not None and name not in saved.held:
             continue
@@ -108,7 +109,7 @@ def report_of(saved: Saved, now: float) -> dict[str, Any]:
     started, restarted, stopped, kept = [], [], [], []
     for plan in saved.plans:
         turn = state.turns.get(plan.name)
-        begun = set(turn.begun) if turn is not None and state.phase is not Phase.BEFORE else set()
+        begun = set(turn.begun) if turn is not None and state.phase not in UNTOUCHED else set()
 
         def shown(slot: int, pool: str = plan.name) -> str:
             return saved.displays.get(f"{pool}:{slot}", f"{pool}:{slot}")

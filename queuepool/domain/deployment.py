@@ -25,6 +25,7 @@ def deployment(file: File) -> Deployment:
         after=said.after,
         on_failure=said.on_failure,
         check=said.check or (),
+        canary=said.canary,
         observe=said.observe,
         timeout=said.timeout,
         launch=Launch(

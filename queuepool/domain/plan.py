@@ -16,7 +16,8 @@ from queuepool.domain.states import State
 class PoolPlan:
     """What becomes of one program. was, now: real path of the release before and after, None where there is none.
     changed: sentences about its settings. kept, started, stopped: slots; restarted: slot and why. forced: slots among
-    the restarted of which nothing changed. added, removed: the program is new to the file, or no longer in it."""
+    the restarted of which nothing changed. added, removed: the program is new to the file, or no longer in it. canary:
+    a worker of the new release does a job before any other is started."""
 
     name: str
     was: str | None = None
@@ -29,6 +30,7 @@ class PoolPlan:
     forced: frozenset[int] = frozenset()
     added: bool = False
     removed: bool = False
+    canary: bool = False
 
     def __bool__(self) -> bool:
         """Whether there is anything to do."""

@@ -197,13 +197,15 @@ class PoolSpec:
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """What `queuepool deploy` does besides replacing processes. before, after, on_failure: commands, each an argv.
-    check: a command that has to succeed; () for none. observe: seconds without a crash that make a worker a good one.
+    check: a command that has to succeed; () for none. canary: seconds that a worker of the new release has for one job
+    of its own before any is replaced; 0: there is none. observe: seconds without a crash that make a worker a good one.
     timeout: seconds for all of it. launch: how a command is run; its argv is put in. app: the link to the release."""
 
     before: tuple[tuple[str, ...], ...] = ()
     after: tuple[tuple[str, ...], ...] = ()
     on_failure: tuple[tuple[str, ...], ...] = ()
     check: tuple[str, ...] = ()
+    canary: float = 0.0
     observe: float = 5.0
     timeout: float = 600.0
     launch: Launch = Launch((), "/")

@@ -2,7 +2,7 @@
 is laid over the pools follows from the state alone (`lay`), so a daemon that dies in the middle goes on where it was.
 Performing it is controller/deploys.py's; how one slot gets its new process is reconcile.py's.
 
-    before -> first -> check -> rest -> verify -> recheck -> after -> drain -> ended
+    before -> canary -> first -> check -> rest -> verify -> recheck -> after -> drain -> ended
                   any failure up to recheck -> back -> on_failure -> ended
 """
 
@@ -27,6 +27,7 @@ class Phase(StrEnum):
     """Where a deploy is."""
 
     BEFORE = "before"
+    CANARY = "canary"
     FIRST = "first"
     CHECK = "check"
     REST = "rest"
@@ -50,19 +51,23 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
-FORWARD = (Phase.BEFORE, Phase.FIRST, Phase.CHECK, Phase.REST, Phase.VERIFY, Phase.RECHECK)
+FORWARD = (Phase.BEFORE, Phase.CANARY, Phase.FIRST, Phase.CHECK, Phase.REST, Phase.VERIFY, Phase.RECHECK)
 """Phases from which a deploy can still be rolled back."""
-HOOKS = {Phase.BEFORE: "before", Phase.CHECK: "check", Phase.RECHECK: "check", Phase.AFTER: "after",
-         Phase.ON_FAILURE: "on_failure"}  # fmt: skip
-NEXT = {Phase.BEFORE: Phase.FIRST, Phase.CHECK: Phase.REST, Phase.RECHECK: Phase.AFTER, Phase.AFTER: Phase.DRAIN,
-        Phase.ON_FAILURE: Phase.ENDED}  # fmt: skip
+UNTOUCHED = (Phase.BEFORE, Phase.CANARY)
+"""Phases in which what ran before is in force still."""
+HOOKS = {Phase.BEFORE: "before", Phase.CANARY: "canary", Phase.CHECK: "check", Phase.RECHECK: "check",
+         Phase.AFTER: "after", Phase.ON_FAILURE: "on_failure"}  # fmt: skip
+"""Phases in which something is run beside the pools: commands, and canaries."""
+NEXT = {Phase.BEFORE: Phase.CANARY, Phase.CANARY: Phase.FIRST, Phase.CHECK: Phase.REST, Phase.RECHECK: Phase.AFTER,
+        Phase.AFTER: Phase.DRAIN, Phase.ON_FAILURE: Phase.ENDED}  # fmt: skip
 """What follows a hook that succeeded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a deploy did not succeed. gate: before, start, crash, check, after, timeout, abort, interrupted or rollback.
-    what: a sentence. process: the worker that failed, exit_code, meaning and last_lines: of its end, or of a hook's."""
+    """Why a deploy did not succeed. gate: before, canary, start, crash, check, after, timeout, abort, interrupted or
+    rollback. what: a sentence. process: the worker that failed, exit_code, meaning and last_lines: of its end, or of a
+    hook's."""
 
     gate: str
     what: str
@@ -137,9 +142,9 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """A deploy. Times are unix seconds. hooks: those that there are. asked: the hook of this phase was started. since:
-    when what is observed was first complete. late: more than one batch was needed. returned: what ran before runs
-    again, so that the rest may go. serial: of forced restarts."""
+    """A deploy. Times are unix seconds. hooks: those that there are. asked: the hook of this phase was started.
+    attempts: how often the canaries were. since: when what is observed was first complete. late: more than one batch
+    was needed. returned: what ran before runs again, so that the rest may go. serial: of forced restarts."""
 
     turns: Mapping[str, Turn]
     phase: Phase = Phase.BEFORE
@@ -149,6 +154,7 @@ class Rollout:
     wait_drained: bool = False
     serial: int = 0
     asked: bool = False
+    attempts: int = 0
     since: float | None = None
     late: bool = False
     returned: bool = False
@@ -207,9 +213,9 @@ def lay(state: Rollout, why: str = "") -> dict[str, Rolling]:
             waiting = frozenset() if state.returned or state.rolled_back else turn.fresh
             laid[name] = Rolling(turn.was, waiting, strategy=turn.strategy, why=why)
             continue
-        early = state.phase in (Phase.BEFORE, Phase.FIRST, Phase.CHECK, Phase.REST)
+        early = state.phase in (*UNTOUCHED, Phase.FIRST, Phase.CHECK, Phase.REST)
         waiting = frozenset((*turn.todo, *(turn.surplus if early else ())))
-        release = turn.was if state.phase is Phase.BEFORE else turn.now
+        release = turn.was if state.phase in UNTOUCHED else turn.now
         later = turn.fresh & set(turn.todo)
         laid[name] = Rolling(release, waiting, later, turn.forced, state.serial, turn.strategy, why)
     return laid
@@ -245,6 +251,8 @@ def _begun(state: Rollout, look: Look) -> Iterator[tuple[str, int, Worker | None
 
 def waits_for(state: Rollout, look: Look) -> str:
     """What the deploy waits for, in words."""
+    if state.phase is Phase.CANARY:
+        return "a canary does a job"
     if state.phase in HOOKS:
         return f"the hook `{HOOKS[state.phase]}` runs"
     blocked = [w.blocked for _, _, w in _begun(state, look) if w is not None and w.blocked]
@@ -275,7 +283,7 @@ def _hook(state: Rollout, look: Look, now: float) -> tuple[Rollout, str | None]:
     if name not in state.hooks:
         return _after_hook(state), None
     if not state.asked:
-        return replace(state, asked=True), name
+        return replace(state, asked=True, attempts=state.attempts + (state.phase is Phase.CANARY)), name
     if look.hook is None:
         if state.phase is Phase.AFTER and (look.abort is not None or now >= state.deadline):
             failure = look.abort or Failure("timeout", f"it was not done in time: {waits_for(state, look)}")
@@ -292,7 +300,7 @@ def _hook(state: Rollout, look: Look, now: float) -> tuple[Rollout, str | None]:
 
 def _after_hook(state: Rollout) -> Rollout:
     after = replace(state, phase=NEXT[state.phase], asked=False, since=None)
-    if state.phase is Phase.BEFORE:
+    if after.phase is Phase.FIRST:
         return replace(after, turns={name: _next_batch(turn) for name, turn in state.turns.items()})
     return after
 

@@ -19,6 +19,7 @@ from queuepool.domain.values import (
     Arguments,
     Backoff,
     Bytes,
+    CanaryTime,
     Commands,
     Count,
     Environment,
@@ -100,6 +101,11 @@ class Deploy(Model):
     on_failure: Commands = key((), "Commands to run when a deploy has failed and was rolled back.")
     check: Words | None = key(
         None, "A command that has to succeed, with the first new processes running, and with all of them."
+    )
+    canary: CanaryTime = key(
+        0.0,
+        "Whether a worker of the new release has to do a job first, from a queue of its own, before any worker of a "
+        "program is replaced: `true`, or the seconds it may take (`true` is 30). For `worker` programs.",
     )
     observe: Seconds = key(
         5.0, "Seconds without a crash after which the first new processes, and then all of them, count as well."
@@ -393,7 +399,6 @@ LATER = {
     "launcher": "launchers are not in this version; every worker is a process started by itself",
     "ready": "ready checks are not in this version; see startsecs",
     "hooks": "hooks of a program are not in this version; `deploy:` of the file has some",
-    "canary": "canary jobs are not in this version; `check:` runs a command of yours",
 }
 """Keys of a program that are planned, and refused with these words."""
 

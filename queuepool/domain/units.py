@@ -32,6 +32,10 @@ RLIMITS = frozenset(
 """What setrlimit(2) can bound on Linux, without RLIMIT_ and in lower case; macOS knows some of them."""
 
 
+CANARY_SECONDS = 30.0
+"""How long a canary may take unless somebody says: it boots an application and does a job of no work."""
+
+
 def duration(value: object) -> float:
     """Seconds from 60, `60s`, `1m`, `1h30m`, `500ms`."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
@@ -62,6 +66,14 @@ def whole_seconds(value: object) -> int:
 def retry_pause(value: object) -> float:
     """As `duration`; `never` and `false` are 0."""
     return 0.0 if value is False or str(value).strip().lower() in ("never", "false", "no", "off") else duration(value)
+
+
+def canary(value: object) -> float:
+    """As `duration`; `true` is CANARY_SECONDS, `false` is 0."""
+    word = str(value).strip().lower()
+    if word in ("true", "yes", "on", "false", "no", "off"):
+        return CANARY_SECONDS if word in ("true", "yes", "on") else 0.0
+    return duration(value)
 
 
 def size(value: object) -> int:

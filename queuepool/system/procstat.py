@@ -144,6 +144,12 @@ def orphans(members: Collection[int], leader: int, word: str) -> list[int]:
     return found
 
 
+def having(words: Collection[str]) -> list[int]:
+    """Pids of the processes that have one of these words as an argument. Reads all of /proc."""
+    wanted = frozenset(words)
+    return [pid for pid in _pids() if not wanted.isdisjoint(_arguments(pid))]
+
+
 def _arguments(pid: int) -> list[str]:
     if LINUX:
         try:

@@ -19,6 +19,7 @@ PROGRAM = {
     "name": "w", "added": False, "removed": False, "changed": ["numprocs 2 -> 3"],
     "release": {"from": "/srv/releases/1", "to": "/srv/releases/2"}, "started": ["w:w_02"],
     "restarted": [{"process": "w:w_00", "why": "release 1 -> 2"}], "stopped": [], "kept": ["w:w_01"],
+    "canary": True,
 }  # fmt: skip
 FAILURE = {
     "gate": "crash", "message": "w:w_00 ended: 255: PHP fatal error", "process": "w:w_00", "exit_code": 255,
@@ -42,13 +43,15 @@ def test_what_was_typed_is_asked(daemon: FakeDaemon) -> None:
     call("deploy", "--follow")
     call("deploy", "--abort")
     call("deploy", "--status")
-    call("deploy", "--dry-run", "--stale", "w")
+    call("deploy", "--dry-run", "--stale", "w", "--canary")
+    call("deploy", "--no-canary")
     assert daemon.asked == [
         Deploy(("w", "g"), force=True, batch="25%", observe=60.0, timeout=90.0, wait_drained=True),
         FollowDeploy(),
         AbortDeploy(),
         DeployStatus(),
-        PlanDeploy(("w",), stale=True),
+        PlanDeploy(("w",), stale=True, canary=True),
+        Deploy(canary=False),
     ]
 
 
@@ -73,6 +76,7 @@ def test_a_plan_says_what_and_why_and_its_exit_code_tells_changes(daemon: FakeDa
     assert done.stdout.splitlines() == [
         "w  release /srv/releases/1 -> /srv/releases/2",
         "  ~ numprocs 2 -> 3",
+        "  ? a canary does a job before any worker is replaced",
         "  + w:w_02 is started",
         "  r w:w_00 is restarted: release 1 -> 2",
         "  = 1 is kept",

@@ -42,11 +42,17 @@ def test_the_section_is_read(tmp_path: Path) -> None:
     assert loaded.pools["h"].strategy == Strategy(0, 1, None, 1.0), "two Horizons would do the same work"
 
 
-def test_a_canary_is_refused_as_not_in_this_version(tmp_path: Path) -> None:
-    (tmp_path / "queuepool.yml").write_text(TEXT + "  canary: true\n")
+@pytest.mark.parametrize(("text", "seconds"), [("true", 30.0), ("false", 0.0), ("90s", 90.0), ("5", 5.0)])
+def test_a_canary_has_a_time_or_the_usual_one(tmp_path: Path, text: str, seconds: float) -> None:
+    (tmp_path / "queuepool.yml").write_text(TEXT + f"  canary: {text}\n")
+    assert load(str(tmp_path / "queuepool.yml"), {}).deploy.canary == seconds
+
+
+def test_a_canary_belongs_to_the_deploy(tmp_path: Path) -> None:
+    (tmp_path / "queuepool.yml").write_text("programs:\n  w: {canary: true}\n")
     with pytest.raises(ConfigError) as refused:
         load(str(tmp_path / "queuepool.yml"), {})
-    assert any("deploy.canary: canary jobs are not in this version" in problem for problem in refused.value.problems)
+    assert any("programs.w.canary: unknown key (put it below `deploy:`)" in found for found in refused.value.problems)
 
 
 def test_a_batch_is_what_may_be_replaced_side_by_side_unless_said() -> None:

@@ -13,7 +13,21 @@ from queuepool.domain.names import ProcessName
 from queuepool.domain.plan import plan_pool
 from queuepool.domain.pool import PoolSpec, Strategy
 from queuepool.domain.reconcile import Begin, Seen, reconcile
-from queuepool.domain.rollout import Failure, Look, Outcome, Phase, PoolLook, Rollout, Worker, due, lay, step, turn_of
+from queuepool.domain.rollout import (
+    UNTOUCHED,
+    Failure,
+    Look,
+    Outcome,
+    Phase,
+    PoolLook,
+    Rollout,
+    Worker,
+    due,
+    lay,
+    step,
+    turn_of,
+    waits_for,
+)
 from queuepool.domain.states import State
 from tests.domain.test_reconcile import pool
 
@@ -53,7 +67,7 @@ class World:
 
     @property
     def want(self) -> DesiredPool:
-        back = self.state.phase is Phase.BACK or self.state.rolled_back or self.state.phase is Phase.BEFORE
+        back = self.state.phase is Phase.BACK or self.state.rolled_back or self.state.phase in UNTOUCHED
         spec = self.before if back else self.after
         return desired(spec, Overrides(rolling=lay(self.state)))
 
@@ -177,6 +191,43 @@ def test_a_failing_hook_before_starts_nothing() -> None:
     assert world.begun == []
 
 
+def test_a_canary_is_waited_for_before_any_worker_is_touched() -> None:
+    world = World(pool(4, app="/app"), pool(4, app="/app"), hooks=frozenset({"before", "canary"}))
+    world.turn()
+    world.hook = ""
+    world.turn()
+    assert world.asked == ["before", "canary"]
+    assert (world.state.phase, world.state.attempts) == (Phase.CANARY, 1)
+    assert waits_for(world.state, world.look()) == "a canary does a job"
+    assert (lay(world.state)["w"].release, lay(world.state)["w"].waiting) == (OLD, {0, 1, 2, 3})
+    assert world.begun == []
+    world.state = replace(world.state, asked=False)  # as a daemon that comes after a SIGKILL has it
+    world.turn()
+    assert world.state.attempts == 2, "so that the second one has a queue of its own"
+    world.hook = ""
+    world.to_end()
+    assert (world.state.outcome, sorted(world.begun)) == (Outcome.DONE, [0, 1, 2, 3])
+
+
+@pytest.mark.parametrize("why", ["fails", "abort", "timeout"])
+def test_without_its_canary_a_deploy_starts_nothing(why: str) -> None:
+    world = World(pool(4, app="/app"), pool(2, app="/app"), hooks=frozenset({"canary"}))
+    world.turn()
+    if why == "fails":
+        world.hook = Failure("canary", "it died")
+    elif why == "abort":
+        world.abort = Failure("abort", "aborted")
+    else:
+        world.now += 1000
+    world.to_end()
+    failure = world.state.failure
+    assert failure
+    assert failure.gate == ("canary" if why == "fails" else why)
+    assert world.state.rolled_back
+    assert world.begun == []
+    assert {name.slot: [x.life for x in lives] for name, lives in world.lives.items()} == {n: [n + 1] for n in range(4)}
+
+
 def test_a_check_that_fails_takes_the_first_batch_back() -> None:
     world = World(pool(4, app="/app"), pool(4, app="/app"), hooks=frozenset({"check"}))
     while not world.asked:
@@ -264,7 +315,9 @@ def test_a_blocked_worker_is_not_blamed() -> None:
 
 @pytest.mark.parametrize("phase", list(Phase))
 def test_an_abort_ends_a_deploy_in_every_phase(phase: Phase) -> None:
-    world = World(pool(2, app="/app"), pool(2, app="/app"), hooks=frozenset({"before", "check", "after", "on_failure"}))
+    world = World(
+        pool(2, app="/app"), pool(2, app="/app"), hooks=frozenset({"before", "canary", "check", "after", "on_failure"})
+    )
     world.state = replace(world.state, phase=phase, failure=Failure("crash", "x"), outcome=Outcome.ROLLED_BACK)
     world.abort = Failure("abort", "aborted")
     for luck in range(300):
@@ -304,6 +357,7 @@ SHARES = st.one_of(st.integers(0, 5), st.sampled_from(["25%", "50%", "100%"]))
     batch=st.one_of(st.none(), SHARES),
     changed=st.booleans(),
     force=st.booleans(),
+    canary=st.booleans(),
     luck=st.lists(st.integers(0, 60), max_size=150),
     aborted=st.one_of(st.none(), st.integers(0, 60)),
     timeout=st.sampled_from([3.0, 30.0, 600.0]),
@@ -316,6 +370,7 @@ def test_a_deploy_keeps_its_promises_whatever_happens(
     batch: int | str | None,
     changed: bool,
     force: bool,
+    canary: bool,
     luck: list[int],
     aborted: int | None,
     timeout: float,
@@ -327,6 +382,7 @@ def test_a_deploy_keeps_its_promises_whatever_happens(
         pool(now, app="/app", strategy=strategy, argv=argv),
         force=force,
         timeout=timeout,
+        hooks=frozenset({"canary"} if canary else ()),
     )
     floor = max(0, min(was, now) - strategy.limits(min(was, now))[1])
     crashed: set[int] = set()
@@ -339,6 +395,10 @@ def test_a_deploy_keeps_its_promises_whatever_happens(
             break
         if turn == aborted:
             world.abort = Failure("abort", "aborted")
+        if world.state.phase is Phase.CANARY:
+            assert world.begun == [], "the canary comes first"
+            if chance % 3 == 0:
+                world.hook = Failure("canary", "it died") if chance == 33 else ""
         if turn < len(luck) and chance % 10 == 9 and len(crashed) < 2:
             crashed.add(turn)
             world.crash(chance)
