@@ -22,7 +22,7 @@ ARTISAN = """
 [ "$1" = horizon ] || exit 1
 trap 'exit 0' TERM
 trap '' USR2
-redis() {{ redis-cli -p {port} "$@" >/dev/null; }}
+redis() {{ : "$(redis-cli -p {port} "$@")"; }} # its own stdout stays what it is: by that it is found and ended
 while :; do
     status=running
     [ ! -f paused ] || status=paused
