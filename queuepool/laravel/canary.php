@@ -45,7 +45,10 @@ register_shutdown_function(static function () use ($queuepool) {
         try {
             return (int) $queue->size($name);
         } catch (Throwable $e) {
-            return strpos($e->getMessage(), 'NOT_FOUND') === false ? null : 0; // a beanstalkd tube without jobs is gone
+            // A beanstalkd tube without jobs is gone: the text of pheanstalk up to 4, an exception of its own since 8.
+            $gone = $e instanceof Pheanstalk\Exception\TubeNotFoundException || strpos($e->getMessage(), 'NOT_FOUND') !== false;
+
+            return $gone ? 0 : null;
         }
     };
 

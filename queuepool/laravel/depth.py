@@ -201,7 +201,7 @@ local function times(job)
   local attempts, created, delay, pushed = facts(job)
   created, pushed = tonumber(created), tonumber(pushed)
   if (tonumber(attempts) or 0) > 0 then return '', '' end
-  return created and string.format('%.3f', created + (tonumber(delay) or 0)) or '',
+  return created and string.format('%.3f', created + math.max(tonumber(delay) or 0, 0)) or '',
     pushed and string.format('%.3f', pushed) or ''
 end
 
