@@ -310,12 +310,7 @@ class Deploys:
         ended = after.phase is Phase.ENDED
         if ended:
             if not after.rolled_back:
-                forced = [
-                    ProcessName(name, slot)
-                    for name, turn in after.turns.items()
-                    for slot in turn.forced & set(turn.begun)
-                ]
-                self.control.store.restarted(forced, after.serial)
+                self.control.store.restarted(_forced(after), after.serial)
             held = frozenset(after.turns) if after.rolled_back else frozenset()
             saved = replace(saved, ended=self._clock(), held=saved.held | held, draining=self._draining(after))
         self._save(saved)

@@ -94,7 +94,7 @@ class Monitor:
         pools = self._pools()
         if wait:
             await asyncio.gather(*(self._applications.of(pool) for pool in pools.values()))
-        configs = {name: config for name, pool in pools.items() if (config := self._applications.known(pool))}
+        configs = self._configs(pools)
         asks, others = _sorted(pools, configs)
         now = self._clock()
         due = {name: queues for name, queues in others.items() if now - self._sized.get(name, -1e9) >= OTHER_SECONDS}
@@ -117,6 +117,10 @@ class Monitor:
             if config and any(isinstance(depths.get(name), Away) for name in served(pool, config)):
                 self._troubled(pool.name)
         self._sample(found, pools, configs)
+
+    def _configs(self, pools: Mapping[str, PoolSpec]) -> dict[str, AppConfig]:
+        """What is known of each pool's application; pools of which nothing is known are left out."""
+        return {name: config for name, pool in pools.items() if (config := self._applications.known(pool))}
 
     def _sample(
         self,
@@ -150,7 +154,7 @@ class Monitor:
         """Every queue as screens show it, in the order of the programs; names: those of these programs, or queues, or
         written connection:queue."""
         pools = self._pools()
-        configs = {name: config for name, pool in pools.items() if (config := self._applications.known(pool))}
+        configs = self._configs(pools)
         servings = self._served_by(pools, configs)
         backlogs = {name: seen.backlog for name, seen in self._readings.items() if isinstance(seen, QueueDepth)}
         drivers: dict[QueueName, str] = {}

@@ -55,15 +55,6 @@ class CacheStore:
         """Key of the time of the last `queue:restart`."""
         return f"{self.prefix}illuminate:queue:restart"
 
-    def paused_key(self, connection: str, queue: str) -> str:
-        """Key that is there while `queue:pause connection:queue` is in force (Laravel 12.40)."""
-        return f"{self.prefix}illuminate:queue:paused:{connection}:{queue}"
-
-    @property
-    def all_paused_key(self) -> str:
-        """Key that is there while `queue:pause --all` is in force (Laravel 13.25)."""
-        return f"{self.prefix}illuminate:queues:paused"
-
 
 @dataclass(frozen=True, slots=True)
 class FailedStore:
