@@ -68,6 +68,18 @@ def test_pure_rooms_import_nothing_that_acts(path: Path) -> None:
         assert module.split(".")[0] in PURE_MAY_IMPORT, f"{path}:{line}: {module} in a pure module"
 
 
+DOCTOR = PACKAGE / "doctor"
+PURE_IN_DOCTOR = (*DOCTOR.glob("checks/*.py"), *DOCTOR.glob("facts/*.py"), DOCTOR / "finding.py", DOCTOR / "report.py")
+
+
+@pytest.mark.parametrize("path", sorted(PURE_IN_DOCTOR), ids=name_of)
+def test_checks_of_the_doctor_import_nothing_that_acts(path: Path) -> None:
+    for module, line in imports(path):
+        assert module.split(".")[0] in {*PURE_MAY_IMPORT, "inspect"}, f"{path}:{line}: {module} in a pure module"
+        if module.startswith("queuepool.doctor."):
+            assert not module.startswith(("queuepool.doctor.looks", "queuepool.doctor.examine")), f"{path}:{line}"
+
+
 def test_only_up_and_detach_import_the_daemon() -> None:
     users = {name_of(path) for path in MODULES if any(m == "queuepool.daemon" for m, _ in imports(path))}
     assert users <= {"queuepool.cli.up", "queuepool.cli.detach"}

@@ -27,6 +27,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Look": {
         "status": ("status:status", "What runs, what does not, and why."),
         "queues": ("queues:queues", "How deep the queues are and how fast they move."),
+        "doctor": ("doctor:doctor", "Find what is wrong, prove it, and say what mends it."),
         "redis": ("queues:redis", "PING and health of every Redis that the application uses."),
         "logs": ("logs:logs", "The workers' output."),
         "tail": ("logs:tail", "The last lines of one process."),

@@ -1,0 +1,2 @@
+"""`queuepool doctor`: what is wrong, the proof of it, and what mends it. looks/ gathers facts/, checks/ turns them into
+findings and is pure, report.py orders them, fixes.py mends. How a report is printed is cli/doctor.py's matter."""

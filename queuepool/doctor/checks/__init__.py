@@ -1,0 +1,26 @@
+"""Every check: pure functions from facts to notes. What is looked at is looks/'s matter. CHECKS is the table that
+docs/doctor.md is made from."""
+
+from __future__ import annotations
+
+from queuepool.doctor.checks import (
+    application,
+    file,
+    horizon,
+    host,
+    managers,
+    permissions,
+    php,
+    processes,
+    queues,
+    timing,
+)
+from queuepool.doctor.checks import daemon as daemon_
+from queuepool.doctor.checks import redis as redis_
+from queuepool.doctor.checks.base import Check
+
+CHECKS: tuple[Check, ...] = (
+    *file.CHECKS, *php.CHECKS, *application.CHECKS, *permissions.CHECKS, *redis_.CHECKS, *queues.CHECKS,
+    *timing.CHECKS, *host.CHECKS, *processes.CHECKS, *horizon.CHECKS, *daemon_.CHECKS, *managers.CHECKS,
+)  # fmt: skip
+"""In the order in which a person would look: what everything else stands on comes first."""

@@ -1,0 +1,7 @@
+"""The file. PURE."""
+
+from __future__ import annotations
+
+from queuepool.doctor.checks.base import Checks
+
+CHECKS = Checks("file")

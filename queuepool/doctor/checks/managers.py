@@ -1,0 +1,7 @@
+"""Other process managers on the machine. PURE."""
+
+from __future__ import annotations
+
+from queuepool.doctor.checks.base import Checks
+
+CHECKS = Checks("managers")

@@ -1,0 +1,7 @@
+"""What the workers' user may do. PURE."""
+
+from __future__ import annotations
+
+from queuepool.doctor.checks.base import Checks
+
+CHECKS = Checks("permissions")

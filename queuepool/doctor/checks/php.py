@@ -1,0 +1,7 @@
+"""PHP as the workers run it. PURE."""
+
+from __future__ import annotations
+
+from queuepool.doctor.checks.base import Checks
+
+CHECKS = Checks("php")

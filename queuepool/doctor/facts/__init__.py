@@ -1,0 +1,36 @@
+"""What the doctor looked at, as frozen values. PURE. How it is looked at is looks/'s matter, what follows checks/'s."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from queuepool.doctor.facts.application import ApplicationFacts
+from queuepool.doctor.facts.host import HostFacts
+from queuepool.doctor.facts.program import FileFacts, ProgramFacts
+from queuepool.doctor.facts.queues import QueuesFacts
+from queuepool.doctor.facts.running import RunningFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """What could not be looked at. what: in words, "the application /srv/app". why: in words."""
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that checks may know. now: unix seconds. uid: who looked. programs: those that were asked for.
+    applications: each application as each user and PHP that its programs run with. None: not looked at, or it failed,
+    and then it is among `unseen`."""
+
+    now: float
+    uid: int
+    file: FileFacts
+    programs: tuple[ProgramFacts, ...] = ()
+    applications: tuple[ApplicationFacts, ...] = ()
+    queues: QueuesFacts | None = None
+    host: HostFacts | None = None
+    running: RunningFacts | None = None
+    unseen: tuple[Unseen, ...] = ()

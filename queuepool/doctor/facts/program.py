@@ -1,0 +1,55 @@
+"""The file and its programs, as the doctor sees them. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """queuepool.yml. path: absolute. found: whether there is one. problems: "file:line: path: what is wrong (hint)",
+    each of which keeps a program or all of it from being used. broken: included files that could not be used. mode,
+    uid: of the file; None: unknown. secrets: keys that hold a password in the file itself, as "file:line: key"."""
+
+    path: str
+    found: bool = True
+    problems: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
+    mode: int | None = None
+    uid: int | None = None
+    secrets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramFacts:
+    """One program, resolved (domain/pool.py). argv: of slot 0. options: the long options of a worker's argv by name
+    without dashes ("timeout": "60"), as given; absent: Laravel's default. user, group: None where it is our own.
+    stop_seconds, startsecs: of its policy. logs: paths of its log files. app: the Laravel root. source: "file:line"."""
+
+    name: str
+    kind: str
+    numprocs: int
+    argv: tuple[str, ...]
+    directory: str
+    user: str | None = None
+    group: str | None = None
+    connection: str | None = None
+    queues: tuple[str, ...] = ()
+    options: Mapping[str, str] | None = None
+    stop_seconds: float = 10.0
+    startsecs: float = 1.0
+    autostart: bool = True
+    logs: tuple[str, ...] = ()
+    app: str | None = None
+    source: str = ""
+    stop_follows: bool = False
+
+    @property
+    def subject(self) -> str:
+        """How a finding names it."""
+        return f"program {self.name}"
+
+    def option(self, name: str, default: str) -> str:
+        """What it is given on the command line, else Laravel's default."""
+        return (self.options or {}).get(name, default)

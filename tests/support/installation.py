@@ -1,0 +1,140 @@
+"""A whole installation in good health, for tests to break: a Laravel application owned by www-data, its Redis that
+keeps what it is given, a queuepool.yml, and a daemon where a test wants one."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tests.support.daemon import Queuepool
+from tests.support.laravel import PHP, LaravelApp
+from tests.support.redis import RedisServer
+
+USER = "www-data"
+
+
+class Installation:
+    """with Installation() as it:
+            it.program(numprocs=4); it.doctor()
+
+    root: its directory, which everybody may enter. user: whom the workers run as: www-data when the tests run as root.
+    """
+
+    def __init__(self, *redis_options: str) -> None:
+        self.root = Path(tempfile.mkdtemp(prefix="qp-doctor-", dir="/tmp"))
+        self.root.chmod(0o755)
+        self.user = USER if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+        self.redis = RedisServer("--appendonly", "yes", "--maxmemory-policy", "noeviction", *redis_options)
+        self.keys: dict[str, Any] = {"queue": "default", "numprocs": 1}
+        self.top: dict[str, Any] = {}
+        self.programs: dict[str, dict[str, Any]] = {}
+        self.app: LaravelApp
+        self.qp: Queuepool
+
+    def __enter__(self) -> Installation:
+        try:
+            self.redis.__enter__()
+            self.app = LaravelApp(self.root / "app", self.redis, APP_ENV="production", APP_DEBUG="false")
+            self.own()
+            (self.root / "app/.env").chmod(0o640)
+            self.qp = Queuepool(self.root / "etc", "")
+            self.write()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End and remove all of it."""
+        if hasattr(self, "qp"):
+            self.qp.close()
+        self.redis.close()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def own(self, *paths: str) -> None:
+        """Give the application, or these paths in it, to the workers' user."""
+        if os.geteuid() == 0:
+            for path in paths or ("",):
+                subprocess.run(["chown", "-R", f"{self.user}:", self.root / "app" / path], check=True)
+
+    def program(self, **keys: Any) -> None:
+        """Change keys of the program `w` and write the file; None takes a key away."""
+        self.keys |= keys
+        self.write()
+
+    def write(self) -> None:
+        """Write queuepool.yml from top, keys and programs."""
+        keys = {name: value for name, value in self.keys.items() if value is not None}
+        settings = {
+            "app": str(self.app.root),
+            "php": [*PHP],
+            "user": self.user,
+            **self.top,
+            "programs": {"w": keys, **self.programs},
+        }
+        self.qp.write(json.dumps(settings, indent=2))
+
+    def doctor(self, *args: str) -> dict[str, Any]:
+        """What `queuepool doctor --json` prints. An AssertionError when it is no report."""
+        done = self.qp.try_("doctor", "--json", *args)
+        try:
+            report: dict[str, Any] = json.loads(done.stdout)
+        except ValueError:
+            raise AssertionError(f"doctor: {done.returncode}\n{done.stdout}{done.stderr}") from None
+        return report
+
+
+@dataclass(frozen=True)
+class Break:
+    """One way to break an installation. id: of the check that has to find it. how: does the damage. evidence: a regular
+    expression that the evidence must match. severity: which it must have. redis: options of its redis-server. mended:
+    what the remedy tells a person to do; "--fix": `doctor --fix --yes` does it. also: ids of findings that are true
+    as well, because the one damage is really two."""
+
+    id: str
+    how: Callable[[Installation], object]
+    evidence: str
+    severity: str = "error"
+    redis: tuple[str, ...] = ()
+    mended: Callable[[Installation], object] | str | None = None
+    also: tuple[str, ...] = ()
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.id}-{self.name}" if self.name else self.id
+
+    def prove(self) -> None:
+        """Break a new installation: exactly this is found, with its evidence, and mending it heals all."""
+        with Installation(*self.redis) as installation:
+            self.how(installation)
+            report = installation.doctor()
+            found = {finding["id"]: finding for finding in report["findings"]}
+            told = json.dumps(report["findings"], indent=2)
+            assert set(found) == {self.id, *self.also}, told
+            finding = found[self.id]
+            assert finding["severity"] == self.severity, told
+            assert re.search(self.evidence, "\n".join(finding["evidence"])), told
+            assert finding["what"], told
+            assert finding["remedy"] or self.severity == "info", told
+            if self.mended is None:
+                return
+            if self.mended == "--fix":
+                installation.qp("doctor", "--fix", "--yes")
+            else:
+                assert callable(self.mended)
+                self.mended(installation)
+            after = installation.doctor()
+            assert after["findings"] == [], json.dumps(after["findings"], indent=2)
