@@ -10,11 +10,11 @@ pytestmark = pytest.mark.php
 
 
 def a_provider_with_a_parse_error(it: Installation) -> None:
-    (it.root / "app/bootstrap/app.php").write_text("<?php oops(\n")
+    (it.root / "app/bootstrap/app.php").write_text("<?php\noops(\n")
 
 
 BREAKS = [
-    Break("application.boots", a_provider_with_a_parse_error, r"syntax error.*bootstrap/app.php:2"),
+    Break("application.boots", a_provider_with_a_parse_error, r"Unclosed.*bootstrap/app.php:2"),
 ]
 
 
