@@ -16,17 +16,14 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable, Hashable, Iterable
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from queuepool import __version__
 from queuepool.config.load import load
-from queuepool.control import operations
 from queuepool.controller.controller import Controller, announce
-from queuepool.controller.deploys import Deploys
-from queuepool.controller.insight import Insight
 from queuepool.controller.journal import Fact, Journal, LogFile
 from queuepool.controller.overrides import OverrideStore
-from queuepool.controller.requeuer import Requeuer
 from queuepool.controller.versions import unsupported
 from queuepool.controller.watches import RedisWatch, Refusals, Target
 from queuepool.domain.events import Event, Kind
@@ -40,10 +37,13 @@ from queuepool.logs.pump import Pump
 from queuepool.logs.rotating import Trouble
 from queuepool.system import children, commands, procstat
 from queuepool.system.notify import Notifier, kept
-from queuepool.system.rundir import RunDirectory
+from queuepool.system.rundir import DEPLOY, RunDirectory
 
 if TYPE_CHECKING:
     from queuepool.control.server import ControlServer
+    from queuepool.controller.deploys import Deploys
+    from queuepool.controller.insight import Insight
+    from queuepool.controller.requeuer import Requeuer
 
 UPGRADE = "QUEUEPOOL_UPGRADE"
 """Set across an exec in place: a JSON object with the descriptors that were passed on."""
@@ -132,19 +132,7 @@ class Daemon:
                 self.pump.subscribe(self._echo_lines)
         self.store = OverrideStore(directory.overrides, self._complain)
         self.watch = RedisWatch(self._redis_of, _ping, lambda: list(self.controller.pools), self._block, self.journal)
-        self.insight = Insight(
-            lambda: self.controller.pools,
-            engine=lambda: self.engine,
-            troubled=self._suspect,
-        )
         self.refusals = Refusals(self.journal)
-        self.requeuer = Requeuer(
-            lambda: self.controller.pools,
-            self.insight.applications,
-            self.insight.give_back,
-            lambda job: self.engine.board.working(job),
-            self.journal,
-        )
         self.engine = LocalEngine(
             directory,
             self.pump,
@@ -152,7 +140,7 @@ class Daemon:
             publish=self.journal.add,
             changed=lambda pool, number: self.controller.noticed(pool, number),
             failed=self._suspect,
-            crashed=self.requeuer.crashed,
+            crashed=lambda *death: self.requeuer.crashed(*death),
             keep=self.notifier.keep,
             unkeep=self.notifier.unkeep,
         )
@@ -161,13 +149,43 @@ class Daemon:
             "SUPERVISOR_SERVER_URL": f"unix://{directory.socket}",
         }
         self.controller = Controller(self.engine, self.store, self.journal, loaded, used=self._used)
-        self.deploys = Deploys(
-            self.controller,
-            directory.state,
-            commands.run,
-            away=self.watch.blame,
-            complain=self._complain,
+
+    # The code of these three takes longer to load than a hundred starts; it is loaded when it is needed, or after them.
+
+    @cached_property
+    def insight(self) -> Insight:
+        """What is known of applications, queues and Redis."""
+        from queuepool.controller.insight import Insight
+
+        insight = Insight(lambda: self.controller.pools, engine=lambda: self.engine, troubled=self._suspect)
+        insight.used()
+        return insight
+
+    @cached_property
+    def requeuer(self) -> Requeuer:
+        """What becomes of the jobs of workers that died."""
+        from queuepool.controller.requeuer import Requeuer
+
+        return Requeuer(
+            lambda: self.controller.pools,
+            self.insight.applications,
+            self.insight.give_back,
+            lambda job: self.engine.board.working(job),
+            self.journal,
         )
+
+    @cached_property
+    def deploys(self) -> Deploys:
+        """The deploy that goes on, or the last one."""
+        from queuepool.controller.deploys import Deploys
+
+        return Deploys(
+            self.controller, self.directory.state, commands.run, away=self.watch.blame, complain=self._complain
+        )
+
+    def _has(self, part: str) -> bool:
+        """Whether one of those was needed yet."""
+        return part in vars(self)
 
     # --- start and end ------------------------------------------------------------------------------------------------
 
@@ -185,7 +203,8 @@ class Daemon:
         _raise_descriptors(sum(pool.numprocs for pool in loaded.pools.values()))
         self._obey_signals()
         changes = self.controller.use(loaded)
-        self.deploys.restore()
+        if os.path.exists(os.path.join(self.directory.state, DEPLOY)):
+            self.deploys.restore()
         held = kept()
         adopt(self.engine)
         for fd in held:
@@ -198,14 +217,14 @@ class Daemon:
             self.journal.add(Kind.CONFIG_APPLIED, "", {"problem": problem})
         self.controller.poke(*self.controller.pools, *{name.pool for name in self.engine.lives})
         self.controller.turn()
-        self.deploys.resume()
+        if self._has("deploys"):
+            self.deploys.resume()
 
     async def serve(self, listener: socket.socket, ready: Callable[[], None]) -> None:
-        """Answer on the control socket. The server's code is loaded only now, beside the first starts: it takes longer
-        than a hundred of them."""
+        """Answer on the control socket, and look at the queues."""
         self._listener = listener
         await self.engine.idle()
-        api, server = await asyncio.to_thread(_import_server)
+        api, operations, server = await asyncio.to_thread(_import_the_rest)
         operator = operations.Operator(
             self.controller,
             self.insight,
@@ -227,15 +246,18 @@ class Daemon:
 
     async def end(self, listener: socket.socket) -> None:
         """Let go of everything. Workers that still live are left to the next daemon."""
-        await self.deploys.close()
+        if self._has("deploys"):
+            await self.deploys.close()
         await self.watch.close()
-        await self.requeuer.close()
+        if self._has("requeuer"):
+            await self.requeuer.close()
         if self._server:
             await self._server.stop(grace=2.0)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.insight.close()
+        if self._has("insight"):
+            await self.insight.close()
         with contextlib.suppress(OSError):
             os.unlink(self.directory.socket)
         listener.close()
@@ -360,6 +382,8 @@ class Daemon:
             log=self.directory.log,
         )
         if names:
+            from queuepool.control import operations
+
             chosen = set(map(str, operations.selected(self.controller, names)))
             processes = [process for process in processes if process.name in chosen]
             pools = {process.program for process in processes} | set(names)
@@ -408,7 +432,8 @@ class Daemon:
     def _used(self) -> None:
         """Settings came into force: applications, and the Redis they need, may be others."""
         self.watch.forget()
-        self.insight.used()
+        if self._has("insight"):
+            self.insight.used()
 
     def _suspect(self, pool: str) -> None:
         spec = self.controller.pools.get(pool)
@@ -458,10 +483,14 @@ async def _ping(target: Any) -> str | None:
     return await ping(target)
 
 
-def _import_server() -> tuple[Any, Any]:
-    from queuepool.control import api, server
+def _import_the_rest() -> tuple[Any, Any, Any]:
+    """The server's code, and that of the parts that it asks."""
+    import queuepool.controller.deploys
+    import queuepool.controller.insight
+    import queuepool.controller.requeuer  # noqa: F401 - loaded, for later
+    from queuepool.control import api, operations, server
 
-    return api, server
+    return api, operations, server
 
 
 def _listen(directory: RunDirectory, passed: dict[str, Any] | None) -> socket.socket:

@@ -18,6 +18,7 @@ from queuepool.domain.plan import PoolPlan
 from queuepool.domain.pool import Deployment, PoolSpec
 from queuepool.domain.rollout import Rollout
 from queuepool.domain.slots import Slots
+from queuepool.system.rundir import DEPLOY
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class DeployStore:
     """The two files in the directory `path`. complain: told in words when they cannot be written or read."""
 
     def __init__(self, directory: str, complain: Callable[[str], None] = lambda text: None) -> None:
-        self.path = os.path.join(directory, "deploy.json")
+        self.path = os.path.join(directory, DEPLOY)
         self.settings_path = os.path.join(directory, "deploy-settings.json")
         self._complain = complain
 

@@ -16,6 +16,9 @@ from queuepool.errors import Locked, QueuepoolError
 SOCKET_PATH_LIMIT = 107
 """Bytes of a unix socket's path without the closing NUL (sockaddr_un.sun_path: 108 on Linux, 104 elsewhere)."""
 
+DEPLOY = "deploy.json"
+"""Name of the state of the last deploy, in the directory `state`; what is in it is controller/deploystate.py's."""
+
 
 class RunDirectory:
     """The directories of the daemon of one queuepool.yml.

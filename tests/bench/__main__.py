@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import compileall
 import os
 import platform
 import sys
@@ -10,6 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import queuepool
 from tests.bench import php, table
 from tests.bench.bench import Bench
 from tests.bench.peers import PEERS
@@ -37,6 +39,8 @@ def main() -> int:
         else:
             names.append(peer)
 
+    # pip compiles what it installs; a checkout may not be, and then each start of a daemon or command would do it.
+    compileall.compile_dir(str(Path(queuepool.__file__).parent), quiet=2)
     load = os.getloadavg()[0]
     bench = Bench(options.quick)
     begun = time.monotonic()
