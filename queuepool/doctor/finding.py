@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from enum import Enum
 
@@ -72,6 +73,23 @@ class RunCommand:
 
 Fix = MakeDirectory | GiveTo | SetMode | RemoveStale | RunCommand
 """A safe remedy that `doctor --fix` can do. It never deletes data, and a second time it does nothing."""
+
+
+def as_command(fix: Fix) -> str:
+    """The command that does what the fix does, to be read, or typed instead."""
+    if isinstance(fix, RunCommand):
+        return fix.shown
+    if isinstance(fix, MakeDirectory):
+        owner = [*(("-o", fix.user) if fix.user else ()), *(("-g", fix.group) if fix.group else ())]
+        return shlex.join(["install", "-d", "-m", f"{fix.mode:o}", *owner, fix.path])
+    if isinstance(fix, SetMode):
+        return shlex.join(["chmod", f"{fix.mode:o}", fix.path])
+    if isinstance(fix, RemoveStale):
+        return shlex.join(["rm", fix.path])
+    recursive = ["-R"] if fix.recursive else []
+    command = shlex.join(["chown", *recursive, f"{fix.user}:{fix.group or ''}", *fix.paths])
+    bits = "".join(letter for bit, letter in ((0o400, "r"), (0o200, "w"), (0o100, "x")) if fix.add_mode & bit)
+    return f"{command} && {shlex.join(['chmod', *recursive, f'u+{bits}', *fix.paths])}" if bits else command
 
 
 @dataclass(frozen=True, slots=True)
