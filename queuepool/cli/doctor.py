@@ -190,7 +190,7 @@ def _show(found: Report, *, hint: bool) -> None:
 
     for line in lines(found, _width()):
         click.echo(line)
-    fixable = len({finding.fix for finding in found.findings if finding.fix})
+    fixable = sum(finding.fix is not None for finding in found.findings)
     if hint and fixable:
         what = "one of these" if fixable == 1 else f"{fixable} of these"
         click.echo(f"`queuepool doctor --fix` mends {what}, after asking")

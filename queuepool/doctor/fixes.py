@@ -93,8 +93,7 @@ def _held(fd: int) -> Iterator[int]:
 def _reached(path: str, receiver: int | None = None) -> Iterator[tuple[int, str]]:
     """The directory that holds `path`, open, and the name in it, which is no symlink (nor need it be there). receiver:
     the uid that is given something: a symlink of its own making is not followed. Raises Refused, OSError."""
-    if not os.path.isabs(path):
-        raise Refused(f"{path} is not absolute")
+    _must_be_plain(path)
     todo = [part for part in path.split("/") if part not in ("", ".")][::-1]
     folder, hops = os.open("/", _OPEN | os.O_DIRECTORY), 0
     way: list[str] = []
@@ -131,6 +130,11 @@ def _reached(path: str, receiver: int | None = None) -> Iterator[tuple[int, str]
         os.close(folder)
 
 
+def _must_be_plain(path: str) -> None:
+    if not os.path.isabs(path) or ".." in path.split("/"):
+        raise Refused(f"{path} is no absolute path without `..`")
+
+
 def _must_be_trusted(shown: str, link: os.stat_result, folder: int, name: str, receiver: int | None) -> None:
     """Raise Refused for a symlink that could be a trap: one whose maker has no right to what it leads to."""
     if link.st_uid in (0, os.geteuid()):
@@ -162,8 +166,9 @@ def _opened(path: str, folder: int, name: str) -> int:
 
 def _make_directory(fix: MakeDirectory) -> str:
     owner = find_owner(fix.user, fix.group)
+    _must_be_plain(fix.path)
     missing: list[str] = []
-    path = os.path.normpath(fix.path)
+    path = fix.path.rstrip("/") or "/"
     while not os.path.lexists(path):
         missing.append(os.path.basename(path))
         path = os.path.dirname(path)

@@ -4,7 +4,7 @@ PURE. How it looks on a screen is cli/doctor_report.py's matter, in a CI junit.p
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
@@ -109,7 +109,7 @@ def report(facts: Facts, checks: Iterable[Check] = CHECKS) -> Report:
         for finding in found
         if not any(_explains(cause, finding, check.unless) for cause in told)
     ]
-    findings.sort(key=lambda finding: finding.severity.rank)
+    findings = sorted(_joined(findings), key=lambda finding: finding.severity.rank)
     passed = tuple(check.id for check, found in by_check.items() if not found and check.id != "doctor.defect")
     return Report(tuple(findings), passed, tuple(program.name for program in facts.programs))
 
@@ -122,6 +122,17 @@ def _run(check: Check, facts: Facts) -> list[Finding]:
     except Exception as error:  # noqa: BLE001 - a defect of one check hides nothing else
         found.append(defect_of(check, error))
     return found
+
+
+def _joined(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings that say the same of different programs as one: an application may be looked at as several users."""
+    same: dict[Finding, list[str]] = {}
+    for finding in findings:
+        same.setdefault(replace(finding, programs=()), []).extend(finding.programs or ("",))
+    return [
+        replace(finding, programs=() if "" in programs else tuple(dict.fromkeys(programs)))
+        for finding, programs in same.items()
+    ]
 
 
 def _explains(cause: Finding, finding: Finding, unless: tuple[str, ...]) -> bool:

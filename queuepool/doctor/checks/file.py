@@ -103,7 +103,7 @@ def mode(facts: Facts) -> Iterator[Note]:
                 "may be changed by everybody on this machine",
                 (f"{part.path}: mode {part.mode & 0o7777:04o}, owned by uid {part.uid}",),
                 f"chmod o-w {shlex.quote(part.path)}",
-                fix=SetMode(part.path, part.mode & 0o7777 & ~0o002),
+                fix=SetMode(part.path, _closed(part, facts)),
             )
         if facts.uid == 0 and part.uid and part.role != "env_file":
             yield Note(
@@ -128,13 +128,12 @@ def secrets(facts: Facts) -> Iterator[Note]:
     shows no such value anywhere."""
     for part in facts.file.parts:
         if part.secrets and part.mode is not None and part.mode & 0o004:
-            closed = part.mode & 0o7777 & ~0o007
             yield Note(
                 part.path,
                 "holds secrets and can be read by everybody",
                 (f"mode {part.mode & 0o7777:04o}", *_some(part.secrets)),
-                f"chmod {closed:o} {shlex.quote(part.path)}",
-                fix=SetMode(part.path, closed) if _needs_no_reader(part, facts) else None,
+                f"chmod o= {shlex.quote(part.path)}",
+                fix=SetMode(part.path, _closed(part, facts)) if _needs_no_reader(part, facts) else None,
             )
 
 
@@ -189,6 +188,12 @@ def _of_main(facts: Facts) -> list[str]:
         return []
     included = tuple(f"{name}:" for name in facts.file.broken)
     return [line for line in facts.file.problems if not line.startswith(included)]
+
+
+def _closed(part: PartFacts, facts: Facts) -> int:
+    """The mode that it should have: one for all that is wrong with it."""
+    others = 0o007 if part.secrets and _needs_no_reader(part, facts) else 0o002
+    return (part.mode or 0) & 0o7777 & ~others
 
 
 def _needs_no_reader(part: PartFacts, facts: Facts) -> bool:
