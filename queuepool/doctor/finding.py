@@ -111,8 +111,9 @@ class Note:
 @dataclass(frozen=True, slots=True)
 class Finding:
     """A note with the check that it comes from. id: of the check, `group.name`. subject: what it is about. what: one
-    sentence. evidence: lines that prove it. remedy: what to type, or to do. doc: where the check is explained. programs:
-    those that suffer; empty: all. Its JSON is that of `queuepool doctor --json`: fields may be added, never renamed."""
+    sentence. evidence: lines that prove it. remedy: what to type, or to do. doc: where the check is explained.
+    programs: those that suffer; empty: all. Its JSON is that of `queuepool doctor --json`: fields may be added, never
+    renamed."""
 
     id: str
     severity: Severity

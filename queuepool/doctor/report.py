@@ -26,11 +26,13 @@ STOPS = (
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """findings: the worst first. passed: ids of the checks that found nothing. programs: those that were looked at."""
+    """findings: the worst first. passed: ids of the checks that found nothing. programs: those that were looked at;
+    running: those of them with a process that is RUNNING."""
 
     findings: tuple[Finding, ...]
     passed: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
+    running: frozenset[str] = frozenset()
 
     @property
     def verdict(self) -> Severity:
@@ -71,10 +73,11 @@ class Report:
         errors = [finding for finding in self.findings if finding.severity is Severity.ERROR]
         stopped = [finding for finding in errors if any(fnmatchcase(finding.id, pattern) for pattern in STOPS)]
         for found, what in ((stopped, "cannot run"), (errors, "suffers")):
-            if found:
-                names = self._programs_of(found)
-                several = len(names) > 1
-                return f"{_listed(names)} {'suffer' if several and what == 'suffers' else what}" if names else ""
+            names = self._programs_of(found)
+            if what == "cannot run":
+                names = [name for name in names if name not in self.running]
+            if names:
+                return f"{_listed(names)} {'suffer' if len(names) > 1 and what == 'suffers' else what}"
         return ""
 
     def _programs_of(self, findings: Sequence[Finding]) -> list[str]:
@@ -111,7 +114,9 @@ def report(facts: Facts, checks: Iterable[Check] = CHECKS) -> Report:
     ]
     findings = sorted(_joined(findings), key=lambda finding: finding.severity.rank)
     passed = tuple(check.id for check, found in by_check.items() if not found and check.id != "doctor.defect")
-    return Report(tuple(findings), passed, tuple(program.name for program in facts.programs))
+    processes = facts.running.processes if facts.running else ()
+    running = frozenset(process.program for process in processes if process.state == "RUNNING")
+    return Report(tuple(findings), passed, tuple(program.name for program in facts.programs), running)
 
 
 def _run(check: Check, facts: Facts) -> list[Finding]:

@@ -75,6 +75,12 @@ def test_the_verdict_names_who_suffers(ids: list[str], programs: tuple[str, ...]
     assert report(FACTS, [check(id_, note(id_, programs=programs)) for id_ in ids]).sentence() == sentence
 
 
+def test_who_runs_is_not_said_to_be_unable_to() -> None:
+    found = report(FACTS, [check("file.valid", note())])
+    assert replace(found, running=frozenset({"mail"})).sentence() == "1 error: import cannot run"
+    assert replace(found, running=frozenset({"mail", "import"})).sentence() == "1 error: mail and import suffer"
+
+
 def test_a_healthy_report_is_one_line_with_the_number_of_checks() -> None:
     assert shown(report(FACTS, [check("a.b"), check("a.c")])) == ["healthy: 2 checks found nothing wrong"]
 
