@@ -52,13 +52,20 @@ Echo = Callable[[object, str, bytes], None]
 
 
 def run(
-    config_path: str, *, foreground: bool, ready: Callable[[], None] = lambda: None, echo: Echo | None = None
+    config_path: str,
+    *,
+    foreground: bool,
+    ready: Callable[[], None] = lambda: None,
+    echo: Echo | None = None,
+    approve: Callable[[Loaded], None] = lambda loaded: None,
 ) -> int:
     """Be the daemon of a queuepool.yml until it is told to end; its exit code.
 
     foreground: the caller's terminal is still there. ready: called once when the control socket answers. echo(name,
     stream, line): called with every line that a worker prints (name `laravel-worker:3`, stream "out") and with every
-    event (name "", stream "event"). Raises QueuepoolError when it cannot start: ConfigError, Locked, ...
+    event (name "", stream "event"). approve: sees what was read before anything is made or started, and may raise; it
+    is not asked where this process takes over from itself. Raises QueuepoolError when it cannot start: ConfigError,
+    Locked, ...
     """
     loaded = read(config_path)
     children.keep_descriptors_in()
@@ -69,6 +76,7 @@ def run(
         os.set_inheritable(lock, False)
         directory.sign(lock)
     else:
+        approve(loaded)
         directory.make()
         lock = directory.acquire()
     try:

@@ -27,7 +27,8 @@ _MEANINGS = {
     ExitCode.DONE: "Done, or everything is as it should be.",
     ExitCode.FAILED: "It was tried and failed; the message says what and why.",
     ExitCode.USAGE: "The command line was wrong, or queuepool.yml does not validate. Nothing was changed.",
-    ExitCode.NOT_AS_WANTED: "Something that should run does not (`status`, `up --wait`), or it took too long.",
+    ExitCode.NOT_AS_WANTED: "Something that should run does not (`status`, `up --wait`), it took too long, or "
+    "`doctor --strict` has warnings.",
     ExitCode.LOCKED: "Another daemon already runs for this file, or another deploy is under way.",
     ExitCode.NO_DAEMON: "No daemon answers for this file. `queuepool up` starts it.",
     ExitCode.NOT_ROLLED_BACK: "A deploy failed and could not be rolled back, or failed when all new processes ran.",

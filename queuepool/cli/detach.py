@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
+from queuepool.cli.approval import Approval
 from queuepool.control.client import error_from, error_to
 from queuepool.errors import ExitCode, QueuepoolError
 from queuepool.system.rundir import RunDirectory
 
 
-def start(config_path: str) -> int:
+def start(config_path: str, tell: Callable[[str], None]) -> int:
     """Start the daemon of `config_path`; its pid, once it answers on its socket. Raises what kept it from starting.
+    tell: called with each line about programs that cannot run.
 
     The child is a fork, not a new interpreter: what this command has loaded it need not load again.
     """
@@ -35,6 +38,8 @@ def start(config_path: str) -> int:
             f"`queuepool up` shows what it says; its log is {log}",
         )
     message: dict[str, Any] = json.loads(said)
+    for line in message["notes"]:
+        tell(line)
     if "error" in message:
         os.waitpid(pid, 0)
         raise error_from(message["error"])
@@ -44,7 +49,8 @@ def start(config_path: str) -> int:
 def _be_the_daemon(config_path: str, log: str, writer: int) -> None:
     """Leave the terminal, run the daemon, never return."""
     code: int = ExitCode.FAILED
-    report = _Report(writer)
+    notes: list[str] = []
+    report = _Report(writer, notes)
 
     def ready() -> None:
         _point_standard_streams_at(log)  # its directory may not have been there before
@@ -60,7 +66,7 @@ def _be_the_daemon(config_path: str, log: str, writer: int) -> None:
         os.closerange(writer + 1, min(os.sysconf("SC_OPEN_MAX"), 1 << 16))
         from queuepool import daemon
 
-        code = daemon.run(config_path, foreground=False, ready=ready, echo=None)
+        code = daemon.run(config_path, foreground=False, ready=ready, echo=None, approve=Approval(notes.append))
     except QueuepoolError as error:
         code = error.exit_code
         report.failed(error)
@@ -79,10 +85,11 @@ def _be_the_daemon(config_path: str, log: str, writer: int) -> None:
 
 
 class _Report:
-    """The way of one message from the child to the command that started it."""
+    """The way of one message from the child to the command that started it. notes: lines that go with it."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, notes: list[str]) -> None:
         self._fd: int | None = fd
+        self._notes = notes
 
     def ready(self) -> None:
         self._say({"ready": True})
@@ -94,7 +101,9 @@ class _Report:
         if self._fd is not None:
             fd, self._fd = self._fd, None
             try:
-                os.write(fd, json.dumps(message).encode())
+                rest = json.dumps(message | {"notes": self._notes}).encode()
+                while rest:
+                    rest = rest[os.write(fd, rest) :]
             except BrokenPipeError:
                 pass  # Ctrl-C ended the command that waited; the daemon goes on
             finally:

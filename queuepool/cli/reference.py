@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from queuepool.cli.main import COMMANDS, cli
+from queuepool.doctor.finding import Finding
 from queuepool.domain.events import Event
 from queuepool.domain.observed import DaemonView, ProcessView, ProgramView, Snapshot
 from queuepool.domain.queues import QueueView, RedisHealth
@@ -72,6 +73,12 @@ OBJECTS: dict[str, tuple[str, tuple[type[Any], ...]]] = {
     ),
     "queues --json": ('{"queues": [QueueView], "redis": {where: {"up", "why"}}, "problems": [text]}.', (QueueView,)),
     "redis --json": ('{"servers": [RedisHealth], "problems": [text]}.', (RedisHealth,)),
+    "doctor --json": (
+        '{"verdict": "error", "warning" or "ok", "findings": [Finding], "passed": [ids of checks that found nothing]}. '
+        "`severity` is error, warning or info; `fix` is the command that does what `--fix` would do, or null. With "
+        '--fix there is "fixed": [{"id", "command", "result": "done", "failed" or "planned", "what"}].',
+        (Finding,),
+    ),
     "events --json": (
         'One object per line: {"seq", "time", "event", "process", "fields", "line", "sentence"}; see Event, whose kind '
         "is `event` and whose subject is `process`.",
@@ -102,6 +109,8 @@ def objects() -> str:
 
 
 def _kind(annotation: object) -> str:
+    if annotation in ("Severity", "Fix | None"):
+        return {"Severity": "str", "Fix | None": "str or null"}[str(annotation)]
     text = str(annotation).replace(" | ", " or ").replace("None", "null")
     return re.sub(r"tuple\[(.*), \.\.\.\]", r"[\1]", re.sub(r"\bdict\[str, Any\]", "object", text))
 

@@ -42,6 +42,14 @@ def error(message: str, hint: str, problems: Sequence[str] = ()) -> Iterator[str
         yield click.style("hint: ", fg="cyan") + clean(hint)
 
 
+def lack(programs: Sequence[str], what: str, remedy: str, *, fatal: bool) -> Iterator[str]:
+    """What keeps programs from running, or from all they should do, and what mends it."""
+    names = ", ".join(programs[:5]) + (f" and {len(programs) - 5} more" if len(programs) > 5 else "")
+    cannot = " cannot run" if fatal else ""
+    yield click.style("warning: ", fg="yellow", bold=True) + clean(f"{names}{cannot}: {what}")
+    yield click.style("   hint: ", fg="cyan") + clean(remedy)
+
+
 def duration(seconds: float) -> str:
     """Supervisor's form: 0:00:12, or `2 days, 3:04:05`."""
     days, rest = divmod(int(max(seconds, 0)), 86400)

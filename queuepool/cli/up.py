@@ -3,6 +3,7 @@ detach.py, which leaves the terminal, alone import the daemon."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -48,7 +49,8 @@ def up(ctx: click.Context, detach: bool, wait: float | None) -> None:
     elif detach or wait is not None:
         from queuepool.cli.detach import start
 
-        click.echo(f"up: the daemon has pid {start(path)}")
+        pid = start(path, lambda line: _note(context, line))
+        click.echo(f"up: the daemon has pid {pid}")
     else:
         ctx.exit(_run(context, path, foreground=True))
     if wait is not None:
@@ -59,15 +61,23 @@ def _run(context: Context, path: str, *, foreground: bool) -> int:
     """Be the daemon. Its standard output gets the workers' lines, under systemd only the daemon's own: the workers'
     are in their log files, and need not be in the system's journal as well."""
     from queuepool import daemon
+    from queuepool.cli.approval import Approval
     from queuepool.cli.echo import Echo
 
     if not foreground:
         return daemon.run(path, foreground=False, ready=lambda: None, echo=None)
     echo = Echo(sys.stdout.fileno(), color=context.color, workers=SYSTEMD not in os.environ)
     try:
-        return daemon.run(path, foreground=True, ready=lambda: None, echo=echo)
+        approve = Approval(lambda line: _note(context, line))
+        return daemon.run(path, foreground=True, ready=lambda: None, echo=echo, approve=approve)
     finally:
         echo.close()
+
+
+def _note(context: Context, line: str) -> None:
+    """A line for the person who starts it; nobody may read it, and the daemon starts all the same."""
+    with contextlib.suppress(OSError):
+        click.echo(line, err=True, color=context.color_errors)
 
 
 def _apply(context: Context, path: str, pid: int) -> None:

@@ -13,7 +13,7 @@ from queuepool.config.problems import MOST
 from queuepool.config.reading import Reading, read_file
 from queuepool.domain.deployment import deployment
 from queuepool.domain.places import Fault, absolute
-from queuepool.domain.pool import Loaded, PoolSpec
+from queuepool.domain.pool import Deployment, Loaded, PoolSpec
 from queuepool.domain.resolve import broken_links, memberships, resolve, several_horizons, shared_logs
 from queuepool.domain.spec import Group, Included, Settings
 from queuepool.errors import ConfigError
@@ -50,7 +50,11 @@ def load(path: str, environ: Mapping[str, str]) -> Loaded:
     A bad included file takes down only itself and stands in `broken`. Raises ConfigError with all problems, of every
     file, when the main file cannot be used.
     """
-    whole = read(path, environ)
+    return loaded(read(path, environ))
+
+
+def loaded(whole: Whole) -> Loaded:
+    """What was read, as the pools that can be used."""
     groups = {
         name: tuple(program for program in group.programs if program in whole.pools)
         for name, group in whole.groups.items()
@@ -63,13 +67,25 @@ def load(path: str, environ: Mapping[str, str]) -> Loaded:
         problems=whole.problems(),
         broken=tuple(reading.shown for reading in whole.broken),
         app=whole.main.place.app,
-        deploy=deployment(whole.main.file),
+        deploy=deployment(whole.main.file) if whole.main.section else Deployment(),
         digest=hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest(),
     )
 
 
 def read(path: str, environ: Mapping[str, str]) -> Whole:
     """As `load`, with the files as they were read, for those that want to explain them. Raises ConfigError."""
+    whole = read_anyway(path, environ)
+    if not whole.main.usable:
+        problems = whole.problems()
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise ConfigError(
+            f"cannot use {whole.main.shown}: {count}", problems, hint="`queuepool config check` checks it again"
+        )
+    return whole
+
+
+def read_anyway(path: str, environ: Mapping[str, str]) -> Whole:
+    """As `read`, whatever is wrong: the pools are then those of programs in which nothing is. Raises nothing."""
     path = os.path.abspath(path)
     host = os.uname().nodename
     main = read_file(path, shown_name(path), environ, host, Settings)
@@ -79,12 +95,6 @@ def read(path: str, environ: Mapping[str, str]) -> Whole:
         (whole.files if reading.usable else whole.broken).append(reading)
     if main.section is not None:
         _join(whole)
-    if not main.usable:
-        problems = whole.problems()
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise ConfigError(
-            f"cannot use {main.shown}: {count}", problems, hint="`queuepool config check` checks it again"
-        )
     return whole
 
 

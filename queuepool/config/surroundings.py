@@ -1,5 +1,6 @@
-"""Whether this machine has what the pools need: users, directories, programs. Only `config check` asks; the daemon
-finds out when it starts a process, and says so then."""
+"""Whether this machine has what the pools need: users, directories, programs, as far as files tell; nothing is run.
+`config check` warns of it, and doctor/preflight.py before a start. The daemon finds out when it starts a process, and
+says so then."""
 
 from __future__ import annotations
 
@@ -8,6 +9,8 @@ import os
 import pwd
 import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 
 from queuepool.domain import command
 from queuepool.domain.pool import PoolSpec, ProcessSpec
@@ -15,45 +18,73 @@ from queuepool.domain.pool import PoolSpec, ProcessSpec
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What one program lacks here. what: a phrase such as "the user www does not exist here". remedy: what to do, or
+    "". fatal: whether no process of it can start, as far as its first slot tells."""
+
+    what: str
+    remedy: str = ""
+    fatal: bool = True
+
+
+class Surroundings:
+    """Looks at this machine once: what many programs share is looked up for the first of them alone."""
+
+    def __init__(self) -> None:
+        self._user = lru_cache(None)(lambda name: _exists(pwd.getpwnam, pwd.getpwuid, name))
+        self._group = lru_cache(None)(lambda name: _exists(grp.getgrnam, grp.getgrgid, name))
+        self._is_directory = lru_cache(None)(os.path.isdir)
+        self._is_there = lru_cache(None)(os.path.exists)
+        self._which = lru_cache(None)(lambda program, path: shutil.which(program, path=path))
+        self._blocked = lru_cache(None)(_not_a_directory)
+
+    def missing(self, pool: PoolSpec, spec: ProcessSpec) -> Iterator[Missing]:
+        """What a process of the pool lacks."""
+        launch = spec.launch
+        if launch.user is not None and not self._user(launch.user):
+            yield Missing(f"the user {launch.user} does not exist here", "create it with `useradd`, or change `user`")
+        for name in (launch.group, *(launch.groups or ())):
+            if name is not None and not self._group(name):
+                yield Missing(f"the group {name} does not exist here", "create it with `groupadd`, or change `group`")
+        if not self._is_directory(launch.directory):
+            yield Missing(f"the directory {launch.directory} does not exist here")
+        elif pool.kind != "command" and pool.app and not self._is_there(os.path.join(pool.app, "artisan")):
+            yield Missing(f"there is no artisan in {pool.app}", "set `app` to the root of the Laravel application")
+        path = dict(launch.environment).get("PATH", "")
+        if not path:  # as system/children.py gives it to the process
+            path = _PATH if launch.clear_env and launch.user is not None else os.environ.get("PATH", _PATH)
+        program = launch.argv[0]
+        if "/" in program:
+            program = os.path.join(launch.directory, program)
+        if self._which(program, path) is None:
+            where = "" if "/" in program else f" in {path}"
+            yield Missing(f"the program {launch.argv[0]} is not there, or not executable{where}")
+        for log in (spec.stdout, spec.stderr):
+            if log is not None and log.path is not None and (blocked := self._blocked(os.path.dirname(log.path))):
+                yield Missing(f"the log {log.path} cannot be made: {blocked} is not a directory", fatal=False)
+
+
 def warnings(pools: Mapping[str, PoolSpec]) -> list[str]:
     """What is missing here, `file:line: programs.mail: what (hint)`; what several programs miss is said once."""
+    here = Surroundings()
     said: set[str] = set()
     found = []
     for pool in pools.values():
-        for text in _missing(pool, pool.process(0)):
+        spec = pool.process(0)
+        lacks = [one.what + (f" ({one.remedy})" if one.remedy else "") for one in here.missing(pool, spec)]
+        for text in [*lacks, *_misunderstood(pool, spec)]:
             if text not in said:
                 said.add(text)
                 found.append(f"{pool.source}: programs.{pool.name}: {text}")
     return found
 
 
-def _missing(pool: PoolSpec, spec: ProcessSpec) -> Iterator[str]:
-    launch = spec.launch
-    if launch.user is not None and not _exists(pwd.getpwnam, pwd.getpwuid, launch.user):
-        yield f"the user {launch.user} does not exist here (create it with `useradd`, or change `user`)"
-    for name in (launch.group, *(launch.groups or ())):
-        if name is not None and not _exists(grp.getgrnam, grp.getgrgid, name):
-            yield f"the group {name} does not exist here (create it with `groupadd`, or change `group`)"
-    if not os.path.isdir(launch.directory):
-        yield f"the directory {launch.directory} does not exist here"
-    elif pool.kind != "command" and pool.app and not os.path.exists(os.path.join(pool.app, "artisan")):
-        yield f"there is no artisan in {pool.app} (set `app` to the root of the Laravel application)"
-    path = dict(launch.environment).get("PATH", "")
-    if not path:  # as system/children.py gives it to the process
-        path = _PATH if launch.clear_env and launch.user is not None else os.environ.get("PATH", _PATH)
-    program = launch.argv[0]
-    if "/" in program:
-        program = os.path.join(launch.directory, program)
-    if shutil.which(program, path=path) is None:
-        where = "" if "/" in program else f" in {path}"
-        yield f"the program {launch.argv[0]} is not there, or not executable{where}"
-    if pool.kind == "command" and (meant := command.parse(launch.argv)) is not None:
+def _misunderstood(pool: PoolSpec, spec: ProcessSpec) -> Iterator[str]:
+    if pool.kind == "command" and (meant := command.parse(spec.launch.argv)) is not None:
         yield (
             f"this runs {command.ARTISAN[meant.kind]}; with `type: {meant.kind}` its exits and time-outs are understood"
         )
-    for log in (spec.stdout, spec.stderr):
-        if log is not None and log.path is not None and (blocked := _not_a_directory(log.path)):
-            yield f"the log {log.path} cannot be made: {blocked} is not a directory"
 
 
 def _exists(by_name: object, by_number: object, name: str) -> bool:
@@ -67,9 +98,8 @@ def _exists(by_name: object, by_number: object, name: str) -> bool:
     return False
 
 
-def _not_a_directory(path: str) -> str:
-    """The part of the way to `path` that is there and no directory; "" when the way is free."""
-    folder = os.path.dirname(path)
+def _not_a_directory(folder: str) -> str:
+    """The part of the way to `folder` that is there and no directory; "" when the way is free."""
     while folder != os.path.dirname(folder):
         if os.path.lexists(folder):
             return "" if os.path.isdir(folder) else folder

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from queuepool.controller.applications import Applications
 from queuepool.controller.monitor import served
@@ -15,11 +15,13 @@ from queuepool.domain.horizon import Beside, HorizonView, judge, paused_pids
 from queuepool.domain.pool import PoolSpec
 from queuepool.domain.queues import QueueName
 from queuepool.domain.states import State
-from queuepool.engines.local import LocalEngine
 from queuepool.laravel import horizon
 from queuepool.laravel.away import Away
 from queuepool.laravel.servers import Servers
 from queuepool.system import procstat
+
+if TYPE_CHECKING:
+    from queuepool.engines.local import LocalEngine
 
 LOOK_SECONDS = 3.0
 

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from queuepool.controller.applications import Application, Applications, application_of
 from queuepool.controller.asking import ask_application, environment_of, guess_application
@@ -18,7 +18,6 @@ from queuepool.controller.servings import serving_of
 from queuepool.domain.horizon import graceful_seconds
 from queuepool.domain.pool import PoolSpec
 from queuepool.domain.queues import QueueDepth, QueueName, Serving
-from queuepool.engines.local import LocalEngine
 from queuepool.errors import QueuepoolError
 from queuepool.laravel.away import Away
 from queuepool.laravel.depth import DepthReader
@@ -27,6 +26,9 @@ from queuepool.laravel.requeue import Requeued, requeue
 from queuepool.laravel.servers import Servers
 from queuepool.laravel.sizes import SizeProbe
 from queuepool.laravel.target import RedisTarget
+
+if TYPE_CHECKING:
+    from queuepool.engines.local import LocalEngine
 
 
 class Insight:

@@ -4,12 +4,15 @@ domain/queues.py's."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from queuepool.domain.pool import PoolSpec
 from queuepool.domain.queues import QueueName, Serving
 from queuepool.domain.states import State
 from queuepool.domain.work import CountsView, WorkView
-from queuepool.engines.local import LocalEngine
+
+if TYPE_CHECKING:
+    from queuepool.engines.local import LocalEngine
 
 
 def serving_of(engine: LocalEngine, pool: PoolSpec, queues: tuple[QueueName, ...]) -> Serving:

@@ -6,84 +6,175 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from queuepool.control.client import Client
-from queuepool.controller.insight import Insight
 from queuepool.doctor.facts import Facts, Unseen
 from queuepool.doctor.facts.program import FileFacts, ProgramFacts
-from queuepool.doctor.looks import application, host, queues, running
-from queuepool.doctor.looks.scene import Scene
+from queuepool.doctor.looks import file as file_look
+from queuepool.domain.names import ProcessName, UnknownName, select
 from queuepool.domain.pool import Loaded, PoolSpec
-from queuepool.errors import ConfigError, NoConfig, UsageError
-from queuepool.system.rundir import RunDirectory
+from queuepool.errors import QueuepoolError, UsageError
 
-LOOK_SECONDS = 25.0
-"""For each look as a whole, so that one thing that hangs hides only itself. Parts of a look have shorter ones."""
+if TYPE_CHECKING:
+    from queuepool.doctor.checks.base import Check
+    from queuepool.doctor.looks.scene import Scene
 
-LOOKS: dict[str, tuple[str, Callable[[Scene], Awaitable[Any]]]] = {
-    "applications": ("the applications", application.look),
-    "queues": ("queues and Redis", queues.look),
-    "host": ("this machine", host.look),
-    "running": ("what runs", running.look),
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look. what: in words. module: which looks, below queuepool.doctor.looks; it is imported when it is needed.
+    seconds: for all of it, so that one thing that hangs hides only itself. Parts of a look have shorter ones."""
+
+    what: str
+    module: str
+    seconds: float
+
+
+LOOKS: dict[str, Look] = {
+    "applications": Look("the applications", "application", 25.0),
+    "running": Look("what runs", "running", 15.0),
+    "host": Look("this machine", "host", 15.0),
+    "queues": Look("queues and Redis", "queues", 25.0),
 }
-"""Field of Facts -> in words, and who looks."""
+"""Field of Facts -> who looks. The first to begin are those that wait for other processes: the rest is loaded
+meanwhile."""
+
+PROGRESS_SECONDS = 1.0
+END_SECONDS = 3.0
+
+Progress = Callable[[Sequence[str]], None]
 
 
-def examine(path: str, environ: Mapping[str, str], names: Sequence[str] = ()) -> Facts:
-    """Everything about the file at `path`. names: programs that matter; none: all. Raises NoConfig where there is no
-    such file, UsageError for a program that is not in it."""
-    file, loaded = _read(path, environ)
-    for name in names:
-        if name not in loaded.pools and name not in loaded.groups:
-            raise UsageError(f"no such program: {name}", "programs are: " + ", ".join(loaded.pools))
-    wanted = {member for name in names for member in loaded.groups.get(name, (name,))} or set(loaded.pools)
-    pools = {name: pool for name, pool in loaded.pools.items() if name in wanted}
-    return asyncio.run(_look(path, environ, file, loaded, pools))
+def needed(checks: Iterable[Check]) -> tuple[str, ...]:
+    """The looks that these checks cannot do without, in the order of LOOKS."""
+    wanted: set[str] = set()
+    for check in checks:
+        wanted |= set(LOOKS if check.needs is None else check.needs)
+    return tuple(name for name in LOOKS if name in wanted)
+
+
+def examine(
+    path: str,
+    environ: Mapping[str, str],
+    names: Sequence[str] = (),
+    looks: Iterable[str] = tuple(LOOKS),
+    progress: Progress | None = None,
+) -> Facts:
+    """Everything about the file at `path`, which may be broken. names: selectors of the programs that matter; none:
+    all. looks: those of LOOKS to be done. progress: told what is still looked at, several times a second, when that
+    takes longer than one. Raises UsageError for a selector that selects nothing."""
+    file, loaded = file_look.look(path, environ)
+    pools = _chosen(names, loaded, file)
+    with _loop() as runner:
+        return runner.run(_look(path, environ, file, loaded, pools, tuple(looks), progress))
+
+
+def _chosen(names: Sequence[str], loaded: Loaded, file: FileFacts) -> dict[str, PoolSpec]:
+    if not names:
+        return dict(loaded.pools)
+    displays = {
+        ProcessName(name, slot): pool.process(slot).display
+        for name, pool in loaded.pools.items()
+        for slot in range(max(pool.numprocs, 1))
+    }
+    try:
+        wanted = {name.pool for name in select(names, displays, loaded.groups)}
+    except UnknownName as unknown:
+        if not file.problems:
+            raise _no_such(unknown.text, loaded) from None
+        wanted = set()  # it may be what is broken; what is wrong with the file is said
+    return {name: pool for name, pool in loaded.pools.items() if name in wanted}
+
+
+def _no_such(text: str, loaded: Loaded) -> UsageError:
+    from difflib import get_close_matches
+
+    known = [*loaded.pools, *loaded.groups]
+    near = get_close_matches(text, known, 1)
+    more = f" and {len(known) - 10} more" if len(known) > 10 else ""
+    hint = f"did you mean {near[0]}?" if near else f"the programs are: {', '.join(known[:10])}{more}"
+    return UsageError(f"cannot find {text}: there is no such program, group or process in {loaded.path}", hint)
 
 
 async def _look(
-    path: str, environ: Mapping[str, str], file: FileFacts, loaded: Loaded, pools: Mapping[str, PoolSpec]
+    path: str,
+    environ: Mapping[str, str],
+    file: FileFacts,
+    loaded: Loaded,
+    pools: Mapping[str, PoolSpec],
+    names: Sequence[str],
+    progress: Progress | None,
 ) -> Facts:
-    insight = Insight(lambda: pools)
-    scene = Scene(path, environ, loaded, pools, insight, Client(RunDirectory(path, environ).socket, 5.0))
+    programs = tuple(map(program_facts, pools.values()))
+    if not names:
+        return Facts(time.time(), os.geteuid(), file, programs)
+    scene = _scene(path, environ, loaded, pools)
+    tasks = {name: asyncio.create_task(_within(LOOKS[name], scene)) for name in LOOKS if name in names}
+    telling = asyncio.create_task(_tell(progress, tasks)) if progress else None
     try:
-        seen = await asyncio.gather(*(_within(LOOK_SECONDS, what, look(scene)) for what, look in LOOKS.values()))
+        seen = dict(zip(tasks, await asyncio.gather(*tasks.values()), strict=True))
     finally:
-        await insight.close()
-    found = {name: value for name, value in zip(LOOKS, seen, strict=True) if not isinstance(value, Unseen)}
-    unseen = tuple(value for value in seen if isinstance(value, Unseen))
-    return Facts(time.time(), os.geteuid(), file, tuple(map(program_facts, pools.values())), unseen=unseen, **found)
+        if telling:
+            telling.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(END_SECONDS):
+                await scene.insight.close()
+    found = {name: value for name, value in seen.items() if not isinstance(value, Unseen)}
+    unseen = tuple(value for value in seen.values() if isinstance(value, Unseen))
+    return Facts(time.time(), os.geteuid(), file, programs, unseen=unseen, **found)
 
 
-async def _within(seconds: float, what: str, looking: Awaitable[Any]) -> Any:
+def _scene(path: str, environ: Mapping[str, str], loaded: Loaded, pools: Mapping[str, PoolSpec]) -> Scene:
+    from queuepool.control.client import Client
+    from queuepool.controller.insight import Insight
+    from queuepool.doctor.looks.scene import Scene
+    from queuepool.system.rundir import RunDirectory
+
+    return Scene(path, environ, loaded, pools, Insight(lambda: pools), Client(RunDirectory(path, environ).socket, 5.0))
+
+
+async def _within(look: Look, scene: Scene) -> Any:
     """What is seen, or why it could not be."""
     try:
-        async with asyncio.timeout(seconds):
-            return await looking
+        async with asyncio.timeout(look.seconds):
+            return await import_module(f"queuepool.doctor.looks.{look.module}").look(scene)
     except TimeoutError:
-        return Unseen(what, f"it took longer than {seconds:g} s")
+        return Unseen(look.what, f"it took longer than {look.seconds:g} s")
+    except QueuepoolError as error:
+        return Unseen(look.what, error.message, error.hint)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return Unseen(look.what, f"{where}{error.strerror or type(error).__name__}")
     except Exception as error:  # noqa: BLE001 - whatever one look meets, the others go on, and the report says it
-        return Unseen(what, f"{type(error).__name__}: {error}")
+        return Unseen(look.what, f"{type(error).__name__}, by a defect of queuepool", "report it, please")
 
 
-def _read(path: str, environ: Mapping[str, str]) -> tuple[FileFacts, Loaded]:
-    from queuepool.config.load import load
+async def _tell(progress: Progress, tasks: Mapping[str, asyncio.Task[Any]]) -> None:
+    """Say what is still looked at, once it takes long."""
+    await asyncio.sleep(PROGRESS_SECONDS)
+    while True:
+        progress([LOOKS[name].what for name, task in tasks.items() if not task.done()])
+        await asyncio.sleep(0.2)
 
-    mode = uid = None
-    with suppress(OSError):
-        status = os.stat(path)
-        mode, uid = status.st_mode & 0o7777, status.st_uid
-    try:
-        loaded = load(path, environ)
-    except NoConfig:
-        raise
-    except ConfigError as error:
-        problems = error.problems or (error.message,)
-        return FileFacts(path, problems=problems, mode=mode, uid=uid), Loaded(path, {}, {})
-    return FileFacts(path, problems=loaded.problems, broken=loaded.broken, mode=mode, uid=uid), loaded
+
+@contextmanager
+def _loop() -> Iterator[asyncio.Runner]:
+    """A loop whose end does not wait for threads: one that hangs, in a dead network disk perhaps, hangs for ever."""
+    with asyncio.Runner() as runner:
+        threads = _Unwaited(thread_name_prefix="look")
+        runner.get_loop().set_default_executor(threads)
+        yield runner
+
+
+class _Unwaited(ThreadPoolExecutor):
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Leave threads alone that are still at work."""
+        super().shutdown(wait=False, cancel_futures=True)
 
 
 def program_facts(pool: PoolSpec) -> ProgramFacts:

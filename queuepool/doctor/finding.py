@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from enum import Enum
 
@@ -74,6 +75,23 @@ Fix = MakeDirectory | GiveTo | SetMode | RemoveStale | RunCommand
 """A safe remedy that `doctor --fix` can do. It never deletes data, and a second time it does nothing."""
 
 
+def as_command(fix: Fix) -> str:
+    """The command that does what the fix does, to be read, or typed instead."""
+    if isinstance(fix, RunCommand):
+        return fix.shown
+    if isinstance(fix, MakeDirectory):
+        owner = [*(("-o", fix.user) if fix.user else ()), *(("-g", fix.group) if fix.group else ())]
+        return shlex.join(["install", "-d", "-m", f"{fix.mode:o}", *owner, fix.path])
+    if isinstance(fix, SetMode):
+        return shlex.join(["chmod", f"{fix.mode:o}", fix.path])
+    if isinstance(fix, RemoveStale):
+        return shlex.join(["rm", fix.path])
+    recursive = ["-R"] if fix.recursive else []
+    command = shlex.join(["chown", *recursive, f"{fix.user}:{fix.group or ''}", *fix.paths])
+    bits = "".join(letter for bit, letter in ((0o400, "r"), (0o200, "w"), (0o100, "x")) if fix.add_mode & bit)
+    return f"{command} && {shlex.join(['chmod', *recursive, f'u+{bits}', *fix.paths])}" if bits else command
+
+
 @dataclass(frozen=True, slots=True)
 class Note:
     """What a check says about one subject. subject: what it is about: "application /srv/app", "program mail", "redis
@@ -92,8 +110,10 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A note with the check that it comes from. id: of the check. doc: where the check is explained. For the rest see
-    Note. Its JSON is that of `queuepool doctor --json`: fields may be added, never renamed."""
+    """A note with the check that it comes from. id: of the check, `group.name`. subject: what it is about. what: one
+    sentence. evidence: lines that prove it. remedy: what to type, or to do. doc: where the check is explained.
+    programs: those that suffer; empty: all. Its JSON is that of `queuepool doctor --json`: fields may be added, never
+    renamed."""
 
     id: str
     severity: Severity

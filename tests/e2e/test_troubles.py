@@ -67,6 +67,29 @@ def test_a_program_that_cannot_run_says_why_and_leaves_the_others_alone(tmp_path
         qp.running("good", 1)
 
 
+@pytest.mark.parametrize("how", [["up", "-d"], ["up"]])
+def test_before_anything_starts_up_says_which_programs_cannot_run(tmp_path: Path, how: list[str]) -> None:
+    bad = "  bad: {type: command, command: /no/such/thing}\n"
+    with Queuepool(tmp_path, f"programs:\n{GOOD}{bad}") as qp:
+        if how == ["up"]:
+            qp.up()
+            said = eventually(lambda: "cannot run" in (text := qp.output.read_text()) and text, what="it is said")
+        else:
+            done = qp.try_(*how)
+            assert done.returncode == 0
+            said = done.stderr
+        assert "bad cannot run: the program /no/such/thing is not there" in calm(str(said))
+        assert f"{qp.file.name}:3" in str(said)
+        qp.running("good", 1)
+        qp.write(f"programs:\n{bad}")
+        qp("down")
+        done = qp.try_(*how)
+        assert done.returncode == 1
+        assert "no program of" in calm(done.stderr)
+        assert "queuepool doctor" in done.stderr
+        assert qp.run.pid() is None
+
+
 def waiting(qp: Queuepool) -> dict[str, object] | None:
     [view] = qp.processes("bad")
     return view if view["state"] in ("BACKOFF", "FATAL") else None

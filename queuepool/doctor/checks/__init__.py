@@ -8,6 +8,7 @@ from queuepool.doctor.checks import (
     file,
     horizon,
     host,
+    itself,
     managers,
     permissions,
     php,
@@ -22,5 +23,6 @@ from queuepool.doctor.checks.base import Check
 CHECKS: tuple[Check, ...] = (
     *file.CHECKS, *php.CHECKS, *application.CHECKS, *permissions.CHECKS, *redis_.CHECKS, *queues.CHECKS,
     *timing.CHECKS, *host.CHECKS, *processes.CHECKS, *horizon.CHECKS, *daemon_.CHECKS, *managers.CHECKS,
+    *itself.CHECKS,
 )  # fmt: skip
 """In the order in which a person would look: what everything else stands on comes first."""

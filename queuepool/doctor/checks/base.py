@@ -17,7 +17,9 @@ class Check:
     """One thing to look for. id: `group.name`. severity: of its notes that give none. title: what is checked, as a
     statement that holds where all is well. explanation: what goes wrong otherwise, and how it is mended: the docstring
     of the function, shown by `--explain`. unless: patterns of ids; what they found of the same programs explains what
-    this one finds, which then is not said."""
+    this one finds, which then is not said. needs: the looks (fields of Facts, as in examine.LOOKS) without which it
+    finds nothing, so that `--only` can leave the others out; None: any of them. The file and its programs are read
+    always."""
 
     id: str
     severity: Severity
@@ -25,6 +27,7 @@ class Check:
     explanation: str
     find: Find
     unless: tuple[str, ...] = ()
+    needs: tuple[str, ...] | None = None
 
     @property
     def group(self) -> str:
@@ -38,12 +41,13 @@ class Check:
 
     def run(self, facts: Facts) -> tuple[Finding, ...]:
         """What it finds; nothing where all is well."""
-        return tuple(
-            Finding(
-                self.id, note.severity or self.severity, note.subject, note.what, note.evidence, note.remedy, self.doc,
-                note.programs, note.fix,
-            )
-            for note in self.find(facts)
+        return tuple(map(self.finding, self.find(facts)))
+
+    def finding(self, note: Note) -> Finding:
+        """The finding that a note of this check is."""
+        return Finding(
+            self.id, note.severity or self.severity, note.subject, note.what, note.evidence, note.remedy, self.doc,
+            note.programs, note.fix,
         )  # fmt: skip
 
 
@@ -56,17 +60,37 @@ class Checks(list[Check]):
     def pcntl(facts: Facts) -> Iterator[Note]: ...
     """
 
-    def __init__(self, group: str) -> None:
+    def __init__(self, group: str, needs: tuple[str, ...] | None = None) -> None:
+        """needs: of those checks that give none of their own."""
         super().__init__()
         self._group = group
+        self._needs = needs
 
-    def add(self, name: str, severity: Severity, title: str, *, unless: tuple[str, ...] = ()) -> Callable[[Find], Find]:
+    def add(
+        self,
+        name: str,
+        severity: Severity,
+        title: str,
+        *,
+        unless: tuple[str, ...] = (),
+        needs: tuple[str, ...] | None = None,
+    ) -> Callable[[Find], Find]:
         """Make a function a check; see Check."""
 
         def register(find: Find) -> Find:
             text = inspect.getdoc(find)
             assert text, f"{name} is explained by its docstring"
-            self.append(Check(f"{self._group}.{name}", severity, title, text, find, unless))
+            self.append(
+                Check(
+                    f"{self._group}.{name}",
+                    severity,
+                    title,
+                    text,
+                    find,
+                    unless,
+                    self._needs if needs is None else needs,
+                )
+            )
             return find
 
         return register

@@ -13,10 +13,12 @@ from queuepool.doctor.facts.running import RunningFacts
 
 @dataclass(frozen=True, slots=True)
 class Unseen:
-    """What could not be looked at. what: in words, "the application /srv/app". why: in words."""
+    """What could not be looked at. what: in words, "the application /srv/app". why: in words. remedy: what lets it be
+    seen, where that is known."""
 
     what: str
     why: str
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,26 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class PartFacts:
+    """One file that the configuration is made of. path: absolute. role: "main", "include" or "env_file". mode, uid: of
+    the file; None: unknown. secrets: what in it holds a password, as "file:line: key"."""
+
+    path: str
+    role: str
+    mode: int | None = None
+    uid: int | None = None
+    secrets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class FileFacts:
     """queuepool.yml. path: absolute. found: whether there is one. problems: "file:line: path: what is wrong (hint)",
-    each of which keeps a program or all of it from being used. broken: included files that could not be used. mode,
-    uid: of the file; None: unknown. secrets: keys that hold a password in the file itself, as "file:line: key"."""
+    each of which keeps a program or all of it from being used; warnings: in the same form, those that do not. broken:
+    included files that could not be used, as problems call them. mode, uid: of the file; None: unknown. secrets: keys
+    that hold a password in the file itself, as "file:line: key". parts: it and the other files that it consists of.
+    usable: whether nothing in the main file keeps all of it from being used. open: directories on the way to it that
+    anybody may change, each with its mode. current: the path of the same file in the release that is current, when
+    this one is in another; "" otherwise."""
 
     path: str
     found: bool = True
@@ -19,6 +35,11 @@ class FileFacts:
     mode: int | None = None
     uid: int | None = None
     secrets: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    parts: tuple[PartFacts, ...] = ()
+    usable: bool = True
+    open: tuple[tuple[str, int], ...] = ()
+    current: str = ""
 
 
 @dataclass(frozen=True, slots=True)
