@@ -202,7 +202,7 @@ _TABLE: tuple[tuple[str, str, Tell], ...] = (
      _said("cannot talk to Redis ({0})", "queuepool redis")),
     ("extension", r"could not find driver",
      _said("the PHP extension of its database is missing", "apt install php-mysql   (or php-pgsql, php-sqlite3)")),
-    ("database", r"SQLSTATE\[(08\w+|HY000)\] \[(?:2002|2006|1045|1049|7)\] ([^(]{1,120})",
+    ("database", r"SQLSTATE\[(08\w+|HY000)\] \[(?:2002|2006|1045|1049|14|7)\] ([^(]{1,120})",
      _said("cannot talk to its database: {1}", "check DB_* in .env: `php artisan migrate:status` tries it")),
     ("extension", r"Call to undefined function \\?([\w\\]+)\(\)", _undefined),
     ("class", r"Class [\"']?\\?([\w\\]+)[\"']? not found|Target class \[([\w\\]+)\] does not exist", _class),
