@@ -41,8 +41,10 @@ def count(found: Sized, one: str, many: str) -> str:
 
 def size(count: float) -> str:
     """Bytes for people: 41 MB."""
-    if not math.isfinite(count):
+    if isinstance(count, float) and not math.isfinite(count):
         return "an unknown size"
+    if abs(count) >= 10**18:
+        return f"{int(count) // 10**9} GB"
     for unit in ("B", "kB", "MB"):
         if abs(count) < 999.5:
             return f"{count:.0f} {unit}"
@@ -50,8 +52,6 @@ def size(count: float) -> str:
     return f"{count:.1f} GB"
 
 
-def percent(part: float, whole: float) -> str:
+def percent(part: int, whole: int) -> str:
     """A share in whole percent."""
-    if not (math.isfinite(part) and math.isfinite(whole)) or whole <= 0:
-        return "an unknown share"
-    return f"{part / whole:.0%}"
+    return f"{100 * part // whole}%" if whole > 0 else "an unknown share"
