@@ -98,8 +98,11 @@ def status(snapshot: Mapping[str, Any], *, verbose: bool = False, details: bool 
         for problem in program["problems"]:
             if not any(reason and problem.endswith(reason) for reason in said):
                 yield click.style(f"  ! {clean(problem)}", fg="yellow")
+        explained: set[tuple[str, str]] = set()
         for process in rows:
             yield _process(process, width, verbose)
+            if process["state"] in _DEAD and process["wanted"]:
+                yield from _why(process, explained)
             if details and (process["state"] in ("BACKOFF", "FATAL", "EXITED", "UNKNOWN") or verbose):
                 yield from _details(process)
         if program.get("horizon"):
@@ -177,6 +180,23 @@ def _job(job: Mapping[str, Any]) -> str:
 
 def _mark(name: str) -> str:
     return click.style(f"[{name}]", fg="bright_black" if name == "adopted" else "yellow")
+
+
+_DEAD = frozenset({"BACKOFF", "FATAL"})
+
+
+def _why(process: Mapping[str, Any], explained: set[tuple[str, str]]) -> Iterator[str]:
+    """Why a process does not stay alive, where that says more than its row, and what to type; once for all of a
+    program that die alike."""
+    from queuepool.doctor.deaths import explain
+
+    death = explain(process["program"], process["exit_code"], process["reason"], process.get("last_lines") or ())
+    if (death.what, death.remedy) not in explained:
+        explained.add((death.what, death.remedy))
+        if not process["reason"].startswith(death.what):
+            yield f"      why: {clean(death.what)}"
+        if death.remedy not in process["reason"]:
+            yield click.style("      try: ", fg="cyan") + clean(death.remedy)
 
 
 def _details(process: Mapping[str, Any]) -> Iterator[str]:

@@ -141,6 +141,9 @@ def _joined(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def _explains(cause: Finding, finding: Finding, unless: tuple[str, ...]) -> bool:
+    """A cause is never milder than what it explains: an info about PHP does not hide that a worker is dead."""
+    if cause.severity.rank > finding.severity.rank:
+        return False
     concerns = not cause.programs or not finding.programs or set(cause.programs) & set(finding.programs)
     return bool(concerns) and cause.id != finding.id and any(fnmatchcase(cause.id, pattern) for pattern in unless)
 

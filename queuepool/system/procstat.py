@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
@@ -121,7 +122,7 @@ def exit_of_zombie(pid: int) -> int | None:
 def session_members(leader: int) -> list[int]:
     """Pids of the processes of the session that `leader` began, without zombies. Reads all of /proc."""
     found = []
-    for pid in _pids():
+    for pid in pids():
         if not LINUX:
             with contextlib.suppress(OSError):
                 if os.getsid(pid) == leader and birth(pid) is not None:
@@ -133,13 +134,38 @@ def session_members(leader: int) -> list[int]:
     return found
 
 
+def started(pid: int) -> float | None:
+    """When a process began, in unix seconds by the clock as it is now: a process that noted the time when it began
+    noted another one if the clock was set since. None when it is gone."""
+    if LINUX:
+        fields = _stat(pid)
+        if fields is None:
+            return None
+        return time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / TICKS)
+    import psutil
+
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.Error:
+        return None
+
+
+def directory(pid: int) -> str | None:
+    """The working directory of a process, with " (deleted)" after it where it is gone; None where it cannot be told:
+    Linux shows it to the process's own user and to root."""
+    try:
+        return os.readlink(f"/proc/{pid}/cwd")
+    except OSError:
+        return None
+
+
 def orphans(members: Collection[int], leader: int, word: str) -> list[int]:
     """Those of the session of `leader` (see session_members) whose parent is not in it, so has died, and whose command
     line has `word` as an argument: what a job left running in the background is no business of ours."""
     found = []
     for pid in members:
         parent = _parent(pid)
-        if pid != leader and parent is not None and parent not in members and word in _arguments(pid):
+        if pid != leader and parent is not None and parent not in members and word in arguments(pid):
             found.append(pid)
     return found
 
@@ -147,10 +173,11 @@ def orphans(members: Collection[int], leader: int, word: str) -> list[int]:
 def having(words: Collection[str]) -> list[int]:
     """Pids of the processes that have one of these words as an argument. Reads all of /proc."""
     wanted = frozenset(words)
-    return [pid for pid in _pids() if not wanted.isdisjoint(_arguments(pid))]
+    return [pid for pid in pids() if not wanted.isdisjoint(arguments(pid))]
 
 
-def _arguments(pid: int) -> list[str]:
+def arguments(pid: int) -> list[str]:
+    """The command line of a process, its first 64 kB; empty for a zombie and where there is none."""
     if LINUX:
         try:
             with open(f"/proc/{pid}/cmdline", "rb") as file:
@@ -183,7 +210,7 @@ def holders(directory: str) -> dict[int, tuple[str, int]]:
     if not LINUX:
         return found
     prefix = os.path.join(os.path.realpath(directory), "")
-    for pid in _pids():
+    for pid in pids():
         try:
             target = os.readlink(f"/proc/{pid}/fd/1")
             if target.startswith(prefix):
@@ -193,7 +220,8 @@ def holders(directory: str) -> dict[int, tuple[str, int]]:
     return found
 
 
-def _pids() -> list[int]:
+def pids() -> list[int]:
+    """Every process there is, zombies too."""
     if LINUX:
         return [int(name) for name in os.listdir("/proc") if name.isdigit()]
     import psutil

@@ -37,12 +37,28 @@ def test_every_process_that_is_not_fine_says_why() -> None:
         process(3, "STOPPING", reason="finishing its job", job={"class": "App\\Jobs\\SendMail"}),
         process(4, "STOPPED", reason="stopped by an operator", wanted=False),
     )
-    lines = shown(snapshot(*views))
+    lines = [line for line in shown(snapshot(*views)) if not line.startswith("      ")]
     assert lines[0] == "laravel-worker  1 of 4 running  (the file says 5)"
     assert lines[2].endswith("BACKOFF   exit code 1; next try in 3 s")
     assert lines[3].endswith("FATAL     127: cannot execute php")
     assert lines[4].endswith(r"STOPPING  pid 103, uptime 0:00:12, running App\Jobs\SendMail, finishing its job")
     assert lines[5].endswith("STOPPED   stopped by an operator")
+
+
+def test_a_process_that_cannot_run_says_why_and_what_to_type_once_for_all_that_fail_alike() -> None:
+    said = {"reason": "exit 1: Could not open input file: artisan", "exit_code": 1}
+    views = (
+        process(0, "BACKOFF", **said),
+        process(1, "FATAL", **said),
+        process(2, "FATAL", exit_code=7, reason="exit 7"),
+        process(3, "FATAL", reason="cannot enter the directory /x: it does not exist (check `directory:`)"),
+        process(4, "FATAL", **said, wanted=False),
+    )
+    assert [line for line in shown(snapshot(*views)) if line.startswith("      ")] == [
+        "      why: there is no artisan in the directory where it starts",
+        "      try: set `app:` or `directory:` to where artisan is",
+        "      try: queuepool logs laravel-worker",
+    ]
 
 
 def test_a_scaled_pool_says_what_the_file_says() -> None:
@@ -72,6 +88,8 @@ def test_details_are_the_exit_code_the_log_and_the_last_lines_of_what_failed() -
     failed = process(1, "FATAL", exit_code=255, log="/srv/app/w.log", last_lines=("PHP Fatal error", "\x1b[2Jx"))
     lines = shown(snapshot(process(0, last_lines=("fine",)), failed), details=True)
     assert lines[3:] == [
+        "      why: PHP ends with a fatal error",
+        "      try: queuepool logs laravel-worker",
         "      exit code 255",
         "      log /srv/app/w.log",
         "      | PHP Fatal error",

@@ -8,9 +8,11 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -27,17 +29,22 @@ class Installation:
     """with Installation() as it:
             it.program(numprocs=4); it.doctor()
 
-    root: its directory, which everybody may enter. user: whom the workers run as: www-data when the tests run as root.
+    root: its directory, which everybody may enter. machine: stands in for `/` where the doctor looks for what belongs
+    to the machine (doctor/looks/places.py), so that findings do not depend on the one that tests run on. user: whom
+    the workers run as: www-data when the tests run as root.
     """
 
     def __init__(self, *redis_options: str) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="qp-doctor-", dir="/tmp"))
         self.root.chmod(0o755)
+        self.machine = self.root / "machine"
         self.user = USER if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
         self.redis = RedisServer("--appendonly", "yes", "--maxmemory-policy", "noeviction", *redis_options)
         self.keys: dict[str, Any] = {"queue": "default", "numprocs": 1}
         self.top: dict[str, Any] = {}
         self.programs: dict[str, dict[str, Any]] = {}
+        self.others: list[int] = []
+        self.stack = ExitStack()
         self.app: LaravelApp
         self.qp: Queuepool
 
@@ -47,7 +54,8 @@ class Installation:
             self.app = LaravelApp(self.root / "app", self.redis, APP_ENV="production", APP_DEBUG="false")
             self.own()
             (self.root / "app/.env").chmod(0o640)
-            self.qp = Queuepool(self.root / "etc", "")
+            self.machine.mkdir()
+            self.qp = Queuepool(self.root / "etc", "", QUEUEPOOL_DOCTOR_ROOT=str(self.machine))
             self.write()
         except BaseException:
             self.close()
@@ -59,10 +67,39 @@ class Installation:
 
     def close(self) -> None:
         """End and remove all of it."""
+        for pid in self.others:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.stack.close()
         if hasattr(self, "qp"):
             self.qp.close()
         self.redis.close()
         shutil.rmtree(self.root, ignore_errors=True)
+
+    def start(self, *argv: str, cwd: str | os.PathLike[str] | None = None, forks: bool = False) -> int:
+        """Start a process that is none of queuepool's, as the workers' user, in the application or in `cwd`; its pid.
+        It is ended with the installation. forks: it leaves a child behind and ends itself; the child's pid, which it
+        prints, is the answer."""
+        who = {"user": self.user, "group": self.user, "extra_groups": []} if os.geteuid() == 0 else {}
+        child = subprocess.Popen(
+            argv, cwd=cwd or self.root / "app", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE if forks else None,
+            start_new_session=True, text=True, **who,  # type: ignore[call-overload]
+        )  # fmt: skip
+        pid = int(child.stdout.readline()) if forks else child.pid
+        self.others.append(pid)
+        if forks:
+            child.wait(20)
+            child.stdout.close()
+        else:
+            self.stack.callback(child.wait)
+        return int(pid)
+
+    def put(self, path: str, text: str = "") -> Path:
+        """Write a file of the machine, `/etc/crontab` for example."""
+        file = self.machine / path.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        return file
 
     def own(self, *paths: str) -> None:
         """Give the application, or these paths in it, to the workers' user."""

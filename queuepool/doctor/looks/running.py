@@ -1,35 +1,119 @@
-"""Looks at what runs: asks the daemon, and looks through the processes of the machine."""
+"""Looks at what runs: asks the daemon, looks at it from outside, and at who else does the same work."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import fields
+import os
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import fields, replace
 from typing import Any, TypeVar
 
-from queuepool.doctor.facts.running import RunningFacts
+from queuepool import __version__
+from queuepool.control.messages import DeployStatus, Reread
+from queuepool.doctor.facts.running import Gone, RunningFacts, Stuck
+from queuepool.doctor.looks import daemon, managers
+from queuepool.doctor.looks.crowd import Crowd
+from queuepool.doctor.looks.places import Places, read
 from queuepool.doctor.looks.scene import Scene
 from queuepool.domain.observed import DaemonView, ProcessView, ProgramView
-from queuepool.errors import DaemonUnreachable
+from queuepool.errors import DaemonUnreachable, QueuepoolError
+from queuepool.system import procstat
+from queuepool.system.rundir import RunDirectory
 
 View = TypeVar("View", DaemonView, ProgramView, ProcessView)
+DENIED = "permission denied"
 
 
 async def look(scene: Scene) -> RunningFacts:
-    """The daemon's own account, where one answers."""
-    return await asyncio.to_thread(_ask, scene)
+    """The daemon's own account, where one answers, and the traces that it leaves where none does."""
+    return await asyncio.to_thread(_look, scene)
 
 
-def _ask(scene: Scene) -> RunningFacts:
+def _look(scene: Scene) -> RunningFacts:
+    directory, places = RunDirectory(scene.path, scene.environ), Places(scene.environ)
     try:
-        reply = scene.client.status()
+        seen, pids = _told(scene, scene.client.status())
     except DaemonUnreachable as error:
-        return RunningFacts(unreachable=error.message)
-    return RunningFacts(
+        seen, pids = RunningFacts(unreachable=error.message), set()
+    pid = seen.daemon.pid if seen.daemon else directory.pid()
+    left = daemon.survivors(directory) if pid is None else ()
+    crowd = Crowd(places)
+    crowd.look()
+    ours = {os.getpid(), *pids, *(one.pid for one in left), *([pid] if pid else daemon.same_file(directory, crowd))}
+    facts = replace(
+        seen,
+        version=__version__,
+        pid=pid,
+        survivors=left,
+        place=daemon.place(directory, denied=DENIED in seen.unreachable, pid=pid, crowd=crowd),
+        boot=daemon.boot(directory, places, scene.environ, pid),
+        expected=tuple((name, _expected(scene, name)) for name in scene.pools),
+        gone=tuple(_gone(seen.processes)),
+        stuck=tuple(_stuck(scene, seen.processes)),
+        others=managers.look(scene.pools, places, crowd, ours),
+    )
+    if seen.daemon is None:
+        return facts
+    return replace(
+        facts, changes=_changes(scene), deploying=_deploying(scene), crashes=daemon.crashes(directory)
+    )  # fmt: skip
+
+
+def _told(scene: Scene, reply: Mapping[str, Any]) -> tuple[RunningFacts, set[int]]:
+    """What the daemon says of itself and of the programs that were asked for; the pids of all its processes."""
+    facts = RunningFacts(
         daemon=_view(DaemonView, reply["daemon"]),
         programs=tuple(_view(ProgramView, each) for each in reply["programs"] if each["name"] in scene.pools),
         processes=tuple(_view(ProcessView, each) for each in reply["processes"] if each["program"] in scene.pools),
     )
+    return facts, {each["pid"] for each in reply["processes"] if each["pid"]}
+
+
+def _expected(scene: Scene, name: str) -> tuple[int, ...]:
+    policy = scene.pools[name].process(0).policy
+    return tuple(sorted(policy.exitcodes | policy.recycle_codes))
+
+
+def _gone(views: Sequence[ProcessView]) -> list[Gone]:
+    found = []
+    for view in views:
+        path = procstat.directory(view.pid) if view.pid else None
+        if view.pid and path and path.endswith(" (deleted)"):
+            found.append(Gone(view.name, view.program, view.pid, path.removesuffix(" (deleted)")))
+    return found
+
+
+def _stuck(scene: Scene, views: Sequence[ProcessView]) -> list[Stuck]:
+    found = []
+    for view in views:
+        if view.pid and view.state == "STOPPING" and view.changed_at:
+            text = (read(f"/proc/{view.pid}/stat", 4096) or "").rpartition(")")[2].split()
+            limit = scene.pools[view.program].process(view.slot).policy.stop_seconds
+            seconds = time.time() - view.changed_at
+            found.append(Stuck(view.name, view.program, view.pid, text[0] if text else "", seconds, limit))
+    return found
+
+
+def _changes(scene: Scene) -> tuple[str, ...]:
+    """What `queuepool update` would do; nothing where the file cannot be used now, which is said elsewhere."""
+    try:
+        reply = scene.client.ask(Reread())
+    except QueuepoolError:
+        return ()
+    changed = [f"{each['name']} is changed: {'; '.join(each['what']) or 'its settings'}" for each in reply["changed"]]
+    return (
+        *(f"{name} is new" for name in reply["added"]),
+        *changed,
+        *(f"{name} is gone" for name in reply["removed"]),
+    )
+
+
+def _deploying(scene: Scene) -> bool:
+    with suppress(QueuepoolError):
+        return bool(scene.client.ask(DeployStatus()).get("result") == "running")
+    return False
 
 
 def _view(kind: type[View], told: Mapping[str, Any]) -> View:
