@@ -14,7 +14,7 @@ from queuepool.control.client import Client
 from queuepool.controller.insight import Insight
 from queuepool.doctor.facts import Facts, Unseen
 from queuepool.doctor.facts.program import FileFacts, ProgramFacts
-from queuepool.doctor.looks import application, host, queues, running
+from queuepool.doctor.looks import access, application, host, queues, running
 from queuepool.doctor.looks.scene import Scene
 from queuepool.domain.pool import Loaded, PoolSpec
 from queuepool.errors import ConfigError, NoConfig, UsageError
@@ -25,6 +25,7 @@ LOOK_SECONDS = 25.0
 
 LOOKS: dict[str, tuple[str, Callable[[Scene], Awaitable[Any]]]] = {
     "applications": ("the applications", application.look),
+    "access": ("what users may do", access.look),
     "queues": ("queues and Redis", queues.look),
     "host": ("this machine", host.look),
     "running": ("what runs", running.look),

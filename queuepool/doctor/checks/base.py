@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from queuepool.doctor.facts import Facts
 from queuepool.doctor.finding import Finding, Note, Severity
@@ -43,8 +43,19 @@ class Check:
                 self.id, note.severity or self.severity, note.subject, note.what, note.evidence, note.remedy, self.doc,
                 note.programs, note.fix,
             )
-            for note in self.find(facts)
+            for note in _merged(self.find(facts))
         )  # fmt: skip
+
+
+def _merged(notes: Iterable[Note]) -> Iterable[Note]:
+    """An application that runs as several users is looked at as each: what is the same for all of them is said once."""
+    found: dict[tuple[str, str, tuple[str, ...]], Note] = {}
+    for note in notes:
+        same = found.setdefault((note.subject, note.what, note.evidence), note)
+        if same is not note:
+            programs = tuple(dict.fromkeys((*same.programs, *note.programs)))
+            found[note.subject, note.what, note.evidence] = replace(same, programs=programs)
+    return found.values()
 
 
 class Checks(list[Check]):
