@@ -108,15 +108,17 @@ def traverse(facts: Facts) -> Iterator[Note]:
 def readonly(facts: Facts) -> Iterator[Note]:
     """The file system is mounted read-only: by a container that has only some volumes, by a systemd unit with
     ProtectSystem=, or by the kernel after an error of the disk (see dmesg)."""
-    found: dict[str, list[Try]] = {}
+    found: list[list[Try]] = []
     for one in _tries(facts):
         if one.error == "EROFS":
-            found.setdefault(one.subject, []).append(one)
-    for subject, tries in found.items():
+            group = next((group for group in found if set(group[0].programs) & set(one.programs)), None)
+            found.append([one]) if group is None else group.append(one)
+    for tries in found:
         programs = tuple(dict.fromkeys(program for one in tries for program in one.programs))
-        yield Note(subject, "what it writes to is mounted read-only", tuple(one.evidence for one in tries[:5]),
-                   f"findmnt -T {shlex.quote(tries[0].where)} shows the mount; mount it writable, as in: mount -o "
-                   f"remount,rw $(findmnt -no TARGET -T {shlex.quote(tries[0].where)})", programs)  # fmt: skip
+        place = shlex.quote(tries[0].where)
+        yield Note(tries[0].subject, "what it writes to is mounted read-only", tuple(one.evidence for one in tries[:5]),
+                   f"see which mount it is: findmnt -T {place}; then mount it writable: mount -o remount,rw MOUNT",
+                   programs)  # fmt: skip
 
 
 def _given(app: ApplicationFacts, tries: Iterable[Try], *, recursive: bool) -> tuple[str, Fix | None]:
@@ -125,7 +127,7 @@ def _given(app: ApplicationFacts, tries: Iterable[Try], *, recursive: bool) -> t
     tries = list(tries)
     missing = [one.path for one in tries if one.where != one.path]
     if missing:
-        path = missing[0] if tries[0].act == "write" else posixpath.dirname(missing[0])
+        path = missing[0] if tries[0].act != "append" else posixpath.dirname(missing[0])
         command = f"mkdir -p {shlex.quote(path)} && chown {_owner(app, tries[0])} {shlex.quote(path)}"
         if path == tries[0].where:  # the directory of a file, which other programs may use as well
             return f"install -o {_owner(app, tries[0]).partition(':')[0]} -m 640 /dev/null {missing[0]}", None

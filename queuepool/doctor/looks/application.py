@@ -110,7 +110,7 @@ def _needs(root: str, config: AppConfig | None, inner: Inside | None) -> Iterato
     for path in _file_cache(config):
         yield "cache", "write", path
     bootstrap = writes.get("bootstrap/cache")
-    yield "bootstrap/cache", "write", bootstrap.path if bootstrap else os.path.join(root, "bootstrap/cache")
+    yield "bootstrap/cache", "inside", bootstrap.path if bootstrap else os.path.join(root, "bootstrap/cache")
     if config is None or config.source != APPLICATION:
         yield "log", "append", os.path.join(storage, "logs/laravel.log")
     elif "log" in writes:

@@ -93,6 +93,10 @@ def _outcome(act: str, path: str, real: str) -> Outcome:
             if where == path and os.path.isdir(path):
                 raise IsADirectoryError(errno.EISDIR, "")
             _write(where, missing=where != path)
+        elif act == "inside":
+            where = _standing(path)
+            os.stat(path)
+            _write(path, missing=False)
         elif act == "enter":
             os.stat(os.path.join(path, "."))
         elif not os.access(path, os.X_OK) or not os.path.isfile(path):
