@@ -37,6 +37,7 @@ class Look:
 
 LOOKS: dict[str, Look] = {
     "applications": Look("the applications", "application", 25.0),
+    "access": Look("what users may do", "access", 20.0),
     "running": Look("what runs", "running", 15.0),
     "host": Look("this machine", "host", 15.0),
     "queues": Look("queues and Redis", "queues", 25.0),

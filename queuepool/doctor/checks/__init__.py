@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from queuepool.doctor.checks import (
     application,
+    configuration,
     file,
     horizon,
     host,
@@ -21,7 +22,8 @@ from queuepool.doctor.checks import redis as redis_
 from queuepool.doctor.checks.base import Check
 
 CHECKS: tuple[Check, ...] = (
-    *file.CHECKS, *php.CHECKS, *application.CHECKS, *permissions.CHECKS, *redis_.CHECKS, *queues.CHECKS,
+    *file.CHECKS, *php.CHECKS, *application.CHECKS, *configuration.CHECKS,
+    *permissions.CHECKS, *redis_.CHECKS, *queues.CHECKS,
     *timing.CHECKS, *host.CHECKS, *processes.CHECKS, *horizon.CHECKS, *daemon_.CHECKS, *managers.CHECKS,
     *itself.CHECKS,
 )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from queuepool.doctor.facts.access import AccessFacts
 from queuepool.doctor.facts.application import ApplicationFacts
 from queuepool.doctor.facts.host import HostFacts
 from queuepool.doctor.facts.program import FileFacts, ProgramFacts
@@ -24,7 +25,8 @@ class Unseen:
 @dataclass(frozen=True, slots=True)
 class Facts:
     """Everything that checks may know. now: unix seconds. uid: who looked. programs: those that were asked for.
-    applications: each application as each user and PHP that its programs run with. None: not looked at, or it failed,
+    applications: each application as each user and PHP that its programs run with. access: what their users may do
+    beside. None: not looked at, or it failed,
     and then it is among `unseen`."""
 
     now: float
@@ -32,6 +34,7 @@ class Facts:
     file: FileFacts
     programs: tuple[ProgramFacts, ...] = ()
     applications: tuple[ApplicationFacts, ...] = ()
+    access: AccessFacts | None = None
     queues: QueuesFacts | None = None
     host: HostFacts | None = None
     running: RunningFacts | None = None
