@@ -107,7 +107,7 @@ def judge(
     if why and loading and "loading_loaded_perc" in info:
         why += f" ({float(info['loading_loaded_perc']):.0f} %, about {number('loading_eta_seconds') or 0} s more)"
     aof, rdb = info.get("aof_enabled") == "1", bool(config.get("save"))
-    known = aof or rdb or "save" in config
+    known = not loading and (aof or rdb or "save" in config)  # while it reads its append-only file, aof_enabled is 0
     health = RedisHealth(
         where,
         why,
