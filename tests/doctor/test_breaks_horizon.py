@@ -150,7 +150,7 @@ def forgotten_by_horizon(it: Installation) -> None:
 
 BREAKS = [
     Break(
-        "horizon.environment", lambda it: horizon(it, environment="local"), "environments: local\nAPP_ENV is production",
+        "horizon.environment", lambda it: horizon(it, environment="local"), "environments: local\nAPP_ENV is prod",
         mended=lambda it: it.app.set_env(APP_ENV="local"),
     ),
     Break("horizon.paused", paused, "web2-.*: pid 7, paused", "warning", mended=living),
