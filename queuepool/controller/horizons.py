@@ -80,7 +80,8 @@ class Horizons:
         living = {pid for pid in view.pids_on(host) if procstat.birth(pid) is not None}
         self._notice_continued(view, [pool.name for pool in pools if pool.kind == "horizon"])
         programs = [self._beside(pool) for pool in pools if pool.kind != "command"]
-        return Shown(paused_pids(view), view.to_json(judge(view, programs, host=host, living=living)))
+        troubles = judge(view, programs, host=host, living=living)
+        return Shown(paused_pids(view), view.to_json([trouble.text for trouble in troubles]))
 
     def _notice_continued(self, view: HorizonView, programs: Collection[str]) -> None:
         """A master that `queuepool pause` paused and artisan let go on is not paused any more: two looks show it going,

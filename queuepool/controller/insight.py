@@ -7,7 +7,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from queuepool.controller.applications import Application, Applications, application_of
@@ -117,7 +117,7 @@ class Insight:
         await asyncio.gather(*(self.applications.of(pool) for pool in self._pools().values()))
         targets = self.monitor.targets()
         found = await asyncio.gather(*(health(self.servers, target) for target in targets))
-        shown = [asdict(seen) | {"uses": uses} for seen, uses in zip(found, targets.values(), strict=True)]
+        shown = [replace(seen, uses=uses).to_json() for seen, uses in zip(found, targets.values(), strict=True)]
         return {"servers": shown, "problems": self.monitor.problems()}
 
     async def close(self) -> None:

@@ -193,19 +193,26 @@ class Monitor:
 
     def targets(self) -> dict[RedisTarget, tuple[str, ...]]:
         """Every Redis that the applications use, and for what: `queue redis`, `cache`, `horizon`."""
-        uses: dict[RedisTarget, dict[str, None]] = {}
+        return {target: tuple(uses) for target, uses in self.uses().items()}
+
+    def uses(self) -> dict[RedisTarget, dict[str, list[str]]]:
+        """Every Redis that the applications use, for what, and by which programs."""
+        found: dict[RedisTarget, dict[str, list[str]]] = {}
         for pool in self._pools().values():
             config = self._applications.known(pool)
             if config is None:
                 continue
+            wanted: dict[tuple[RedisTarget, str], None] = {}
             for name in served(pool, config):
                 if target := config.redis_of(name.connection):
-                    uses.setdefault(target, {})[f"queue {name.connection}"] = None
+                    wanted[target, f"queue {name.connection}"] = None
             if target := config.cache_redis():
-                uses.setdefault(target, {})["cache"] = None
+                wanted[target, "cache"] = None
             if pool.kind == "horizon" and config.horizon_config and config.horizon_config.redis:
-                uses.setdefault(config.horizon_config.redis, {})["horizon"] = None
-        return {target: tuple(names) for target, names in uses.items()}
+                wanted[config.horizon_config.redis, "horizon"] = None
+            for target, use in wanted:
+                found.setdefault(target, {}).setdefault(use, []).append(pool.name)
+        return found
 
 
 def _sorted(

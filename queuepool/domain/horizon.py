@@ -209,19 +209,29 @@ def paused_pids(view: HorizonView) -> frozenset[int]:
     return frozenset(master.pid for master in view.live if master.pid is not None and master.status == "paused")
 
 
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something about a Horizon that is not as it should be. kind: dead, doubled, foreign, missing, paused, silent,
+    orphans or shared. text: one sentence. programs: of queuepool, those that it is about."""
+
+    kind: str
+    text: str
+    programs: tuple[str, ...] = ()
+
+
 def judge(
     view: HorizonView, programs: Sequence[Beside], *, host: str, living: Collection[int] = frozenset()
-) -> tuple[str, ...]:
-    """What is not as it should be, one sentence each; nothing when all is well.
+) -> tuple[Trouble, ...]:
+    """What is not as it should be; nothing when all is well.
 
     programs: those of the same application. host: as the system calls it. living: which of `view.pids_on(host)` are
     alive.
     """
-    return tuple(_Judge(view, programs, host_slug(host), living).sentences())
+    return tuple(_Judge(view, programs, host_slug(host), living).troubles())
 
 
 class _Judge:
-    """The facts that several sentences need."""
+    """The facts that several troubles need."""
 
     def __init__(self, view: HorizonView, programs: Sequence[Beside], host: str, living: Collection[int]) -> None:
         self.view = view
@@ -234,7 +244,11 @@ class _Judge:
         self.living = set(living) | ours
         self.here = [m for m in view.live if m.host in self.hosts and m.pid in self.living]
 
-    def sentences(self) -> Iterator[str]:
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(program.name for program in self.horizons)
+
+    def troubles(self) -> Iterator[Trouble]:
         yield from self._dead()
         yield from self._doubled()
         yield from self._foreign()
@@ -244,89 +258,103 @@ class _Judge:
         yield from self._orphans()
         yield from self._shared_queues()
 
-    def _dead(self) -> Iterator[str]:
+    def _dead(self) -> Iterator[Trouble]:
         for master in self.view.masters:
             if not master.beats:
                 if master.age is None or master.age <= OLD_NEWS_SECONDS:
                     since = "" if master.age is None else f": its last beat was {_ago(master.age)} ago"
-                    yield f"Horizon's master {master.name} is dead and still in Redis{since}"
+                    yield Trouble("dead", f"Horizon's master {master.name} is dead and still in Redis{since}")
             elif self._is_late(master) and master.host in self.hosts and master.pid not in self.living:
-                yield (
+                yield Trouble(
+                    "dead",
                     f"Horizon's master {master.name} is dead, there is no process {master.pid}; Redis still announces "
-                    "it, for 15 s at most"
+                    "it, for 15 s at most",
                 )
 
     @staticmethod
     def _is_late(master: Master) -> bool:
         return master.pid is not None and master.age is not None and master.age > LATE_SECONDS
 
-    def _doubled(self) -> Iterator[str]:
+    def _doubled(self) -> Iterator[Trouble]:
         for host in sorted(self.hosts):
             masters = [master for master in self.here if master.host == host]
             if len(masters) > 1:
                 pids = " and ".join(map(str, sorted(master.pid or 0 for master in masters)))
-                yield (
+                yield Trouble(
+                    "doubled",
                     f"{len(masters)} masters of Horizon run on {host} (pids {pids}), each with all its workers; end "
-                    f"the surplus with kill -TERM"
+                    f"the surplus with kill -TERM",
+                    self._names,
                 )
 
-    def _foreign(self) -> Iterator[str]:
+    def _foreign(self) -> Iterator[Trouble]:
         for master in self.here:
             if master not in self.ours:
                 what = f"Horizon's master {master.name} (pid {master.pid}) was not started by queuepool"
-                yield f"{what}: nothing here restarts it" if not self.horizons else what
+                text = f"{what}: nothing here restarts it" if not self.horizons else what
+                yield Trouble("foreign", text, self._names)
 
-    def _missing(self) -> Iterator[str]:
+    def _missing(self) -> Iterator[Trouble]:
         for program in self.horizons:
             if program.running is None or program.running < BOOT_SECONDS:
                 continue
             if not any(master.pid in program.pids for master in self.ours):
-                yield (
+                yield Trouble(
+                    "missing",
                     f"{program.name} runs since {_ago(program.running)}, and Redis shows no master of it; does it use "
-                    "the Redis database and horizon.prefix that the application's configuration names?"
+                    "the Redis database and horizon.prefix that the application's configuration names?",
+                    (program.name,),
                 )
 
-    def _paused(self) -> Iterator[str]:
+    def _paused(self) -> Iterator[Trouble]:
         intended = {pid for program in self.horizons if program.paused for pid in program.pids}
         for master in self.view.live:
             if master.status != "paused" or master.pid in intended:
                 continue
             name = next((p.name for p in self.horizons if master.pid in p.pids), None)
             how = f"`queuepool continue {name}`" if name else f"`php artisan horizon:continue` on {master.host}"
-            yield f"Horizon is paused on {master.host}, it takes no jobs; {how} lets it work"
+            text = f"Horizon is paused on {master.host}, it takes no jobs; {how} lets it work"
+            yield Trouble("paused", text, (name,) if name else ())
         masters = {master.name for master in self.view.live if master.status != "paused"}
         for supervisor in self.view.working:
             if supervisor.status == "paused" and supervisor.master in masters:
-                yield (
+                yield Trouble(
+                    "paused",
                     f"Horizon's supervisor {supervisor.name} is paused; "
-                    f"`php artisan horizon:continue-supervisor {supervisor.short}` lets it work"
+                    f"`php artisan horizon:continue-supervisor {supervisor.short}` lets it work",
                 )
 
-    def _silent_supervisors(self) -> Iterator[str]:
+    def _silent_supervisors(self) -> Iterator[Trouble]:
         masters = {master.name for master in self.view.live}
         for supervisor in self.view.supervisors:
             if not supervisor.beats and supervisor.master in masters and supervisor.age is not None:
-                yield f"Horizon's supervisor {supervisor.name} is silent since {_ago(supervisor.age)}"
+                yield Trouble(
+                    "silent", f"Horizon's supervisor {supervisor.name} is silent since {_ago(supervisor.age)}"
+                )
 
-    def _orphans(self) -> Iterator[str]:
+    def _orphans(self) -> Iterator[Trouble]:
         """Horizon replaces a supervisor that dies and forgets its workers. `horizon:terminate` with fast_termination
         leaves such ones too, but then the master is gone as well."""
         for program in self.horizons:
             if program.orphans and program.running is not None:
                 pids = " ".join(map(str, sorted(program.orphans)))
-                yield (
+                yield Trouble(
+                    "orphans",
                     f"{len(program.orphans)} processes of {program.name} have lost their supervisor and work beside "
-                    f"those that replaced them; `kill -TERM {pids}` lets them finish their job and end"
+                    f"those that replaced them; `kill -TERM {pids}` lets them finish their job and end",
+                    (program.name,),
                 )
 
-    def _shared_queues(self) -> Iterator[str]:
+    def _shared_queues(self) -> Iterator[Trouble]:
         for program in self.others:
             for supervisor in self.view.working:
                 shared = [queue for queue in supervisor.serves if queue in program.serves]
                 if shared and program.running is not None:
-                    yield (
+                    yield Trouble(
+                        "shared",
                         f"{program.name} works on {', '.join(map(str, shared))}, and so does Horizon's supervisor "
-                        f"{supervisor.name}: neither knows of the other's workers; leave each queue to one of them"
+                        f"{supervisor.name}: neither knows of the other's workers; leave each queue to one of them",
+                        (program.name,),
                     )
 
 

@@ -8,7 +8,8 @@ though no worker has moved it yet; a reserved one is being worked on, and is exp
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from queuepool.domain.flow import Rates
 
@@ -92,13 +93,23 @@ def expected_wait(backlog: int, workers: int, busy: int, seconds: float | None) 
 
 
 @dataclass(frozen=True, slots=True)
+class Concern:
+    """Something about a Redis that loses, stops or delays jobs. kind: which of the things that laravel/health.py looks
+    for: replica, saving, full, eviction, volatile, nearly_full, persistence, clients, rejected, blocked, latency,
+    clock, or node for a node of a cluster that is away. text: a sentence about the server, with its numbers."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class RedisHealth:
     """One Redis server, as its own INFO has it. where: its address. why: why it cannot serve workers, in words; "" when
     it can. latency: seconds of a PING. Sizes are bytes, maxmemory 0 is no limit. persistence: aof, rdb, both or none.
     saved: whether the last saving to disk went well. clock_skew: seconds that its clock is ahead of ours. writable: new
-    jobs are taken; not so when memory is full, saving fails, or it is a replica. warnings: sentences about what loses
-    or stops jobs, such as an eviction policy, the worst first. uses: what the application uses it for: `queue redis`,
-    `cache`, `horizon`."""
+    jobs are taken; not so when memory is full, saving fails, or it is a replica. concerns: what loses or stops jobs,
+    such as an eviction policy, the worst first. uses: what the application uses it for: `queue redis`, `cache`,
+    `horizon`."""
 
     where: str
     why: str = ""
@@ -118,8 +129,17 @@ class RedisHealth:
     evicted_keys: int | None = None
     clock_skew: float | None = None
     writable: bool = True
-    warnings: tuple[str, ...] = ()
+    concerns: tuple[Concern, ...] = ()
     uses: tuple[str, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The concerns as sentences."""
+        return tuple(concern.text for concern in self.concerns)
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of `queuepool redis --json`: fields may be added, never renamed."""
+        return {**asdict(self), "warnings": list(self.warnings)}
 
     @property
     def up(self) -> bool:

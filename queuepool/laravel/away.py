@@ -53,6 +53,11 @@ def in_words(reply: str) -> str | None:
     return next((words for code, words in (UNFIT | REFUSED).items() if reply.startswith(code)), None)
 
 
+def code_of(why: str) -> str:
+    """The first word, or words, of the error reply that a reason comes from, `NOAUTH`; "" for any other reason."""
+    return next((code for code, words in (UNFIT | REFUSED).items() if words in why), "")
+
+
 def of_system(error: OSError) -> str:
     """What an error of the connection says: `refuses connections`."""
     match error:

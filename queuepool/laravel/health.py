@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from queuepool.domain.queues import RedisHealth
+from queuepool.domain.queues import Concern, RedisHealth
 from queuepool.laravel.away import Away, in_words
 from queuepool.laravel.servers import Servers
 from queuepool.laravel.target import RedisTarget
@@ -45,7 +45,8 @@ async def health(servers: Servers, target: RedisTarget, *, clock: Callable[[], f
     ]
     seen = await asyncio.gather(*(_of_server(servers, node, clock) for node in nodes))
     best = next((each for each in seen if each.up), seen[0])
-    return replace(best, warnings=(*(each.why for each in seen if each.why and each is not best), *best.warnings))
+    others = (Concern("node", each.why) for each in seen if each.why and each is not best)
+    return replace(best, concerns=(*others, *best.concerns))
 
 
 async def _of_server(servers: Servers, target: RedisTarget, clock: Callable[[], float]) -> RedisHealth:
@@ -106,7 +107,7 @@ def judge(
     if why and loading and "loading_loaded_perc" in info:
         why += f" ({float(info['loading_loaded_perc']):.0f} %, about {number('loading_eta_seconds') or 0} s more)"
     aof, rdb = info.get("aof_enabled") == "1", bool(config.get("save"))
-    known = aof or rdb or "save" in config
+    known = not loading and (aof or rdb or "save" in config)  # while it reads its append-only file, aof_enabled is 0
     health = RedisHealth(
         where,
         why,
@@ -128,7 +129,7 @@ def judge(
     )
     refusals = tuple(_refusals(health, info, config))
     health = replace(health, writable=not refusals and not why)
-    return replace(health, warnings=(*refusals, *_warnings(health)))
+    return replace(health, concerns=(*refusals, *_warnings(health)))
 
 
 _PERSISTENCE = {(True, True): "both", (True, False): "aof", (False, True): "rdb", (False, False): "none"}
@@ -139,50 +140,63 @@ def _saved(info: Mapping[str, str], *, aof: bool) -> bool | None:
     return None if states[0] is None else all(state != "err" for state in states)
 
 
-def _refusals(health: RedisHealth, info: Mapping[str, str], config: Mapping[str, str]) -> Iterator[str]:
+def _refusals(health: RedisHealth, info: Mapping[str, str], config: Mapping[str, str]) -> Iterator[Concern]:
     """Why it takes no new jobs."""
     if health.role == "slave" and info.get("slave_read_only", "1") == "1":
-        yield "is a replica: no job can be pushed or taken (READONLY); the application must use its master"
+        yield Concern(
+            "replica", "is a replica: no job can be pushed or taken (READONLY); the application must use its master"
+        )
     if info.get("aof_enabled") == "1" and info.get("aof_last_write_status") == "err":
-        yield "cannot write its append-only file: it refuses new jobs (MISCONF); see its log and its disk"
+        yield Concern(
+            "saving", "cannot write its append-only file: it refuses new jobs (MISCONF); see its log and its disk"
+        )
     stops = config.get("stop-writes-on-bgsave-error", "yes") == "yes"
     if info.get("rdb_last_bgsave_status") == "err" and stops and config.get("save", "given"):
-        yield "cannot save to disk: it refuses new jobs (MISCONF); see its log and its disk"
+        yield Concern(
+            "saving",
+            "cannot save to disk: it refuses new jobs (MISCONF); see its log and its disk",
+        )
     if health.maxmemory and _full(health) >= 1 and not _evicts_jobs(health):
-        yield f"is full: {_memory(health)} are used, so new jobs are refused (OOM); raise maxmemory"
+        yield Concern("full", f"is full: {_memory(health)} are used, so new jobs are refused (OOM); raise maxmemory")
 
 
-def _warnings(health: RedisHealth) -> Iterator[str]:
+def _warnings(health: RedisHealth) -> Iterator[Concern]:
     """What else loses, stops or delays jobs."""
     if health.maxmemory and _evicts_jobs(health):
         gone = f", and has dropped {health.evicted_keys} already" if health.evicted_keys else ""
-        yield (
+        yield Concern(
+            "eviction",
             f"loses jobs when memory is full: maxmemory-policy {health.policy} drops keys, whole queues too{gone}; "
-            "set noeviction"
+            "set noeviction",
         )
     elif health.maxmemory and health.policy not in (None, "noeviction"):
-        yield (
+        yield Concern(
+            "volatile",
             f"drops keys with an expiry when memory is full (maxmemory-policy {health.policy}): locks of unique jobs "
-            "and rate limits vanish; set noeviction"
+            "and rate limits vanish; set noeviction",
         )
     if health.maxmemory and NEARLY <= _full(health) < 1:
-        yield f"is nearly full: {_memory(health)} are used"
+        yield Concern("nearly_full", f"is nearly full: {_memory(health)} are used")
     if health.persistence == "none":
-        yield "keeps nothing on disk: its jobs are lost when it restarts"
+        yield Concern("persistence", "keeps nothing on disk: its jobs are lost when it restarts")
     if health.saved is False and health.writable:
-        yield "could not save to disk the last time"
+        yield Concern("saving", "could not save to disk the last time")
     if health.clients and health.maxclients and health.clients >= NEARLY * health.maxclients:
-        yield f"has {health.clients} clients of at most {health.maxclients}: raise maxclients"
+        yield Concern("clients", f"has {health.clients} clients of at most {health.maxclients}: raise maxclients")
     if health.rejected_connections:
-        yield f"has turned away {health.rejected_connections} connections since it started (maxclients)"
+        yield Concern(
+            "rejected", f"has turned away {health.rejected_connections} connections since it started (maxclients)"
+        )
     blocked, clients = health.blocked_clients or 0, health.clients or 0
     if blocked >= MANY_BLOCKED and blocked > 0.9 * clients:
-        yield f"has {blocked} of its {clients} clients blocked, as workers with block_for are while they wait"
+        yield Concern(
+            "blocked", f"has {blocked} of its {clients} clients blocked, as workers with block_for are while they wait"
+        )
     if health.latency is not None and health.latency >= SLOW_PING:
-        yield f"answers slowly: a PING took {health.latency * 1000:.0f} ms"
+        yield Concern("latency", f"answers slowly: a PING took {health.latency * 1000:.0f} ms")
     if health.clock_skew is not None and abs(health.clock_skew) >= CLOCK_SKEW:
         side = "ahead of" if health.clock_skew > 0 else "behind"
-        yield f"has a clock that is {abs(health.clock_skew):.0f} s {side} this machine's"
+        yield Concern("clock", f"has a clock that is {abs(health.clock_skew):.0f} s {side} this machine's")
 
 
 def _evicts_jobs(health: RedisHealth) -> bool:

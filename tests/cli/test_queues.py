@@ -12,7 +12,7 @@ import pytest
 from queuepool.cli import queue_table, render
 from queuepool.cli.queues import exceeded
 from queuepool.control.messages import Queues, Redis
-from queuepool.domain.queues import QueueView, RedisHealth
+from queuepool.domain.queues import Concern, QueueView, RedisHealth
 from tests.control.fake import FakeDaemon
 
 from .calling import Place, call
@@ -25,7 +25,7 @@ AWAY = QueueView("redis", "mail", "redis", workers=2, busy=0, why="redis at 127.
 SERVER = RedisHealth(
     "127.0.0.1:6379", latency=0.00042, version="7.0.15", role="master", used_memory=1_500_000, maxmemory=10_000_000,
     policy="allkeys-lru", persistence="rdb", saved=True, clients=9, maxclients=10_000, uses=("queue redis", "cache"),
-    warnings=("maxmemory-policy is allkeys-lru: jobs are thrown away when memory is full; set it to noeviction",),
+    concerns=(Concern("eviction", "loses jobs when memory is full; set noeviction"),),
 )  # fmt: skip
 
 
@@ -63,11 +63,11 @@ def test_rough_counts_are_marked_and_no_queue_at_all_is_said() -> None:
 
 def test_a_server_is_shown_with_its_uses_and_its_warnings() -> None:
     down = RedisHealth("10.0.0.5:6379", why="redis at 10.0.0.5:6379 does not answer within 1 s", uses=("cache",))
-    lines = shown(queue_table.servers({"servers": [asdict(SERVER), asdict(down)], "problems": []}))
+    lines = shown(queue_table.servers({"servers": [SERVER.to_json(), down.to_json()], "problems": []}))
     assert lines == [
         "127.0.0.1:6379  UP  PING 0.4 ms  (queue redis, cache)",
         "  Redis 7.0.15, master, memory 2 MB of 10 MB, allkeys-lru, persistence rdb, 9 of 10000 connections",
-        "  ! maxmemory-policy is allkeys-lru: jobs are thrown away when memory is full; set it to noeviction",
+        "  ! loses jobs when memory is full; set noeviction",
         "10.0.0.5:6379  DOWN  (cache)",
         "  ! redis at 10.0.0.5:6379 does not answer within 1 s",
     ]
@@ -121,7 +121,7 @@ def test_a_limit_that_is_none_is_refused(place: Place, value: str) -> None:
 
 
 def test_redis_ends_with_1_when_one_is_down(daemon: FakeDaemon) -> None:
-    daemon.replies["redis"] = {"servers": [asdict(SERVER)], "problems": []}
+    daemon.replies["redis"] = {"servers": [SERVER.to_json()], "problems": []}
     assert call("redis").returncode == 0
     assert daemon.asked == [Redis()]
     daemon.replies["redis"] = {"servers": [asdict(RedisHealth("x:1", why="is away"))], "problems": []}

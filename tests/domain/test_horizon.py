@@ -35,7 +35,7 @@ FOREIGN = Master("web1-Xy9z", 70, "running", 1.0)
 
 def said(view: HorizonView = VIEW, *programs: Beside, living: set[int] | None = None) -> list[str]:
     living = {7, 70} if living is None else living
-    return list(judge(view, programs or (HORIZON,), host="Web1", living=living))
+    return [trouble.text for trouble in judge(view, programs or (HORIZON,), host="Web1", living=living)]
 
 
 def masters(*found: Master) -> HorizonView:

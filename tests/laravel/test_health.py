@@ -135,6 +135,11 @@ def test_loading_says_how_far_it_is() -> None:
     assert not health.writable
 
 
+def test_a_server_that_loads_its_append_only_file_says_that_it_has_none() -> None:
+    health = judged({"save": ""}, loading=1, aof_enabled=0)
+    assert (health.persistence, health.warnings) == (None, ())
+
+
 def asked(target: RedisTarget, timeout: float = 5.0) -> RedisHealth:
     async def main(servers: Servers) -> RedisHealth:
         return await health(servers, target)
