@@ -46,9 +46,8 @@ def lines(report: Report, width: int = WIDTH) -> Iterator[str]:
 def _finding(finding: Finding, width: int) -> Iterator[str]:
     word = finding.severity.value
     label = click.style(word, fg=COLORS[word], bold=True)
-    text = f"{word}: {clean(finding.what)}"
-    for line in textwrap.wrap(text, width - 2, initial_indent="", subsequent_indent="  "):
-        yield "  " + (label + line[len(word) :] if line.startswith(f"{word}:") else line)
+    for line in _wrapped("", f"{word}: {clean(finding.what)}", width, "  ", "    "):
+        yield line.replace(f"  {word}:", f"  {label}:", 1) if line.startswith(f"  {word}:") else line
     for line in finding.evidence:
         for piece in line.splitlines() or [""]:
             yield from _wrapped("", clean(piece), width, "    | ", "    |   ", dim=True)

@@ -171,6 +171,12 @@ def test_prose_is_no_command(remedy: str) -> None:
     assert not doctor_report.is_command(remedy)
 
 
+def test_a_path_in_a_sentence_is_never_broken() -> None:
+    path = "/srv/some-app-with-hyphens/releases/2026-11-29-04-15-00/storage/logs/laravel.log"
+    found = Report((Finding("a.b", Severity.ERROR, "it", f"www-data cannot write to its log {path}", (), "mend it"),))
+    assert f"    {path}" in shown(found)
+
+
 def test_control_characters_do_not_reach_the_screen() -> None:
     found = Report((Finding("a.b", Severity.ERROR, "it", "clears\x1b[2J the screen", ("\x07",), "rm \x1b[0m"),))
     assert all("\x1b" not in line and "\x07" not in line for line in shown(found))
