@@ -168,6 +168,7 @@ PLACE = PlaceFacts("/run/q", "/run/q/control.sock", 0o700, 0, 0o600, 0)
         (RunningFacts(place=replace(PLACE, socket_mode=None), pid=7, unreachable="no answer"), ["daemon.hangs"]),
         (RunningFacts(place=replace(PLACE, denied=True), pid=7), ["daemon.socket"]),
         (RunningFacts(place=replace(PLACE, socket_mode=None, lost=9)), ["daemon.lost"]),
+        (RunningFacts(place=replace(PLACE, socket_mode=None, foreign="joe")), ["daemon.socket"]),
         (running(view(), view(1), place=replace(PLACE, directory_uid=1000)), ["daemon.socket"]),
         (running(view(), view(1), version="1.1"), ["daemon.version"]),
     ],

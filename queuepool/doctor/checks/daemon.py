@@ -69,17 +69,22 @@ def lost(facts: Facts) -> Iterator[Note]:
 def socket(facts: Facts) -> Iterator[Note]:
     """Whoever may write to the control socket may run commands as the daemon's user, which mostly is root: by a changed
     file and `queuepool update`. So the run directory has the mode 0700 and the socket 0600, and both belong to the user
-    of the daemon. A daemon makes the directory private again when it starts."""
+    of the daemon. A daemon makes the directory private again when it starts. When the doctor runs as another user than
+    the daemon, it says so: what runs can then not be looked at."""
     place = facts.running.place if facts.running else None
     if place is None:
         return
-    if place.denied:
-        owner = f"belongs to uid {place.socket_uid}" if place.socket_uid is not None else "belongs to somebody else"
+    if place.denied or place.foreign:
+        owner = f"belongs to uid {place.directory_uid}, and" if place.directory_uid is not None else "is not ours;"
         yield Note(
             SUBJECT,
             "cannot be asked by this user, so what runs was not looked at",
-            (f"{place.socket}: permission denied (it {owner}, we are uid {facts.uid})",),
-            "sudo queuepool doctor   (or run it as the daemon's user)",
+            (
+                f"{place.socket}: permission denied (it {owner} we are uid {facts.uid})"
+                if place.denied
+                else f"a daemon of this file runs as {place.foreign}; we are uid {facts.uid}",
+            ),
+            f"sudo -u {place.foreign or 'root'} queuepool -c {shlex.quote(facts.file.path)} doctor",
         )
         return
     for path, mode, wanted in (

@@ -81,7 +81,7 @@ class Crowd:
                 continue
             manager, by, by_pid, config = self._manager(pid, ancestors)
             shown = " ".join(self.arguments[pid])[:200]
-            user, started = _user_of(pid), procstat.started(pid)
+            user, started = user_of(pid), procstat.started(pid)
             others.append(OtherProcess(pid, _COMMANDS[command], shown, manager, by, by_pid, config, user, started))
         return others
 
@@ -184,7 +184,8 @@ def _told(pid: int) -> str:
     return next((item.partition("=")[2] for item in text.split("\0") if item.startswith("QUEUEPOOL_CONFIG=")), "")
 
 
-def _user_of(pid: int) -> str:
+def user_of(pid: int) -> str:
+    """Whose process it is; "" when it is gone."""
     with suppress(OSError):
         uid = os.stat(f"/proc/{pid}").st_uid
         with suppress(KeyError):
