@@ -18,9 +18,9 @@ SUBJECT = "the daemon"
 @CHECKS.add("killed", Severity.ERROR, "No workers run without their daemon")
 def killed(facts: Facts) -> Iterator[Note]:
     """The daemon was killed (by SIGKILL, or by the kernel for lack of memory), and its workers run on: queuepool is
-    made so that no job is lost then. But nobody restarts those that end, what they print waits in pipes of 64 kB, and
-    a deploy does not reach them. The next daemon finds them by its record and adopts them: same pids, nothing is
-    restarted."""
+    made so that no job is lost then. But nobody restarts those that end, a deploy does not reach them, and a worker
+    that has printed as much as its pipe holds (64 kB) waits until somebody reads it. The next daemon finds them by its
+    record and adopts them: same pids, nothing is restarted."""
     running = facts.running
     if running and running.survivors and running.daemon is None and running.pid is None:
         lines = [f"{each.name} runs as pid {each.pid}, and its daemon is gone" for each in running.survivors]
@@ -35,8 +35,9 @@ def killed(facts: Facts) -> Iterator[Note]:
 @CHECKS.add("hangs", Severity.ERROR, "A daemon that runs answers")
 def hangs(facts: Facts) -> Iterator[Note]:
     """A process holds the daemon's lock, but nothing answers on its socket: it hangs, is stopped (SIGSTOP, a debugger),
-    or the machine is so busy that it does not get its turn. Its workers go on meanwhile. A daemon that hangs may be
-    killed without harm: the next one adopts its workers. Under systemd the watchdog does that within 30 s."""
+    or the machine is so busy that it does not get its turn. Its workers go on until their pipes are full (64 kB each).
+    A daemon that hangs may be killed without harm: the next one adopts its workers. Under systemd the watchdog does
+    that within 30 s."""
     running = facts.running
     if running is None or running.daemon is not None or not running.pid or (running.place and running.place.denied):
         return
