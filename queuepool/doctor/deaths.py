@@ -38,7 +38,7 @@ def explain(program: str, code: int | None, reason: str, lines: Sequence[str] = 
     known. reason: the daemon's words (ProcessView.reason). lines: what it printed last."""
     logs = f"queuepool logs {program}"
     if reason.startswith(("waiting for redis", "waiting for the redis")):
-        return Death("redis", reason.partition(" (")[0] + ", which does not answer", "queuepool redis", reason)
+        return Death("redis", reason.partition(" (")[0], "queuepool redis", reason)
     if reason.startswith(_SPAWN):
         found = _HINT.fullmatch(reason)
         what, hint = (found[1], found[2]) if found else (reason, f"queuepool status {program}")

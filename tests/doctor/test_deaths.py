@@ -16,7 +16,7 @@ CASES: list[tuple[str, int | None, str, str, str, str]] = [
      "not in PATH", "check `php:` in the file", "phpx"),
     ("spawn", None, "=cannot run as joe: there is no such user on this machine (create it (`useradd --system joe`) or "
                     "change `user:` in the file)", "no such user", "create it (`useradd --system joe`) or ", "joe"),
-    ("redis", 1, "=waiting for redis at 127.0.0.1:6379 (exit 1)", "redis at 127.0.0.1:6379, which", "queuepool redis",
+    ("redis", 1, "=waiting for redis at 127.0.0.1:6379 (exit 1)", "for redis at 127.0.0.1:6379", "queuepool redis",
      "redis"),
     ("artisan", 1, "Could not open input file: artisan", "no artisan in", "`app:`", "Could not open"),
     ("artisan_command", 1, '  There are no commands defined in the "queue" namespace.  ', "namespace queue",
