@@ -98,7 +98,7 @@ def status(snapshot: Mapping[str, Any], *, verbose: bool = False, details: bool 
         for problem in program["problems"]:
             if not any(reason and problem.endswith(reason) for reason in said):
                 yield click.style(f"  ! {clean(problem)}", fg="yellow")
-        explained: set[tuple[str, str]] = set()
+        explained: set[object] = set()
         for process in rows:
             yield _process(process, width, verbose)
             if process["state"] in _DEAD and process["wanted"]:
@@ -185,17 +185,21 @@ def _mark(name: str) -> str:
 _DEAD = frozenset({"BACKOFF", "FATAL"})
 
 
-def _why(process: Mapping[str, Any], explained: set[tuple[str, str]]) -> Iterator[str]:
+def _why(process: Mapping[str, Any], explained: set[object]) -> Iterator[str]:
     """Why a process does not stay alive, where that says more than its row, and what to type; once for all of a
-    program that die alike."""
+    program that die alike. explained: what was said before."""
     from queuepool.doctor.deaths import explain
 
-    death = explain(process["program"], process["exit_code"], process["reason"], process.get("last_lines") or ())
-    if (death.what, death.remedy) not in explained:
-        explained.add((death.what, death.remedy))
-        if not process["reason"].startswith(death.what):
+    reason, lines = process["reason"], process.get("last_lines") or ()
+    if (known := (process["exit_code"], reason)) in explained:
+        return
+    death = explain(process["program"], process["exit_code"], reason, lines)
+    said = (death.what, death.remedy) in explained
+    explained |= {known, (death.what, death.remedy)}
+    if not said:
+        if not reason.startswith(death.what):
             yield f"      why: {clean(death.what)}"
-        if death.remedy not in process["reason"]:
+        if death.remedy not in reason:
             yield click.style("      try: ", fg="cyan") + clean(death.remedy)
 
 

@@ -18,6 +18,10 @@ TOO_OFTEN = "restarting too often"
 """What lifecycle.py says of a process that ends again and again, though it came up each time."""
 
 
+LONGEST = 6000
+"""Characters that are looked at: the end of what was said last."""
+
+
 @dataclass(frozen=True, slots=True)
 class Death:
     """kind: which of the causes below; "other" for one that is not among them. what: the cause as a sentence without a
@@ -34,15 +38,15 @@ def explain(program: str, code: int | None, reason: str, lines: Sequence[str] = 
     known. reason: the daemon's words (ProcessView.reason). lines: what it printed last."""
     logs = f"queuepool logs {program}"
     if reason.startswith(("waiting for redis", "waiting for the redis")):
-        return Death("redis", reason.partition(" (")[0] + ", which does not answer", "queuepool redis", reason)
+        return Death("redis", reason.partition(" (")[0], "queuepool redis", reason)
     if reason.startswith(_SPAWN):
         found = _HINT.fullmatch(reason)
         what, hint = (found[1], found[2]) if found else (reason, f"queuepool status {program}")
         return Death("spawn", what, hint, reason)
-    said = [text for line in lines if (text := " ".join(line.split()))] or [reason]
-    whole = " ".join(said)
-    for kind, pattern, tell in _causes():
-        if found := pattern.search(whole):
+    said = [text for line in lines if (text := " ".join(line[:1000].split()))] or [reason]
+    whole = " ".join(said)[-LONGEST:]
+    for kind, words, pattern, tell in _causes():
+        if words in whole and (found := pattern.search(whole)):
             what, remedy = tell(found, program)
             return Death(kind, what, remedy, _line(said, found[0]))
     return _by_code(program, code, reason, said, logs)
@@ -170,59 +174,64 @@ def _said(what: str, remedy: str) -> Tell:
     return tell
 
 
-_TABLE: tuple[tuple[str, str, Tell], ...] = (
-    ("artisan", r"Could not open input file: (\S+)",
+_TABLE: tuple[tuple[str, str, str, Tell], ...] = (
+    ("artisan", "open input file", r"Could not open input file: (\S{1,200})",
      _said("there is no {0} in the directory where it starts", "set `app:` or `directory:` to where artisan is")),
-    ("vendor", r"([^\s('\"]*vendor/autoload\.php)\S*\): [Ff]ailed to open stream|require\(\): Failed opening required "
-               r"'(\S*autoload\.php)'",
+    ("vendor", "autoload.php", r"([^\s('\"]{0,200}vendor/autoload\.php)\S{0,9}\): [Ff]ailed to open stream|"
+                               r"require\(\): Failed opening required '(\S{0,200}autoload\.php)'",
      _said("the application's vendor directory is missing or not complete ({0}{1})",
            "composer install --no-dev   (in the application)")),
-    ("php_version", r"Composer detected issues in your platform:\s*(.{1,160})",
+    ("php_version", "Composer detected", r"Composer detected issues in your platform:\s*(.{1,160})",
      _said("this PHP does not fit the installed packages: {0}",
            "set `php:` to a newer one, such as php8.3; or `composer update`")),
-    ("artisan_command", r"There are no commands defined in the [\"“](\S+?)[\"”] namespace",
+    ("artisan_command", "namespace", r"There are no commands defined in the [\"“](\S{1,99}?)[\"”] namespace",
      _said("this application has no artisan commands in the namespace {0}", "composer install   (in the application)")),
-    ("artisan_command", r'Command [\"“]horizon(\S*)[\"”] is not defined',
+    ("artisan_command", "is not defined", r"Command [\"“]horizon(\S{0,60})[\"”] is not defined",
      _said("Laravel Horizon is not installed in this application{0}",
            "composer require laravel/horizon   (or make it `type: worker`)")),
-    ("artisan_command", r"Command [\"“](\S+?)[\"”] is not defined",
+    ("artisan_command", "is not defined", r"Command [\"“](\S{1,99}?)[\"”] is not defined",
      _said("this application has no artisan command {0}", "`php artisan list` shows all; check `command:`")),
-    ("option", r"The [\"“]--?(\S+?)[\"”] option does not exist",
+    ("option", "option does not exist", r"The [\"“]--?(\S{1,99}?)[\"”] option does not exist",
      _said("this Laravel's command has no option --{0}", "take `{0}` away from {program} in the file, or bring Laravel "
            "up to date")),
-    ("option", r"The [\"“](\S+?)[\"”] argument does not exist|(Too many arguments\b.{0,60})",
+    ("option", "argument", r"The [\"“](\S{1,99}?)[\"”] argument does not exist|(Too many arguments\b.{0,60})",
      _said("the artisan command does not take such arguments ({0}{1})", "check `command:` of {program}")),
-    ("connection", r"The \[(.*?)\] queue connection has not been configured|No connector for \[(.*?)\]",
+    ("connection", "connect",
+     r"The \[([^\]]{0,99})\] queue connection has not been configured|No connector for \[(.{0,99}?)\]",
      _said("config/queue.php has no connection {0}{1}", "set `connection:` of {program} to one of config/queue.php")),
-    ("memory_limit", r"Allowed memory size of (\d+) bytes exhausted", _memory_limit),
-    ("redis", r"(NOAUTH|WRONGPASS|invalid username-password pair)[^.]*",
+    ("memory_limit", "Allowed memory", r"Allowed memory size of (\d{1,18}) bytes exhausted", _memory_limit),
+    ("redis", "", r"(NOAUTH|WRONGPASS|invalid username-password pair)[^.]{0,99}",
      _said("Redis refuses the password ({0})", "set REDIS_PASSWORD in .env; `queuepool redis` tries it")),
-    ("redis", r"(RedisException|Predis\\\S+Exception|php_network_getaddresses|Redis::p?connect|Connection refused "
-              r"\[tcp://\S+\])",
+    ("redis", "", r"(RedisException|Predis\\\S{1,60}Exception|php_network_getaddresses|Redis::p?connect|Connection "
+                  r"refused \[tcp://\S{1,99}\])",
      _said("cannot talk to Redis ({0})", "queuepool redis")),
-    ("extension", r"could not find driver",
+    ("extension", "could not find driver", r"could not find driver",
      _said("the PHP extension of its database is missing", "apt install php-mysql   (or php-pgsql, php-sqlite3)")),
-    ("database", r"SQLSTATE\[(08\w+|HY000)\] \[(?:2002|2006|1045|1049|14|7)\] ([^(]{1,120})",
+    ("database", "SQLSTATE", r"SQLSTATE\[(08\w{1,3}|HY000)\] \[(?:2002|2006|1045|1049|14|7)\] ([^(]{1,120})",
      _said("cannot talk to its database: {1}", "check DB_* in .env: `php artisan migrate:status` tries it")),
-    ("extension", r"Call to undefined function \\?([\w\\]+)\(\)", _undefined),
-    ("class", r"Class [\"']?\\?([\w\\]+)[\"']? not found|Target class \[([\w\\]+)\] does not exist", _class),
-    ("permission", r"(/[^\s\"':]+)[\"']?\)?(?: could not be opened|: [Ff]ailed to open)[^/]{0,80}Permission denied",
+    ("extension", "undefined function", r"Call to undefined function \\?([\w\\]{1,120})\(\)", _undefined),
+    ("class", "lass", r"Class [\"']?\\?([\w\\]{1,200})[\"']? not found|Target class \[([\w\\]{1,200})\] does not exist",
+     _class),
+    ("permission", "ermission denied",
+     r"(/[^\s\"':]{1,200})[\"']?\)?(?: could not be opened|: [Ff]ailed to open)[^/]{0,80}Permission denied",
      _said("may not write or read {0}", "give it to the program's user: `chown USER: {0}`, and see its directories")),
-    ("permission", r"(?:([\w./-]+): )?[Pp]ermission denied",
+    ("permission", "ermission denied", r"(?:(?<![\w./-])([\w./-]{1,200}): )?[Pp]ermission denied",
      _said("a file may not be opened or run by its user: permission denied ({0})",
            "queuepool logs {program}   (it names the file; give it to the program's user)")),
-    ("port", r"(?:(port \d+|[\w.\[\]]+:\d+)\b.{0,20})?(?:[Aa]ddress already in use|EADDRINUSE)",
+    ("port", "ddress already in use",
+     r"(?:\b(port \d{1,5}|[\w.\[\]]{1,60}:\d{1,5})\b.{0,20})?[Aa]ddress already in use",
      _said("the port that it listens on is taken: {0}", "ss -ltnp   (shows by whom)")),
-    ("fatal", r"PHP Parse error:\s*(.+?) in (\S+) on line (\d+)",
+    ("fatal", "Parse error", r"PHP Parse error:\s*(.{1,300}?) in (\S{1,200}) on line (\d+)",
      _said("PHP cannot read {1}:{2}: {0}", "mend {1}, line {2}")),
-    ("fatal", r"(?:PHP )?Fatal error:\s*(.{1,300}?) in (\S+?)(?: on line |:)(\d+)",
+    ("fatal", "atal error", r"(?:PHP )?Fatal error:\s*(.{1,300}?) in (\S{1,200}?)(?: on line |:)(\d+)",
      _said("PHP ends with a fatal error: {0} at {1}:{2}", "mend {1}, line {2}")),
-    ("command", r"(?:line \d+|sh: \d+|exec): (\S+): (?:command )?not found",
+    ("command", "not found", r"(?:line \d+|sh: \d+|exec): (\S{1,200}): (?:command )?not found",
      _said("the command {0} is not found", "install {0}, or set PATH in `environment:` of {program}")),
 )  # fmt: skip
-"""Kind, how it is told, and what is said of it. The texts are those of PHP 7 and 8, Symfony's Console, Laravel 6-13."""
+"""Kind, words without which it is not this, how it is told, and what is said of it. The texts are those of PHP 7 and 8,
+Symfony's Console and Laravel 6 to 13. No pattern may take long, whatever a process prints: repetitions are bounded."""
 
 
 @cache
-def _causes() -> tuple[tuple[str, re.Pattern[str], Tell], ...]:
-    return tuple((kind, re.compile(pattern), tell) for kind, pattern, tell in _TABLE)
+def _causes() -> tuple[tuple[str, str, re.Pattern[str], Tell], ...]:
+    return tuple((kind, words, re.compile(pattern), tell) for kind, words, pattern, tell in _TABLE)

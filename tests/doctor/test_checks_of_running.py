@@ -17,6 +17,7 @@ from queuepool.doctor.finding import Finding, Severity
 from queuepool.doctor.report import report
 from queuepool.domain.observed import DaemonView, ProcessView, ProgramView
 from tests.control.fake import process
+from tests.doctor.test_deaths import CASES
 
 NOW = 1_000_000.0
 DAEMON = DaemonView(41, "1.0", "/srv/queuepool.yml", "/run/s", "RUNNING", started_at=NOW - 500.0)
@@ -157,6 +158,24 @@ def test_a_release_that_is_being_rolled_out_is_not_stale() -> None:
     assert found(running(old, view(1), deploying=True)) == []
 
 
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]}-{case[4][:20]}")
+@pytest.mark.parametrize("state", ["BACKOFF", "FATAL", "EXITED"])
+def test_each_cause_of_a_death_has_one_check(state: str, case: tuple[str, int | None, str, str, str, str]) -> None:
+    _, code, text, what, remedy, _ = case
+    reason, lines = (text[1:], ()) if text.startswith("=") else (f"exit {code}", tuple(text.split("\n")))
+    dead = view(0, state, exit_code=code, reason=reason, last_lines=lines, log="/srv/w.log")
+    findings = found(running(dead, view(1)))
+    if state == "EXITED" and code == 0:
+        assert findings == []
+        return
+    [finding] = findings
+    assert finding.id.startswith("processes.")
+    assert what.replace("mail", "w") in finding.what
+    assert remedy.replace("mail", "w") in finding.remedy
+    assert finding.evidence[-1] == "its log: /srv/w.log"
+    assert found(running(replace(dead, wanted=False), view(1), wanted=1)) == [], "it is not to run"
+
+
 PLACE = PlaceFacts("/run/q", "/run/q/control.sock", 0o700, 0, 0o600, 0)
 
 
@@ -168,6 +187,7 @@ PLACE = PlaceFacts("/run/q", "/run/q/control.sock", 0o700, 0, 0o600, 0)
         (RunningFacts(place=replace(PLACE, socket_mode=None), pid=7, unreachable="no answer"), ["daemon.hangs"]),
         (RunningFacts(place=replace(PLACE, denied=True), pid=7), ["daemon.socket"]),
         (RunningFacts(place=replace(PLACE, socket_mode=None, lost=9)), ["daemon.lost"]),
+        (RunningFacts(place=replace(PLACE, socket_mode=None, foreign="joe")), ["daemon.socket"]),
         (running(view(), view(1), place=replace(PLACE, directory_uid=1000)), ["daemon.socket"]),
         (running(view(), view(1), version="1.1"), ["daemon.version"]),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +16,7 @@ CASES: list[tuple[str, int | None, str, str, str, str]] = [
      "not in PATH", "check `php:` in the file", "phpx"),
     ("spawn", None, "=cannot run as joe: there is no such user on this machine (create it (`useradd --system joe`) or "
                     "change `user:` in the file)", "no such user", "create it (`useradd --system joe`) or ", "joe"),
-    ("redis", 1, "=waiting for redis at 127.0.0.1:6379 (exit 1)", "redis at 127.0.0.1:6379, which", "queuepool redis",
+    ("redis", 1, "=waiting for redis at 127.0.0.1:6379 (exit 1)", "for redis at 127.0.0.1:6379", "queuepool redis",
      "redis"),
     ("artisan", 1, "Could not open input file: artisan", "no artisan in", "`app:`", "Could not open"),
     ("artisan_command", 1, '  There are no commands defined in the "queue" namespace.  ', "namespace queue",
@@ -79,6 +81,14 @@ def test_a_death_is_told_with_its_cause_and_something_to_type(case: tuple[str, i
 def test_a_process_of_which_only_the_reason_is_known_is_explained_by_it() -> None:
     death = explain("mail", 1, "exit 1: Could not open input file: artisan")
     assert (death.kind, death.proof) == ("artisan", "exit 1: Could not open input file: artisan")
+
+
+@pytest.mark.parametrize("piece", ["x", "/", "a/", "The [", "1.1.1.1:", "Class ", "Fatal error:", "autoload.php(", " "])
+def test_whatever_a_process_prints_the_explanation_comes_at_once(piece: str) -> None:
+    lines = [piece * 2000] * 20 + ["Permission denied", "autoload.php", "address already in use", "not found"]
+    began = time.process_time()
+    explain("w", 1, "exit 1", lines)
+    assert time.process_time() - began < 2
 
 
 @given(st.one_of(st.none(), st.integers()), st.text(), st.lists(st.text(), max_size=20))

@@ -14,7 +14,7 @@ import pytest
 
 from queuepool.doctor.looks import daemon, journal, kernel, managers
 from queuepool.doctor.looks.bounded import bounded
-from queuepool.doctor.looks.crowd import Crowd, artisan_in, belongs, family
+from queuepool.doctor.looks.crowd import Crowd, artisan_in, belongs, family, shown
 from queuepool.doctor.looks.places import ROOT, Places
 from queuepool.system import procstat
 from queuepool.system.rundir import RunDirectory
@@ -113,6 +113,15 @@ def test_the_daemons_log_tells_how_often_a_process_crashed(tmp_path: Path) -> No
 )
 def test_a_command_that_runs_artisan_for_long_is_known(text: str, command: str | None) -> None:
     assert artisan_in(text) == command
+
+
+def test_a_secret_in_the_command_of_another_manager_is_not_shown() -> None:
+    text = "* * * * * DB_PASSWORD='a b c' REDIS_URL=redis://u:pw@h/0 php artisan horizon --api-token=xyz  --queue=key"
+    told = shown(text)
+    assert told == (
+        "* * * * * DB_PASSWORD=******** REDIS_URL=redis://u:********@h/0 php artisan horizon --api-token=******** "
+        "--queue=key"
+    )
 
 
 def test_releases_beside_each_other_are_one_application(tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ SUBJECT = "the daemon"
 @CHECKS.add("killed", Severity.ERROR, "No workers run without their daemon")
 def killed(facts: Facts) -> Iterator[Note]:
     """The daemon was killed (by SIGKILL, or by the kernel for lack of memory), and its workers run on: queuepool is
-    made so that no job is lost then. But nobody restarts those that end, what they print waits in pipes of 64 kB, and
-    a deploy does not reach them. The next daemon finds them by its record and adopts them: same pids, nothing is
-    restarted."""
+    made so that no job is lost then. But nobody restarts those that end, a deploy does not reach them, and a worker
+    that has printed as much as its pipe holds (64 kB) waits until somebody reads it. The next daemon finds them by its
+    record and adopts them: same pids, nothing is restarted."""
     running = facts.running
     if running and running.survivors and running.daemon is None and running.pid is None:
         lines = [f"{each.name} runs as pid {each.pid}, and its daemon is gone" for each in running.survivors]
@@ -35,8 +35,9 @@ def killed(facts: Facts) -> Iterator[Note]:
 @CHECKS.add("hangs", Severity.ERROR, "A daemon that runs answers")
 def hangs(facts: Facts) -> Iterator[Note]:
     """A process holds the daemon's lock, but nothing answers on its socket: it hangs, is stopped (SIGSTOP, a debugger),
-    or the machine is so busy that it does not get its turn. Its workers go on meanwhile. A daemon that hangs may be
-    killed without harm: the next one adopts its workers. Under systemd the watchdog does that within 30 s."""
+    or the machine is so busy that it does not get its turn. Its workers go on until their pipes are full (64 kB each).
+    A daemon that hangs may be killed without harm: the next one adopts its workers. Under systemd the watchdog does
+    that within 30 s."""
     running = facts.running
     if running is None or running.daemon is not None or not running.pid or (running.place and running.place.denied):
         return
@@ -69,17 +70,22 @@ def lost(facts: Facts) -> Iterator[Note]:
 def socket(facts: Facts) -> Iterator[Note]:
     """Whoever may write to the control socket may run commands as the daemon's user, which mostly is root: by a changed
     file and `queuepool update`. So the run directory has the mode 0700 and the socket 0600, and both belong to the user
-    of the daemon. A daemon makes the directory private again when it starts."""
+    of the daemon. A daemon makes the directory private again when it starts. When the doctor runs as another user than
+    the daemon, it says so: what runs can then not be looked at."""
     place = facts.running.place if facts.running else None
     if place is None:
         return
-    if place.denied:
-        owner = f"belongs to uid {place.socket_uid}" if place.socket_uid is not None else "belongs to somebody else"
+    if place.denied or place.foreign:
+        owner = f"belongs to uid {place.directory_uid}, and" if place.directory_uid is not None else "is not ours;"
         yield Note(
             SUBJECT,
             "cannot be asked by this user, so what runs was not looked at",
-            (f"{place.socket}: permission denied (it {owner}, we are uid {facts.uid})",),
-            "sudo queuepool doctor   (or run it as the daemon's user)",
+            (
+                f"{place.socket}: permission denied (it {owner} we are uid {facts.uid})"
+                if place.denied
+                else f"a daemon of this file runs as {place.foreign}; we are uid {facts.uid}",
+            ),
+            f"sudo -u {place.foreign or 'root'} queuepool -c {shlex.quote(facts.file.path)} doctor",
         )
         return
     for path, mode, wanted in (

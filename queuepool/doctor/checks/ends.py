@@ -15,11 +15,11 @@ from queuepool.domain.observed import ProcessView
 CHECKS = Checks("processes")
 
 _APPLICATION = (
-    "application.boots", "application.directory", "application.artisan", "application.vendor", "application.dangling",
+    "application.boots", "application.directory", "application.artisan", "application.vendor", "php.extensions",
     "php.found", "php.cli", "php.version", "php.pcntl", "php.posix", "php.redis", "php.disabled",
 )  # fmt: skip
 """What keeps every command of an application from running."""
-_IDENTITY = ("permissions.user", "permissions.group", "permissions.switch", "permissions.traverse")
+_IDENTITY = ("permissions.user", "permissions.switch", "permissions.traverse")
 
 
 def _deaths(facts: Facts, *kinds: str) -> Iterator[Note]:
@@ -50,7 +50,7 @@ def _deaths(facts: Facts, *kinds: str) -> Iterator[Note]:
 
 @CHECKS.add(
     "spawn", Severity.ERROR, "Every process can be started",
-    unless=(*_IDENTITY, "permissions.command", "application.directory", "application.dangling", "php.found"),
+    unless=(*_IDENTITY, "permissions.command", "application.directory", "php.found"),
 )  # fmt: skip
 def spawn(facts: Facts) -> Iterator[Note]:
     """The process was never there: the kernel refused one of the steps before it. Its user or group does not exist, or
@@ -113,7 +113,7 @@ def segfault(facts: Facts) -> Iterator[Note]:
 
 @CHECKS.add(
     "permission", Severity.ERROR, "No process fails for want of a permission",
-    unless=("permissions.*", *_APPLICATION, "application.env", "host.readonly"),
+    unless=("permissions.*", *_APPLICATION, "application.env"),
 )  # fmt: skip
 def permission(facts: Facts) -> Iterator[Note]:
     """The process ended after the kernel had refused it a file. Files in storage/ and bootstrap/cache that root made

@@ -19,7 +19,8 @@ class Survivor:
 @dataclass(frozen=True, slots=True)
 class PlaceFacts:
     """The daemon's run directory and the socket in it. mode, uid: None where there is none. denied: we may not use the
-    socket. lost: pid of a daemon of this file that runs although nobody holds the lock; 0: there is none."""
+    socket. lost: pid of a daemon of this file that runs although nobody holds the lock; 0: there is none. foreign:
+    the user of a daemon of this file that runs as another one, in a run directory of its own; "": there is none."""
 
     directory: str
     socket: str
@@ -29,6 +30,7 @@ class PlaceFacts:
     socket_uid: int | None = None
     denied: bool = False
     lost: int = 0
+    foreign: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from queuepool.config.explain import MASK, is_secret
 from queuepool.doctor.facts.managers import SCHEDULE, WORK, OtherProcess
 from queuepool.doctor.looks.places import Places, read
 from queuepool.system import procstat
@@ -25,6 +26,8 @@ _IN_TEXT = re.compile(
     r"\bartisan[\"']?\s+(?:-\S+\s+)*[\"']?(queue:work|queue:listen|horizon|schedule:work|schedule:run)(?![\w:-])"
 )
 _PATH = re.compile(r"/[^\s\"';&|()<>]*")
+_URL = re.compile(r"(://[^/@\s:]*:)[^/@\s]+(?=@)")
+_VALUE = re.compile(r"([\w-]+)=(\"[^\"]*\"|'[^']*'|\S+)")
 _CRONS = frozenset({"cron", "CRON", "crond", "anacron", "fcron"})
 _NO_SERVICES = ("user@", "ssh", "cron", "crond", "getty@", "session-")
 
@@ -80,9 +83,8 @@ class Crowd:
             if not belongs([os.path.join(directory, artisan), directory], family):
                 continue
             manager, by, by_pid, config = self._manager(pid, ancestors)
-            shown = " ".join(self.arguments[pid])[:200]
-            user, started = _user_of(pid), procstat.started(pid)
-            others.append(OtherProcess(pid, _COMMANDS[command], shown, manager, by, by_pid, config, user, started))
+            text, user, started = shown(" ".join(self.arguments[pid])), user_of(pid), procstat.started(pid)
+            others.append(OtherProcess(pid, _COMMANDS[command], text, manager, by, by_pid, config, user, started))
         return others
 
     def _manager(self, pid: int, ancestors: Sequence[int]) -> tuple[str, str, int, str]:
@@ -127,6 +129,12 @@ def artisan_in(text: str) -> str | None:
     """The long-running command of artisan (or schedule:run) that a line of shell or configuration starts."""
     found = _IN_TEXT.search(text)
     return found[1] if found else None
+
+
+def shown(text: str) -> str:
+    """A command line for a person: in one line, not too long, and without the secrets that people write into it."""
+    text = _URL.sub(rf"\1{MASK}", " ".join(text.split()))
+    return _VALUE.sub(lambda found: f"{found[1]}={MASK}" if is_secret(found[1]) else found[0], text)[:200]
 
 
 def paths_in(text: str) -> list[str]:
@@ -184,7 +192,8 @@ def _told(pid: int) -> str:
     return next((item.partition("=")[2] for item in text.split("\0") if item.startswith("QUEUEPOOL_CONFIG=")), "")
 
 
-def _user_of(pid: int) -> str:
+def user_of(pid: int) -> str:
+    """Whose process it is; "" when it is gone."""
     with suppress(OSError):
         uid = os.stat(f"/proc/{pid}").st_uid
         with suppress(KeyError):

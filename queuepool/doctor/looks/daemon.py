@@ -12,7 +12,7 @@ from glob import glob
 
 from queuepool.doctor.facts.running import BootFacts, Crashes, PlaceFacts, Survivor, UnitFacts
 from queuepool.doctor.looks import journal
-from queuepool.doctor.looks.crowd import Crowd, service_of
+from queuepool.doctor.looks.crowd import Crowd, service_of, user_of
 from queuepool.doctor.looks.managers import UNITS
 from queuepool.doctor.looks.places import Places, read
 from queuepool.engines.record import Record
@@ -37,23 +37,16 @@ def survivors(directory: RunDirectory) -> tuple[Survivor, ...]:
 
 def place(directory: RunDirectory, *, denied: bool, pid: int | None, crowd: Crowd) -> PlaceFacts:
     """The run directory. pid: of the daemon that holds the lock."""
-    lost = 0
-    if pid is None:
-        named = {
-            one: os.path.join(procstat.directory(one) or "/", file) for one, file in crowd.daemons().items() if file
-        }
-        same = (one for one, file in named.items() if canonical(file) == directory.config and _uses(one, directory))
-        lost = next(same, 0)
+    same = same_file(directory, crowd) if pid is None else ()
     return PlaceFacts(
-        directory.path, directory.socket, *_owned(directory.path), *_owned(directory.socket), denied=denied, lost=lost
+        directory.path,
+        directory.socket,
+        *_owned(directory.path),
+        *_owned(directory.socket),
+        denied=denied,
+        lost=next((one for one in same if _uses(one, directory)), 0),
+        foreign=next((user_of(one) for one in same if _owned(f"/proc/{one}")[1] not in (None, os.geteuid())), ""),
     )
-
-
-def same_file(directory: RunDirectory, crowd: Crowd) -> tuple[int, ...]:
-    """Pids of the daemons whose command line names this file, whatever their run directory: also those of other
-    users."""
-    named = {one: os.path.join(procstat.directory(one) or "/", file) for one, file in crowd.daemons().items() if file}
-    return tuple(one for one, file in named.items() if canonical(file) == directory.config)
 
 
 def _owned(path: str) -> tuple[int | None, int | None]:
@@ -62,6 +55,13 @@ def _owned(path: str) -> tuple[int | None, int | None]:
         found = os.lstat(path)
         return found.st_mode & 0o7777, found.st_uid
     return None, None
+
+
+def same_file(directory: RunDirectory, crowd: Crowd) -> tuple[int, ...]:
+    """Pids of the daemons whose command line names this file, whatever their run directory: also those of other
+    users."""
+    named = {one: os.path.join(procstat.directory(one) or "/", file) for one, file in crowd.daemons().items() if file}
+    return tuple(one for one, file in named.items() if canonical(file) == directory.config)
 
 
 def _uses(pid: int, directory: RunDirectory) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from glob import glob
 
 from queuepool.doctor.facts.managers import SCHEDULE, WORK, OtherEntry, OthersFacts
-from queuepool.doctor.looks.crowd import Crowd, artisan_in, belongs, family, paths_in
+from queuepool.doctor.looks.crowd import Crowd, artisan_in, belongs, family, paths_in, shown
 from queuepool.doctor.looks.places import MOST_FILES, Places, read
 from queuepool.domain.pool import PoolSpec
 from queuepool.formats.systemd import config_of
@@ -73,7 +73,12 @@ def supervisor_programs(places: Places, crowd: Crowd) -> Iterator[Found]:
                 directory = parser.get(section, "directory", fallback="")
                 where = f"{path}:{_line_of(text, f'[{section}]')}"
                 entry = OtherEntry(
-                    "supervisord", _what(artisan), where, name.strip(), command[:200], os.path.realpath(path) in running
+                    "supervisord",
+                    _what(artisan),
+                    where,
+                    name.strip(),
+                    shown(command),
+                    os.path.realpath(path) in running,
                 )
                 yield artisan, entry, [*paths_in(command), directory]
 
@@ -118,7 +123,7 @@ def _unit(name: str, path: str, text: str, enabled: bool) -> Iterator[Found]:
     for command in re.findall(r"^\s*ExecStart\s*=\s*[-@:+!|]*(.*?)\s*$", joined, re.M):
         if artisan := artisan_in(command):
             where = f"{path}:{_line_of(text, 'ExecStart')}"
-            entry = OtherEntry("systemd", _what(artisan), where, name, command[:200], enabled)
+            entry = OtherEntry("systemd", _what(artisan), where, name, shown(command), enabled)
             yield artisan, entry, [*paths_in(command), *directory]
 
 
@@ -127,7 +132,7 @@ def crontabs(places: Places) -> Iterator[Found]:
     for path in places.glob(*CRONTABS):
         for number, line in enumerate((read(path) or "").splitlines(), 1):
             if not line.lstrip().startswith("#") and (artisan := artisan_in(line)):
-                entry = OtherEntry("cron", _what(artisan), f"{path}:{number}", "", " ".join(line.split())[:200], True)
+                entry = OtherEntry("cron", _what(artisan), f"{path}:{number}", "", shown(line), True)
                 yield artisan, entry, paths_in(line)
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 from queuepool import __version__
 from queuepool.control.messages import DeployStatus, Reread
-from queuepool.doctor.facts.running import Gone, RunningFacts, Stuck
+from queuepool.doctor.facts.running import Crashes, Gone, RunningFacts, Stuck
 from queuepool.doctor.looks import daemon, managers
+from queuepool.doctor.looks.bounded import bounded
 from queuepool.doctor.looks.crowd import Crowd
 from queuepool.doctor.looks.places import Places, read
 from queuepool.doctor.looks.scene import Scene
@@ -23,12 +24,36 @@ from queuepool.system import procstat
 from queuepool.system.rundir import RunDirectory
 
 View = TypeVar("View", DaemonView, ProgramView, ProcessView)
+A = TypeVar("A")
+T = TypeVar("T")
 DENIED = "permission denied"
+LOOK_SECONDS = 12.0
+"""More than a client waits for a daemon that hangs."""
+ANSWER_SECONDS = 3.0
 
 
 async def look(scene: Scene) -> RunningFacts:
     """The daemon's own account, where one answers, and the traces that it leaves where none does."""
-    return await asyncio.to_thread(_look, scene)
+    facts = await bounded(LOOK_SECONDS, _look, scene)
+    if facts.daemon is None:
+        return facts
+    directory = RunDirectory(scene.path, scene.environ)
+    none: tuple[str, ...] = ()
+    no_crashes: tuple[Crashes, ...] = ()
+    changes, deploying, crashes = await asyncio.gather(
+        _answer(_changes, scene, none),
+        _answer(_deploying, scene, False),
+        _answer(daemon.crashes, directory, no_crashes),
+    )
+    return replace(facts, changes=changes, deploying=deploying, crashes=crashes)
+
+
+async def _answer(act: Callable[[A], T], about: A, otherwise: T) -> T:
+    """What one question gives; a daemon that does not answer it in time hides nothing else."""
+    try:
+        return await bounded(ANSWER_SECONDS, act, about)
+    except TimeoutError:
+        return otherwise
 
 
 def _look(scene: Scene) -> RunningFacts:
@@ -42,7 +67,7 @@ def _look(scene: Scene) -> RunningFacts:
     crowd = Crowd(places)
     crowd.look()
     ours = {os.getpid(), *pids, *(one.pid for one in left), *([pid] if pid else daemon.same_file(directory, crowd))}
-    facts = replace(
+    return replace(
         seen,
         version=__version__,
         pid=pid,
@@ -54,11 +79,6 @@ def _look(scene: Scene) -> RunningFacts:
         stuck=tuple(_stuck(scene, seen.processes)),
         others=managers.look(scene.pools, places, crowd, ours),
     )
-    if seen.daemon is None:
-        return facts
-    return replace(
-        facts, changes=_changes(scene), deploying=_deploying(scene), crashes=daemon.crashes(directory)
-    )  # fmt: skip
 
 
 def _told(scene: Scene, reply: Mapping[str, Any]) -> tuple[RunningFacts, set[int]]:
