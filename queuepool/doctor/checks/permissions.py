@@ -121,9 +121,9 @@ def readonly(facts: Facts) -> Iterator[Note]:
                    programs)  # fmt: skip
 
 
-def _given(app: ApplicationFacts, tries: Iterable[Try], *, recursive: bool) -> tuple[str, Fix | None]:
+def _given(facts: Facts, app: ApplicationFacts, tries: Iterable[Try], *, recursive: bool) -> tuple[str, Fix | None]:
     """What gives these files and directories to the user of the application, to type and to be done. What is not there
-    is made; nothing above it is given away."""
+    is made; nothing above it is given away. What another user's workers need too is not taken from them."""
     tries = list(tries)
     missing = [one.path for one in tries if one.where != one.path]
     if missing:
@@ -134,6 +134,10 @@ def _given(app: ApplicationFacts, tries: Iterable[Try], *, recursive: bool) -> t
         return command, MakeDirectory(path, app.user, app.group) if app.user and _inside(app, path) else None
     paths = _outermost(one.where for one in tries)
     flag = "-R " if recursive else ""
+    others = {one.user or "" for one in facts.applications if one.root == app.root} - {app.user or ""}
+    if others:
+        group = f"GROUP {shlex.join(paths)} && chmod {flag}g+rwX {shlex.join(paths)}"
+        return f"put {' and '.join(sorted({app.user or '', *others}))} into one group, then: chgrp {flag}{group}", None
     command = f"chown {flag}{_owner(app, tries[0])} {shlex.join(paths)}"
     modes = "" if all(_owner_may_write(one.shown) for one in tries) else f" && chmod {flag}u+w {shlex.join(paths)}"
     if not app.user or not all(_inside(app, path) for path in paths):
@@ -171,7 +175,7 @@ def storage(facts: Facts) -> Iterator[Note]:
         if all(one.path == (app.config.storage_path if app.config else "") for one in tries):
             continue  # Laravel writes nothing right into storage/ itself
         also = [one for one in app.tries if one.goal in ("logs", "cache") and one.error and not one.closed]
-        command, fix = _given(app, [*tries, *also], recursive=True)
+        command, fix = _given(facts, app, [*tries, *also], recursive=True)
         yield Note(app.subject, f"{tries[0].user} cannot write to storage/",
                    tuple(one.evidence for one in (*tries, *also)[:6]), command, app.programs, fix=fix)  # fmt: skip
 
@@ -181,7 +185,7 @@ def logs(facts: Facts) -> Iterator[Note]:
     """An exception that cannot be logged brings the next one: workers end or repeat "StreamHandler: Failed to open
     stream: Permission denied" for ever, and the failure that it was about is never seen."""
     for app, tries in _refused(facts, "logs"):
-        command, fix = _given(app, tries, recursive=True)
+        command, fix = _given(facts, app, tries, recursive=True)
         yield Note(app.subject, f"{tries[0].user} cannot write to {tries[0].path}",
                    tuple(one.evidence for one in tries), command, app.programs, fix=fix)  # fmt: skip
 
@@ -193,7 +197,7 @@ def log_file(facts: Facts) -> Iterator[Note]:
     made it. What workers want to log raises an exception of its own. Give them the file, and run artisan as their user
     (sudo -u www-data php artisan ...)."""
     for app, tries in _refused(facts, "log"):
-        command, fix = _given(app, tries, recursive=False)
+        command, fix = _given(facts, app, tries, recursive=False)
         yield Note(app.subject, f"{tries[0].user} cannot write to its log {tries[0].path}",
                    tuple(one.evidence for one in tries), command, app.programs, fix=fix)  # fmt: skip
 
@@ -204,7 +208,7 @@ def cache(facts: Facts) -> Iterator[Note]:
     """The file cache, and what the framework makes on the fly, is written there. A directory in it that root made keeps
     just some keys from being written, so that locks and rate limits fail now and then."""
     for app, tries in _refused(facts, "cache"):
-        command, fix = _given(app, tries, recursive=True)
+        command, fix = _given(facts, app, tries, recursive=True)
         yield Note(app.subject, f"{tries[0].user} cannot write to {tries[0].path}",
                    tuple(one.evidence for one in tries[:5]), command, app.programs, fix=fix)  # fmt: skip
 
@@ -217,7 +221,7 @@ def bootstrap_cache(facts: Facts) -> Iterator[Note]:
     for app, tries in _refused(facts, "bootstrap/cache"):
         if "must be present and writable" not in app.failure and "Failed to open stream" not in app.failure:
             continue
-        command, fix = _given(app, tries, recursive=True)
+        command, fix = _given(facts, app, tries, recursive=True)
         yield Note(app.subject, f"{tries[0].user} cannot write to bootstrap/cache, so the application does not boot",
                    (tries[0].evidence, app.failure.partition("; what its")[0]), command, app.programs,
                    fix=fix)  # fmt: skip
@@ -231,7 +235,7 @@ def artisan(facts: Facts) -> Iterator[Note]:
         if app.files.artisan:
             place = shlex.quote(app.root)
             yield Note(app.subject, f"{tries[0].user} cannot read artisan",
-                       tuple(one.evidence for one in tries), f"chgrp -R {app.group or app.user or 'GROUP'} {place} && "
+                       tuple(one.evidence for one in tries), f"chgrp -R {app.own_group or 'GROUP'} {place} && "
                        f"chmod -R g+rX {place}", app.programs)  # fmt: skip
 
 
@@ -245,7 +249,7 @@ def env_file(facts: Facts) -> Iterator[Note]:
             path = config.environment_file or app.path(".env")
             yield Note(app.subject, "every user of this machine can read .env",
                        (f"{app.files.environment_shown} {path}", "APP_ENV is production"),
-                       f"chgrp {app.group or app.user or 'GROUP'} {shlex.quote(path)} && chmod 640 {shlex.quote(path)}",
+                       f"chgrp {app.own_group or 'GROUP'} {shlex.quote(path)} && chmod 640 {shlex.quote(path)}",
                        app.programs)  # fmt: skip
 
 
@@ -260,13 +264,14 @@ def sqlite(facts: Facts) -> Iterator[Note]:
     Otherwise: "attempt to write a readonly database", for a queue, a cache or failed jobs that are kept there."""
     for app, tries in _refused(facts, "sqlite"):
         uses = [f"{one.use} ({one.name})" for one in app.inside.tables if one.path] if app.inside else []
-        command, fix = _given(app, tries, recursive=False)
+        command, fix = _given(facts, app, tries, recursive=False)
         yield Note(app.subject, f"{tries[0].user} cannot write to its SQLite database",
                    (*(one.evidence for one in tries), "it is used for: " + ", ".join(dict.fromkeys(uses))), command,
                    app.programs, fix=fix)  # fmt: skip
 
 
-@CHECKS.add("worker_log", Severity.ERROR, "The logs of the programs can be written", unless=("permissions.readonly",))
+@CHECKS.add("worker_log", Severity.ERROR, "The logs of the programs can be written",
+            unless=("permissions.readonly", "permissions.switch"))  # fmt: skip
 def worker_log(facts: Facts) -> Iterator[Note]:
     """stdout_logfile or stderr_logfile of a program: the daemon writes it and makes missing directories. Where it
     cannot, what workers print is lost, and with it what they do and why they end."""
