@@ -184,6 +184,16 @@ def test_what_lies_outside_of_the_application_is_not_given_away_by_itself() -> N
     assert (told.fix, told.remedy) == (None, "chown www: /srv/db")
 
 
+def test_what_two_users_need_is_given_to_neither() -> None:
+    closed = with_app(tries=(refused("logs", "/a/storage/logs"),))
+    both = replace(closed, applications=(*closed.applications, replace(APP, user="deploy", programs=("v",))))
+    told = found(both)["permissions.logs"]
+    assert told.fix is None
+    assert told.remedy == (
+        "put deploy and www into one group, then: chgrp -R GROUP /a/storage/logs && chmod -R g+rwX /a/storage/logs"
+    )
+
+
 def test_a_closed_mode_is_opened_for_its_new_owner() -> None:
     told = found(with_app(tries=(refused("log", "/a/x.log", act="append", shown="-r--r--r-- root:root"),)))
     fix = told["permissions.log_file"].fix

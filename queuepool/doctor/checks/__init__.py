@@ -16,6 +16,7 @@ from queuepool.doctor.checks import (
     processes,
     queues,
     timing,
+    users,
 )
 from queuepool.doctor.checks import daemon as daemon_
 from queuepool.doctor.checks import redis as redis_
@@ -23,7 +24,7 @@ from queuepool.doctor.checks.base import Check
 
 CHECKS: tuple[Check, ...] = (
     *file.CHECKS, *php.CHECKS, *application.CHECKS, *configuration.CHECKS,
-    *permissions.CHECKS, *redis_.CHECKS, *queues.CHECKS,
+    *users.CHECKS, *permissions.CHECKS, *redis_.CHECKS, *queues.CHECKS,
     *timing.CHECKS, *host.CHECKS, *processes.CHECKS, *horizon.CHECKS, *daemon_.CHECKS, *managers.CHECKS,
     *itself.CHECKS,
 )  # fmt: skip

@@ -126,7 +126,7 @@ def env(facts: Facts) -> Iterator[Note]:
             continue
         path = config.environment_file
         if config.environment_file_seen is False:
-            group = app.group or app.user or ""
+            group = app.own_group
             owner = app.files.environment_shown.rpartition(" ")[2].partition(":")[0]
             yield Note(
                 app.subject,

@@ -1,4 +1,4 @@
-"""What the workers' user may do, each really tried. PURE."""
+"""What the workers' user may do in the application, each really tried. PURE. Who that is, is in users.py."""
 
 from __future__ import annotations
 
@@ -17,57 +17,6 @@ CHECKS = Checks("permissions")
 _BEFORE = ("permissions.traverse", "permissions.readonly", "permissions.user", "application.directory",
            "application.artisan", "application.config_elsewhere")  # fmt: skip
 """What explains that nothing can be written."""
-
-
-@CHECKS.add("user", Severity.ERROR, "The users and groups of the programs exist")
-def user(facts: Facts) -> Iterator[Note]:
-    """`user:` or `group:` of a program names nobody on this machine, so none of its processes can be started. The user
-    is that of the web server (www-data on Debian and Ubuntu, nginx or apache elsewhere) or the one that deploys."""
-    for one in facts.access.users if facts.access else ():
-        if one.missing:
-            kind, _, name = one.missing.partition(" ")
-            lookup = "passwd" if kind == "user" else "group"
-            near = f"change `{kind}:` in the file to {' or '.join(one.near)}, or " if one.near else ""
-            add = f"{kind}add --system {shlex.quote(name)}"
-            yield Note(_programs(one.programs), f"there is no {kind} {name} here, so none of its processes can start",
-                       (f"getent {lookup} {name}: nothing",), f"{near}create it: {add}", one.programs)  # fmt: skip
-
-
-def _programs(names: tuple[str, ...]) -> str:
-    return f"program {names[0]}" if len(names) == 1 else f"programs {', '.join(names)}"
-
-
-@CHECKS.add("root", Severity.WARNING, "Workers do not run as root")
-def root(facts: Facts) -> Iterator[Note]:
-    """Without `user:` a daemon of root runs workers as root: a job that can be talked into something may do everything,
-    and each file that it writes (laravel.log, the cache) is then closed to the web server. Where queuepool is the first
-    process of a container, that is the container's matter and nothing is said."""
-    access = facts.access
-    if access is None or access.contained:
-        return
-    for one in access.users:
-        if one.uid == 0:
-            yield Note(_programs(one.programs), "it runs as root", (f"user: {one.user or 'root'} (uid 0)",),
-                       "set `user: www-data` (or whom your web server runs as) in the file", one.programs)  # fmt: skip
-
-
-@CHECKS.add("switch", Severity.ERROR, "queuepool may run programs as their users", unless=("permissions.user",))
-def switch(facts: Facts) -> Iterator[Note]:
-    """Only root can start processes of another user. A daemon that you start without sudo cannot run these programs.
-    Where a daemon runs and only the doctor was called without sudo, it cannot try what their user may do: what it says
-    of permissions is not complete (an info)."""
-    for one in facts.access.users if facts.access else ():
-        if not one.refused:
-            continue
-        runs = facts.running is not None and facts.running.daemon is not None
-        what = (
-            f"what {one.user or one.group} may do cannot be tried: only root can"
-            if runs
-            else f"it cannot be run as {one.user or one.group}: only root can do that"
-        )
-        yield Note(_programs(one.programs), what, (f"we are uid {facts.uid}", one.refused),
-                   "sudo queuepool doctor" if runs else "sudo queuepool up, or take `user:` out of the file",
-                   one.programs, Severity.INFO if runs else None)  # fmt: skip
 
 
 def _tries(facts: Facts) -> Iterator[Try]:
@@ -121,9 +70,9 @@ def readonly(facts: Facts) -> Iterator[Note]:
                    programs)  # fmt: skip
 
 
-def _given(app: ApplicationFacts, tries: Iterable[Try], *, recursive: bool) -> tuple[str, Fix | None]:
+def _given(facts: Facts, app: ApplicationFacts, tries: Iterable[Try], *, recursive: bool) -> tuple[str, Fix | None]:
     """What gives these files and directories to the user of the application, to type and to be done. What is not there
-    is made; nothing above it is given away."""
+    is made; nothing above it is given away. What another user's workers need too is not taken from them."""
     tries = list(tries)
     missing = [one.path for one in tries if one.where != one.path]
     if missing:
@@ -134,6 +83,10 @@ def _given(app: ApplicationFacts, tries: Iterable[Try], *, recursive: bool) -> t
         return command, MakeDirectory(path, app.user, app.group) if app.user and _inside(app, path) else None
     paths = _outermost(one.where for one in tries)
     flag = "-R " if recursive else ""
+    others = {one.user or "" for one in facts.applications if one.root == app.root} - {app.user or ""}
+    if others:
+        group = f"GROUP {shlex.join(paths)} && chmod {flag}g+rwX {shlex.join(paths)}"
+        return f"put {' and '.join(sorted({app.user or '', *others}))} into one group, then: chgrp {flag}{group}", None
     command = f"chown {flag}{_owner(app, tries[0])} {shlex.join(paths)}"
     modes = "" if all(_owner_may_write(one.shown) for one in tries) else f" && chmod {flag}u+w {shlex.join(paths)}"
     if not app.user or not all(_inside(app, path) for path in paths):
@@ -171,7 +124,7 @@ def storage(facts: Facts) -> Iterator[Note]:
         if all(one.path == (app.config.storage_path if app.config else "") for one in tries):
             continue  # Laravel writes nothing right into storage/ itself
         also = [one for one in app.tries if one.goal in ("logs", "cache") and one.error and not one.closed]
-        command, fix = _given(app, [*tries, *also], recursive=True)
+        command, fix = _given(facts, app, [*tries, *also], recursive=True)
         yield Note(app.subject, f"{tries[0].user} cannot write to storage/",
                    tuple(one.evidence for one in (*tries, *also)[:6]), command, app.programs, fix=fix)  # fmt: skip
 
@@ -181,7 +134,7 @@ def logs(facts: Facts) -> Iterator[Note]:
     """An exception that cannot be logged brings the next one: workers end or repeat "StreamHandler: Failed to open
     stream: Permission denied" for ever, and the failure that it was about is never seen."""
     for app, tries in _refused(facts, "logs"):
-        command, fix = _given(app, tries, recursive=True)
+        command, fix = _given(facts, app, tries, recursive=True)
         yield Note(app.subject, f"{tries[0].user} cannot write to {tries[0].path}",
                    tuple(one.evidence for one in tries), command, app.programs, fix=fix)  # fmt: skip
 
@@ -193,7 +146,7 @@ def log_file(facts: Facts) -> Iterator[Note]:
     made it. What workers want to log raises an exception of its own. Give them the file, and run artisan as their user
     (sudo -u www-data php artisan ...)."""
     for app, tries in _refused(facts, "log"):
-        command, fix = _given(app, tries, recursive=False)
+        command, fix = _given(facts, app, tries, recursive=False)
         yield Note(app.subject, f"{tries[0].user} cannot write to its log {tries[0].path}",
                    tuple(one.evidence for one in tries), command, app.programs, fix=fix)  # fmt: skip
 
@@ -204,7 +157,7 @@ def cache(facts: Facts) -> Iterator[Note]:
     """The file cache, and what the framework makes on the fly, is written there. A directory in it that root made keeps
     just some keys from being written, so that locks and rate limits fail now and then."""
     for app, tries in _refused(facts, "cache"):
-        command, fix = _given(app, tries, recursive=True)
+        command, fix = _given(facts, app, tries, recursive=True)
         yield Note(app.subject, f"{tries[0].user} cannot write to {tries[0].path}",
                    tuple(one.evidence for one in tries[:5]), command, app.programs, fix=fix)  # fmt: skip
 
@@ -217,7 +170,7 @@ def bootstrap_cache(facts: Facts) -> Iterator[Note]:
     for app, tries in _refused(facts, "bootstrap/cache"):
         if "must be present and writable" not in app.failure and "Failed to open stream" not in app.failure:
             continue
-        command, fix = _given(app, tries, recursive=True)
+        command, fix = _given(facts, app, tries, recursive=True)
         yield Note(app.subject, f"{tries[0].user} cannot write to bootstrap/cache, so the application does not boot",
                    (tries[0].evidence, app.failure.partition("; what its")[0]), command, app.programs,
                    fix=fix)  # fmt: skip
@@ -231,7 +184,7 @@ def artisan(facts: Facts) -> Iterator[Note]:
         if app.files.artisan:
             place = shlex.quote(app.root)
             yield Note(app.subject, f"{tries[0].user} cannot read artisan",
-                       tuple(one.evidence for one in tries), f"chgrp -R {app.group or app.user or 'GROUP'} {place} && "
+                       tuple(one.evidence for one in tries), f"chgrp -R {app.own_group or 'GROUP'} {place} && "
                        f"chmod -R g+rX {place}", app.programs)  # fmt: skip
 
 
@@ -245,7 +198,7 @@ def env_file(facts: Facts) -> Iterator[Note]:
             path = config.environment_file or app.path(".env")
             yield Note(app.subject, "every user of this machine can read .env",
                        (f"{app.files.environment_shown} {path}", "APP_ENV is production"),
-                       f"chgrp {app.group or app.user or 'GROUP'} {shlex.quote(path)} && chmod 640 {shlex.quote(path)}",
+                       f"chgrp {app.own_group or 'GROUP'} {shlex.quote(path)} && chmod 640 {shlex.quote(path)}",
                        app.programs)  # fmt: skip
 
 
@@ -260,57 +213,10 @@ def sqlite(facts: Facts) -> Iterator[Note]:
     Otherwise: "attempt to write a readonly database", for a queue, a cache or failed jobs that are kept there."""
     for app, tries in _refused(facts, "sqlite"):
         uses = [f"{one.use} ({one.name})" for one in app.inside.tables if one.path] if app.inside else []
-        command, fix = _given(app, tries, recursive=False)
+        command, fix = _given(facts, app, tries, recursive=False)
         yield Note(app.subject, f"{tries[0].user} cannot write to its SQLite database",
                    (*(one.evidence for one in tries), "it is used for: " + ", ".join(dict.fromkeys(uses))), command,
                    app.programs, fix=fix)  # fmt: skip
-
-
-@CHECKS.add("worker_log", Severity.ERROR, "The logs of the programs can be written", unless=("permissions.readonly",))
-def worker_log(facts: Facts) -> Iterator[Note]:
-    """stdout_logfile or stderr_logfile of a program: the daemon writes it and makes missing directories. Where it
-    cannot, what workers print is lost, and with it what they do and why they end."""
-    for one in _tries(facts):
-        if one.goal != "worker_log":
-            continue
-        place = one.closed or one.where
-        if one.error == "EISDIR":
-            remedy = "name a file in it as `stdout_logfile:`"
-        elif one.error == "ENOTDIR":
-            remedy = f"{place} is no directory: name another place as `stdout_logfile:`"
-        else:
-            remedy = (
-                f"give whoever runs queuepool a place to write: chown USER {shlex.quote(place)}, or name another "
-                "as `stdout_logfile:`"
-            )
-        yield Note(one.subject, f"its log {one.path} cannot be written", (one.evidence,), remedy, one.programs)
-
-
-@CHECKS.add("command", Severity.ERROR, "The commands of the programs are there and can be executed",
-            unless=("permissions.traverse", "permissions.user"))  # fmt: skip
-def command(facts: Facts) -> Iterator[Note]:
-    """`command:` of a program is looked for in the PATH of its user, without a shell. It is not there, not executable
-    for that user, a script whose interpreter is missing, or on a file system that is mounted noexec. Give its whole
-    path, or make it executable."""
-    for one in facts.access.users if facts.access else ():
-        for tried in one.tries:
-            if tried.goal != "command" or not tried.error:
-                continue
-            place = shlex.quote(tried.path)
-            if "interpreter" in tried.words:
-                remedy = "install it, or name another interpreter in the first line"
-            elif tried.error == "ENOENT" or tried.act == "enter":
-                remedy = "give the whole path in `command:`, or set `directory:` to one that is there"
-            elif "noexec" in tried.words:
-                remedy = f"move it, or name its interpreter: command: sh {posixpath.basename(tried.path)}"
-            else:
-                remedy = f"chmod a+rx {place}"
-            what = (
-                f"its command {tried.path} cannot be executed"
-                if tried.act == "execute"
-                else f"its directory {tried.path} cannot be entered"
-            )
-            yield Note(tried.subject, what, (tried.evidence,), remedy, tried.programs)
 
 
 @CHECKS.add("security", Severity.INFO, "No security module forbids what modes allow")

@@ -41,7 +41,8 @@ class FilesFacts:
 class ApplicationFacts:
     """root: as written in the file; release: its real path. php: the command. user: None where it is our own. programs:
     by name, those that run it so. config: what the booted application says, else what its files let one guess
-    (AppConfig.source tells). failure: why it could not be asked; "" when it could. runtime: its PHP. inside: what only
+    (AppConfig.source tells). failure: why it could not be asked; "" when it could. own_group: the group that its
+    processes have. runtime: its PHP. inside: what only
     the booted application knows; None where it could not be asked. tries: what its user may do there. launch: how a
     command of it is run as its workers are; its argv is put in."""
 
@@ -53,6 +54,7 @@ class ApplicationFacts:
     config: AppConfig | None = None
     failure: str = ""
     group: str | None = None
+    own_group: str = ""
     runtime: PhpFacts | None = None
     files: FilesFacts = FilesFacts()
     inside: Inside | None = None

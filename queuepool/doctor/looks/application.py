@@ -4,6 +4,7 @@ may do in them."""
 from __future__ import annotations
 
 import asyncio
+import grp
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -50,6 +51,7 @@ async def _look_at(scene: Scene, who: Application, pools: Sequence[PoolSpec]) ->
         php=who.php,
         user=who.user,
         group=who.group,
+        own_group=_own_group(who),
         programs=tuple(pool.name for pool in pools),
         config=config,
         failure=applications.why(pools[0]),
@@ -67,6 +69,15 @@ def _environment(who: Application) -> Mapping[str, str] | None:
         return environment_of(who)
     except QueuepoolError:
         return None
+
+
+def _own_group(who: Application) -> str:
+    """Its group, or that of its user; "" where there is none."""
+    try:
+        gid = children.identity(who.user, who.group, who.groups).gid
+        return who.group or grp.getgrgid(os.getegid() if gid is None else gid).gr_name
+    except (SpawnError, KeyError):
+        return ""
 
 
 async def _inside(who: Application, environment: Mapping[str, str] | None, connections: Sequence[str]) -> Inside | None:

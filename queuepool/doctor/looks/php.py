@@ -27,7 +27,13 @@ echo "\nqueuepool-php:", json_encode([
     'xdebug' => (string) (getenv('XDEBUG_MODE') ?: ini_get('xdebug.mode')),
 ]), "\n";
 if (isset($argv[1]) && is_file($argv[1])) {
-    set_error_handler(static function ($n, $message) { throw new RuntimeException($message); });
+    set_error_handler(static function ($level, $message) {
+        if ($level === E_USER_ERROR) {
+            throw new RuntimeException($message);
+        }
+
+        return true; // PHP 8.4 thinks little of E_USER_ERROR itself
+    });
     try {
         require $argv[1];
     } catch (Throwable $e) {
