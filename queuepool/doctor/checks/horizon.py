@@ -179,10 +179,11 @@ def snapshot(facts: Facts) -> Iterator[Note]:
         age = None if horizon.snapshot is None else facts.now - horizon.snapshot
         old = age is not None and age > SNAPSHOT_SECONDS
         never = age is None and (horizon.running or 0.0) > YOUNG_SECONDS
+        last = "horizon:snapshot has never run"
         if old or never:
             yield Note(
                 horizon.subject,
-                f"takes no metrics: the last horizon:snapshot was {f'{seconds(age)} ago' if old else 'never'}",
+                f"takes no metrics: {f'the last horizon:snapshot was {seconds(age)} ago' if old else last}",
                 (f"last_snapshot_at: {'not there' if horizon.snapshot is None else f'{horizon.snapshot:.0f}'}",),
                 "Schedule::command('horizon:snapshot')->everyFiveMinutes(); and a program with `php artisan "
                 "schedule:work`",
