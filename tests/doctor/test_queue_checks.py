@@ -41,16 +41,18 @@ HORIZON = HorizonFacts(APP, ("h",), ("w",), HorizonView(), environment={"h": "pr
 
 
 def found(
-    *, program: ProgramFacts = WORKER, config: AppConfig = CONFIG, failure: str = "", **seen: Any
+    *, daemon: bool = True, program: ProgramFacts = WORKER, config: AppConfig = CONFIG, failure: str = "", **seen: Any
 ) -> dict[str, Finding]:
     """The findings by id. seen: fields of QueuesFacts."""
     application = ApplicationFacts(APP, APP, ("php",), None, ("w", "h"), config, failure)
-    facts = Facts(1e9, 0, FileFacts("queuepool.yml"), (program,), (application,), queues=QueuesFacts(**seen))
+    facts = Facts(
+        1e9, 0, FileFacts("queuepool.yml"), (program,), (application,), queues=QueuesFacts(daemon=daemon, **seen)
+    )
     return {finding.id: finding for finding in report(facts, CHECKS).findings}
 
 
 def with_queue(**view: Any) -> dict[str, Finding]:
-    return found(queues=(replace(QUEUE, view=replace(VIEW, **view)),), daemon=True)
+    return found(queues=(replace(QUEUE, view=replace(VIEW, **view)),))
 
 
 def with_redis(**server: Any) -> dict[str, Finding]:
@@ -62,7 +64,7 @@ def judged(**info: str) -> RedisHealth:
 
 
 def test_of_facts_in_order_nothing_is_said() -> None:
-    assert found(queues=(QUEUE,), servers=(WELL,), daemon=True) == {}
+    assert found(queues=(QUEUE,), servers=(WELL,)) == {}
     assert found() == {}
 
 
