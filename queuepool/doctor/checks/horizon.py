@@ -47,7 +47,7 @@ def _artisan(facts: Facts, horizon: HorizonFacts, *words: str) -> str:
     return artisan(program, horizon.app, *words)
 
 
-@CHECKS.add("paused", Severity.WARNING, "Horizon is not paused")
+@CHECKS.add("paused", Severity.WARNING, "Horizon is not paused", unless=("processes.paused",))
 def paused(facts: Facts) -> Iterator[Note]:
     """A paused Horizon, or a paused supervisor of it, runs and takes no jobs. It was paused by `horizon:pause`, in its
     dashboard, or by SIGUSR2; `queuepool pause` is meant and not said."""
@@ -60,7 +60,10 @@ def paused(facts: Facts) -> Iterator[Note]:
 
 
 @CHECKS.add(
-    "inactive", Severity.ERROR, "A Horizon that runs shows itself in Redis", unless=("redis.*", "horizon.two_masters")
+    "inactive",
+    Severity.ERROR,
+    "A Horizon that runs shows itself in Redis",
+    unless=("redis.*", "horizon.two_masters", "processes.*"),
 )
 def inactive(facts: Facts) -> Iterator[Note]:
     """Either `artisan horizon` runs and Redis shows no master of it: it uses another Redis, database or horizon.prefix
@@ -71,6 +74,8 @@ def inactive(facts: Facts) -> Iterator[Note]:
             continue
         names = " ".join(horizon.programs)
         remedy = f"queuepool restart {names}; queuepool logs {names}" if names else _artisan(facts, horizon, "horizon")
+        if names and facts.queues and not facts.queues.daemon:
+            remedy = "queuepool up -d"
         yield Note(horizon.subject, trouble.text, _masters(horizon), remedy, _everybody(horizon))
 
 
@@ -80,7 +85,10 @@ def _late(horizon: HorizonFacts) -> bool:
     return not any(age <= 5.0 for age in ages)
 
 
-@CHECKS.add("two_masters", Severity.ERROR, "One Horizon runs on this machine for each application")
+@CHECKS.add(
+    "two_masters", Severity.ERROR, "One Horizon runs on this machine for each application",
+    unless=("managers.supervisord", "managers.systemd"),
+)  # fmt: skip
 def two_masters(facts: Facts) -> Iterator[Note]:
     """Two masters of the same application run on one machine, each with all its workers: twice the processes that
     config/horizon.php allows. One is often left over from Supervisor, cron or a terminal. Or a Horizon runs that
@@ -119,7 +127,7 @@ def _supervisors(horizon: HorizonFacts) -> tuple[str, ...]:
     )
 
 
-@CHECKS.add("silent", Severity.WARNING, "Every supervisor of Horizon is alive")
+@CHECKS.add("silent", Severity.WARNING, "Every supervisor of Horizon is alive", unless=("managers.orphans",))
 def silent(facts: Facts) -> Iterator[Note]:
     """A supervisor does not beat, or died and left its workers behind: Horizon starts another and forgets them, and
     they take jobs beside the new ones, with the old code."""
@@ -179,10 +187,11 @@ def snapshot(facts: Facts) -> Iterator[Note]:
         age = None if horizon.snapshot is None else facts.now - horizon.snapshot
         old = age is not None and age > SNAPSHOT_SECONDS
         never = age is None and (horizon.running or 0.0) > YOUNG_SECONDS
+        last = "horizon:snapshot has never run"
         if old or never:
             yield Note(
                 horizon.subject,
-                f"takes no metrics: the last horizon:snapshot was {f'{seconds(age)} ago' if old else 'never'}",
+                f"takes no metrics: {f'the last horizon:snapshot was {seconds(age)} ago' if old else last}",
                 (f"last_snapshot_at: {'not there' if horizon.snapshot is None else f'{horizon.snapshot:.0f}'}",),
                 "Schedule::command('horizon:snapshot')->everyFiveMinutes(); and a program with `php artisan "
                 "schedule:work`",

@@ -177,7 +177,7 @@ def expired(facts: Facts) -> Iterator[Note]:
             why, remedy = _start(facts, queue)
             yield Note(
                 queue.subject,
-                f"{count(view.expired)} of workers that died wait to be given back, and {why}",
+                f"holds {count(view.expired)} of workers that died, to be given back, and {why}",
                 (_holds(queue),), remedy, queue.programs,
             )  # fmt: skip
 
@@ -194,7 +194,7 @@ def delayed_due(facts: Facts) -> Iterator[Note]:
         if view.due and not view.ready and not view.expired and _nobody(facts, queue):
             why, remedy = _start(facts, queue)
             yield Note(
-                queue.subject, f"{count(view.due, 'delayed job')} are due, and {why}",
+                queue.subject, f"holds {count(view.due, 'due delayed job')}, and {why}",
                 (_holds(queue),), remedy, queue.programs,
             )  # fmt: skip
 
@@ -258,7 +258,7 @@ def typo(facts: Facts) -> Iterator[Note]:
     for one, near in _typos(facts):
         yield Note(
             f"queue {near.view.connection}:{near.view.queue}",
-            f"is empty, while {count(one.ready + one.delayed)} wait in {one.queue}, where nobody works: a slip of the "
+            f"is empty, while {one.queue} holds {count(one.ready + one.delayed)} and nobody works on it: a slip of the "
             "pen?",
             (_lies(one), f"{listed(near.programs)} works on {near.view.queue}"),
             f"write {one.queue} in `queue:` of {listed(near.programs)}{_source(facts, near)}; queuepool update",
@@ -359,7 +359,7 @@ def failed(facts: Facts) -> Iterator[Note]:
             f"{count(jobs.day)} failed in the last 24 hours, {hour} of them in the last hour",
             (f"the newest: {jobs.newest or 'unknown'} in {jobs.queue or 'an unknown queue'}, {age} ago",
              *((jobs.exception,) if jobs.exception else ())),
-            f"{artisan(program, store.app, 'queue:failed')}; php artisan queue:retry all",
+            f"{artisan(program, store.app, 'queue:failed')}; then queue:retry all, or queue:flush",
             store.programs,
             Severity.WARNING if hour > MANY_FAILED else None,
         )  # fmt: skip

@@ -66,7 +66,8 @@ def answers(facts: Facts) -> Iterator[Note]:
                 server.subject,
                 f"cannot be used: {_bare(server)}",
                 (why, f"tried: {server.reach} PING", f"used for {listed(server.uses)}"),
-                f"start it, or {_change(facts, server, 'REDIS_HOST and REDIS_PORT')}",
+                f"systemctl {'start' if 'refuses' in why else 'status'} redis-server (where it runs), or "
+                + _change(facts, server, "REDIS_HOST and REDIS_PORT"),
                 server.programs,
             )
 
@@ -348,13 +349,14 @@ def other_prefix(facts: Facts) -> Iterator[Note]:
     for (where, prefix), queues in found.items():
         one = queues[0]
         total = sum(each.ready + each.delayed + each.reserved for each in queues)
-        names = listed([each.queue for each in queues])
+        users = [each.user for each in facts.programs if each.name in one.programs and each.user]
+        user = f"sudo -u {users[0]} " if users else ""
         yield Note(
             f"redis {where}",
-            f"{count(total)} of {one.app} lie under the prefix {prefix or '(none)'}, where no worker looks",
+            f"holds {count(total)} of {one.app} under the prefix {prefix or '(none)'}, where no worker looks",
             tuple(_lies(each) for each in queues),
-            f"cd {one.app} && REDIS_PREFIX={prefix} php artisan queue:work --queue={names.replace(', ', ',')} "
-            "--stop-when-empty",
+            f"cd {one.app} && {user}env REDIS_PREFIX={prefix} php artisan queue:work "
+            f"--queue={','.join(each.queue for each in queues)} --stop-when-empty",
             one.programs,
         )
 

@@ -236,7 +236,8 @@ def read_timeout(facts: Facts) -> Iterator[Note]:
                 f"breaks off each wait for a job: block_for is {entry.block_for} s, and PHP reads for {limit:g} s",
                 (f"config/queue.php: connections.{name}.block_for is {entry.block_for}",
                  f"{config.redis_client} gives up reading from redis.{redis} after {limit:g} s"),
-                f"set 'block_for' => 5 for {name} in config/queue.php, or a larger read_timeout for redis.{redis} in "
+                f"set 'block_for' => {max(1, min(5, int(limit) - 1))} for {name} in config/queue.php, or a larger "
+                f"read_timeout for redis.{redis} in "
                 "config/database.php",
                 (program.name,),
             )  # fmt: skip
