@@ -1,0 +1,49 @@
+"""What every part of the import has at hand: the configuration, the remarks, and texts in queuepool's words. PURE."""
+
+from __future__ import annotations
+
+from queuepool.domain import expand
+from queuepool.formats.supervisor_config import Config, Surroundings
+from queuepool.formats.supervisor_ini import Where
+from queuepool.formats.supervisor_remarks import REFUSES, Remark, Verdict, quoted
+from queuepool.formats.supervisor_values import Ref, Template
+
+
+class Translator:
+    """Collects remarks, and turns Supervisor's templates into queuepool's."""
+
+    def __init__(self, config: Config, around: Surroundings) -> None:
+        self.config, self.around = config, around
+        self.remarks = list(config.remarks)
+
+    def text(self, value: Template, where: Where, subject: str, option: str) -> str | None:
+        """A template in queuepool's words; None (and a remark) where it cannot be said there."""
+        try:
+            known = value.known({"here": self.around.here})
+            pieces: list[str | Ref] = []
+            for piece in known.pieces:
+                if isinstance(piece, Ref) and not (piece.name in expand.NAMES or piece.name.startswith("ENV_")):
+                    what = f"holds {quoted(str(piece))}, whose name is not known; {REFUSES}"
+                    self.say(Verdict.WRONG, where, subject, option, what, "it stands for itself here; mend it")
+                    pieces.append(str(piece))
+                    continue
+                if isinstance(piece, Ref) and piece.name.startswith("ENV_"):
+                    self._needs(piece.name[4:], where, subject, option)
+                pieces.append(piece)
+            return Template(tuple(pieces)).for_queuepool()
+        except ValueError as error:
+            self.say(Verdict.LEFT, where, subject, option, str(error), "write it by hand")
+            return None
+
+    def _needs(self, name: str, where: Where, subject: str, option: str) -> None:
+        own = next((p.environment for p in self.config.programs if f"[{p.section.name}]" == subject), {})
+        if name not in self.around.environ and name not in self.config.environment and name not in own:
+            what = f"needs the environment variable {quoted(name)}, which is not set here"
+            todo = "set it where `queuepool up` runs, or name a file with it: `env_file: .env`"
+            self.say(Verdict.WRONG, where, subject, option, what, todo)
+
+    def say(self, verdict: Verdict, where: Where, subject: str, option: str, what: str, todo: str = "") -> None:
+        """Add a remark, once."""
+        remark = Remark(verdict, where, subject, option, what, todo)
+        if remark not in self.remarks:
+            self.remarks.append(remark)
