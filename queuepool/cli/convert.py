@@ -7,7 +7,7 @@ import glob
 import os
 import pwd
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from queuepool.cli.render import clean
 from queuepool.errors import ConfigError, ExitCode, QueuepoolError, UsageError
 
 if TYPE_CHECKING:
+    from queuepool.domain.pool import PoolSpec
     from queuepool.formats.supervisor_config import Config, Surroundings
     from queuepool.formats.supervisor_import import Drafts
     from queuepool.formats.supervisor_ini import Ini, Source
@@ -51,7 +52,7 @@ def import_supervisor(ctx: click.Context, files: tuple[str, ...], only_print: bo
     from queuepool.formats.supervisor_yaml import render
 
     target = os.path.abspath(output or context_of(ctx).config or "queuepool.yml")
-    found = _read(_files(files))
+    found = read_files(_files(files), os.environ)
     drafts = draft(found.config, found.around)
     if not drafts.programs:
         _report([*found.remarks, *drafts.remarks], err=True)
@@ -95,12 +96,21 @@ def export_supervisor(ctx: click.Context, per_slot: bool, output: str | None) ->
         click.echo(f"wrote {clean(output)}", err=True)
     for problem in loaded.problems:
         click.echo(f"warning: {clean(problem)}", err=True)
+    for directory in _without_directory(loaded.pools.values()):
+        click.echo(f"warning: {clean(f'Supervisor refuses a log in {directory}, which is not here')}", err=True)
     for name, what in made.lost:
         click.echo(f"not carried: {clean(f'{name}: Supervisor has no option for {what}')}", err=True)
     for name, why in made.refused:
         click.echo(f"left out: {clean(f'{name}: {why}')}", err=True)
     if made.refused:
         ctx.exit(ExitCode.FAILED)
+
+
+def _without_directory(pools: Iterable[PoolSpec]) -> list[str]:
+    """The directories of logs that are not here: Supervisor makes none, and refuses the whole configuration."""
+    specs = [pool.process(0) for pool in pools]
+    paths = [log.path for spec in specs for log in (spec.stdout, spec.stderr) if log is not None and log.path]
+    return [path for path in dict.fromkeys(map(os.path.dirname, paths)) if not os.path.isdir(path)]
 
 
 @dataclass(slots=True)
@@ -141,14 +151,15 @@ def _files(named: Sequence[str]) -> list[str]:
     )
 
 
-def _read(files: Sequence[str]) -> Found:
-    """Read the files and what the first of them includes."""
+def read_files(files: Sequence[str], environ: Mapping[str, str]) -> Found:
+    """Read the files and what the first of them includes. environ: of supervisord, as far as it is known. Raises
+    QueuepoolError for a file that cannot be read or is not of Supervisor."""
     from queuepool.formats import supervisor_ini as ini
     from queuepool.formats.supervisor_config import Surroundings, include_patterns, understand
 
     remarks: list[Remark] = []
     sources = [_source(files[0], remarks)]
-    around = Surroundings(sources[0].here, os.uname().nodename, os.environ, _home)
+    around = Surroundings(sources[0].here, os.uname().nodename, environ, _home)
     for path in [*_included(files[0], include_patterns(ini.read(sources), around), remarks), *files[1:]]:
         if path not in [source.path for source in sources]:
             try:

@@ -7,7 +7,7 @@ import posixpath
 import re
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from queuepool.domain import command as artisan
@@ -34,7 +34,7 @@ class Command:
     where it runs, None for the app. shell: whether it is `sh -c`. endless: whether it is to run for ever."""
 
     kind: str
-    keys: dict[str, Any]
+    keys: dict[str, Any] = field(repr=False)
     app: str | None = None
     php: tuple[str, ...] = ("php",)
     directory: str | None = None

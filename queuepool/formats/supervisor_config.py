@@ -367,6 +367,10 @@ class _One:
 
     def _log(self, stream: str) -> Log:
         path = self.template(f"{stream}_logfile")
+        if path is not None:  # Supervisor expands the path of a log twice
+            path = values.template("".join(map(str, path.pieces)))
+            if path.bare and not values.template(self.section.options[f"{stream}_logfile"].value).bare:
+                self._bare(f"{stream}_logfile", "write %%%% for %: the path of a log is expanded twice")
         kind = "auto" if path is None else values.log_kind("".join(map(str, path.pieces)))
         return Log(
             kind=kind,
@@ -389,11 +393,9 @@ class _One:
         try:
             text = found.render(self.known)
         except KeyError as error:
-            self._wrong(
-                option, f"holds %({error.args[0]})s, which is not known here; {REFUSES}" if _plain(error.args[0])
-                else f"holds a name that is not known; {REFUSES}",
-                "write the value itself",
-            )  # fmt: skip
+            name = str(error.args[0])
+            shown = f"%({name})s" if name.isidentifier() and option != "password" else "a %(...)s"
+            self._wrong(option, f"holds {shown}, whose name is not known; {REFUSES}", "write the value itself")
             return default
         except ValueError as error:
             self._wrong(option, f"{error}; {REFUSES}", "write the value itself")
@@ -404,29 +406,26 @@ class _One:
             return self._meant(option, text, str(error), read, default)
 
     def _meant(self, option: str, text: str, fault: str, read: Callable[[str], T], default: T) -> T:
-        """A value that cannot be read: what stands before a // or after quotes are taken off may do."""
-        for shorter in (re.split(r"\s*//", text, maxsplit=1)[0], text.strip("\"'"), text.split(maxsplit=1)[0:1]):
-            candidate = shorter[0] if isinstance(shorter, list) and shorter else shorter
-            if not isinstance(candidate, str) or candidate == text or not candidate:
-                continue
+        """A value that cannot be read: without its quotes, or what stands before another line or a mark of a comment,
+        may do."""
+        if "\n" in text:
+            fault = "goes on in the next line: an indented line belongs to the one above"
+        for shorter in (text.strip("\"'"), re.split(r"\s*//|\n|[;#]|\s", text, maxsplit=1)[0]):
             try:
-                value = read(candidate)
+                value = read(shorter) if shorter not in ("", text) else None
             except ValueError:
                 continue
-            self._wrong(option, f"{quoted(text)} {fault}; {REFUSES}", f"write `{option}={candidate}`")
-            return value
+            if value is not None:
+                self._wrong(option, f"{quoted(text)} {fault}; {REFUSES}", f"write `{option}={shorter}`")
+                return value
         self._wrong(option, f"{quoted(text)} {fault}; {REFUSES}", "its default was taken; write what you mean")
         return default
 
-    def _bare(self, option: str) -> None:
+    def _bare(self, option: str, todo: str = "write %% for %") -> None:
         what = f"holds a % that is not doubled and begins no %(name)s; {REFUSES}"
-        self._wrong(option, what, "write %% for %")
+        self._wrong(option, what, todo)
 
     def _wrong(self, option: str, what: str, todo: str) -> None:
         said = self.section.options.get(option)
         where = said.where if said else self.section.where[0]
         self.whole.wrong(where, self.label, option, what, todo)
-
-
-def _plain(name: object) -> bool:
-    return isinstance(name, str) and len(name) <= 60 and name.isprintable()

@@ -190,12 +190,12 @@ def _percent(template: Template) -> str:
 def _word(template: Template) -> str:
     """A word of a command, as shlex.split reads it back."""
     text = _percent(template)
-    if _LINE_BREAK.search(text):
-        raise CannotExport("its command holds a line break, which supervisord.conf cannot")
     if _SAFE.match(text):
         return text
-    inside = text.replace("'", "'\"'\"'")
-    return "'" + _COMMENT.sub(r"'\\\1'", inside) + "'"
+    if "\r" in text or (any(line != line.strip() for line in text.split("\n")) and "\n" in text):
+        raise CannotExport("its command holds lines with blanks at an end, which supervisord.conf cannot")
+    inside = _COMMENT.sub(r"'\\\1'", text.replace("'", "'\"'\"'"))
+    return "'" + inside.replace("\n", "\n    ") + "'"  # an indented line goes on with the value
 
 
 def _environment(variables: Mapping[str, Template]) -> str:

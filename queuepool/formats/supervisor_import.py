@@ -85,6 +85,9 @@ class _Whole(Translator):
                     self.say(Verdict.CHANGED, where, label, "programs", what, "give it a program of its own")
                 owner.setdefault(name, label)
             priority = group.priority if group.priority != 999 else None
+            if priority is not None and members:
+                what = "is that of each of its programs which has none of its own"
+                self.say(Verdict.CHANGED, group.section.options["priority"].where, label, "priority", what)
             if members:
                 name = _named(group.name, {*carried.values(), *found}, "group")
                 if name != group.name:

@@ -35,9 +35,9 @@ class Where:
 class Option:
     """What an option says. cut: what stood behind it as a comment. before: where it was said earlier, in vain."""
 
-    value: str
+    value: str = field(repr=False)
     where: Where
-    cut: str = ""
+    cut: str = field(default="", repr=False)
     before: tuple[Where, ...] = ()
 
 
@@ -65,7 +65,7 @@ class Source:
 
     path: str
     here: str
-    text: str
+    text: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

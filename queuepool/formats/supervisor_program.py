@@ -39,7 +39,7 @@ class Draft:
     name: str
     program: Program
     kind: str
-    keys: dict[str, Any]
+    keys: dict[str, Any] = field(repr=False)
     app: str | None = None
     php: tuple[str, ...] = ("php",)
     notes: dict[str, str] = field(default_factory=dict)
@@ -127,6 +127,7 @@ class OneProgram:
     def _restart(self) -> None:
         program, when = self.program, self.program.autorestart
         if when is Autorestart.UNEXPECTED and not program.exitcodes:
+            self._changed("autorestart", "is true here, for no exit code is expected")
             when = Autorestart.ALWAYS
         if when is Autorestart.UNEXPECTED and (self.artisan or self.command.endless):
             if 0 in program.exitcodes:
@@ -229,10 +230,6 @@ class OneProgram:
 
     def _log(self, stream: str, log: Log) -> None:
         key = f"{stream}_logfile"
-        if log.syslog:
-            what = "goes to syslog, which queuepool does not write; it has a file here"
-            option = f"{stream}_syslog" if self.program.said(f"{stream}_syslog") else key
-            self._say(Verdict.LEFT, option, what, "let a log shipper read the file")
         if log.kind == "none":
             self.keys[key] = "NONE"
             return
@@ -251,7 +248,9 @@ class OneProgram:
             if path in ("/dev/stdout", "/dev/stderr") or path.startswith("/dev/fd/"):
                 return
         elif log.kind == "auto" and stream == "stdout":
-            self._changed(key, "is a file in storage/logs here, which is kept; Supervisor wiped its own at each start")
+            self._changed(
+                key, "is a file in storage/logs or logs here, and kept; Supervisor wiped its own at each start"
+            )
         if log.maxbytes != _DEFAULT_BYTES:
             self.keys[f"{key}_maxbytes"] = Size(log.maxbytes)
         if log.backups != 10:
@@ -296,6 +295,10 @@ class OneProgram:
         for stream, log in (("stdout", program.stdout), ("stderr", program.stderr)):
             if log.capture_maxbytes:
                 self._say(Verdict.LEFT, f"{stream}_capture_maxbytes", "PROCESS_COMMUNICATION events do not exist here")
+            if log.syslog:
+                option = f"{stream}_syslog" if program.said(f"{stream}_syslog") else f"{stream}_logfile"
+                what = "goes to syslog, which queuepool does not write: it has a file here"
+                self._say(Verdict.LEFT, option, what, "let a log shipper read the file")
             if log.events:
                 self._say(Verdict.LEFT, f"{stream}_events_enabled", "PROCESS_LOG events do not exist here")
         if program.said("serverurl"):

@@ -23,7 +23,8 @@ class Translator:
             pieces: list[str | Ref] = []
             for piece in known.pieces:
                 if isinstance(piece, Ref) and not (piece.name in expand.NAMES or piece.name.startswith("ENV_")):
-                    what = f"holds {quoted(str(piece))}, whose name is not known; {REFUSES}"
+                    shown = "a %(...)s" if option == "environment" else quoted(str(piece))
+                    what = f"holds {shown}, whose name is not known; {REFUSES}"
                     self.say(Verdict.WRONG, where, subject, option, what, "it stands for itself here; mend it")
                     pieces.append(str(piece))
                     continue

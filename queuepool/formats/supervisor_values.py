@@ -9,7 +9,7 @@ import re
 import shlex
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from queuepool.domain.pool import Autorestart
 
@@ -167,7 +167,7 @@ class Template:
     """Text with %(...)s in it, as Python's % operator reads it. bare: whether it holds a % that is neither %% nor
     %(name)s; Supervisor refuses it, here it stands for itself."""
 
-    pieces: tuple[str | Ref, ...]
+    pieces: tuple[str | Ref, ...] = field(repr=False)
     bare: bool = False
 
     @property

@@ -43,16 +43,19 @@ def render(drafts: Drafts, beside: str, sources: Sequence[str], servers: Sequenc
     files of Supervisor, as they are to be shown."""
     places = _places(drafts.programs)
     names = _names([place for place in places if place != places[0]])
-    user = _common_user(drafts.programs)
+    usual = _common_user(drafts.programs)
     shared = _shared(drafts.programs)
     files = {}
     for place, programs in _by_place(drafts.programs, places).items():
         main = place == places[0]
+        users = {draft.keys.get("user") for draft in programs}
+        user = users.pop() if len(users) == 1 and not main else usual
         lines = list(_head(sources, main))
         lines += _place_lines(place, places[0] if not main else None, beside)
+        if user != usual:
+            lines.append(f"user: {scalar(str(user), variables=True)}")
         if main:
-            if user:
-                lines.append(f"user: {scalar(user, variables=True)}")
+            lines += _user_lines(usual, drafts.programs)
             if drafts.environment:
                 lines += ["environment:", *_mapping(drafts.environment, 2)]
             if len(places) > 1:
@@ -146,6 +149,14 @@ def _app(app: str, beside: str) -> str:
     return "." if app in ("", beside) else scalar(app, variables=True)
 
 
+def _user_lines(user: str | None, programs: Sequence[Draft]) -> Iterator[str]:
+    if user:
+        yield f"user: {scalar(user, variables=True)}"
+    elif any(draft.kind != "command" for draft in programs) and not any("user" in draft.keys for draft in programs):
+        yield "# Nobody is named for the programs to run as: that was root, if supervisord ran as root."
+        yield "# user: www-data"
+
+
 def _program(
     draft: Draft, drafts: Drafts, place: Place, user: str | None, shared: Mapping[str, Any], beside: str
 ) -> Iterator[str]:
@@ -179,7 +190,8 @@ def _comments(draft: Draft, drafts: Drafts) -> Iterator[str]:
     """What somebody has to decide about. What is settled, or changed for the better, is in the report alone."""
     label = f"[{draft.program.section.name}]"
     for remark in drafts.remarks:
-        if remark.subject == label and remark.verdict is not Verdict.CHANGED and not remark.settled:
+        about_it = remark.subject == label and remark.verdict is not Verdict.CHANGED and remark.option != "user"
+        if about_it and not remark.settled:
             text = comment(f"{remark.option} {remark.what}".strip())
             yield from textwrap.wrap(text, _WIDTH, initial_indent="  # ", subsequent_indent="  #   ")
 
