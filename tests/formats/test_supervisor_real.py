@@ -102,7 +102,18 @@ def test_what_the_real_supervisor_sees_is_what_runs_or_is_remarked(cases: list[C
     faults = []
     for case, answer in zip(cases, answers, strict=True):
         assert "processes" in answer, (case.name, answer)
-        faults += [f"{case.name}: {fault}" for fault in unexplained(case, answer["processes"])]
+        found = list(unexplained(case, answer["processes"]))
+        faults += [f"{case.name}: {label} {option}" for label, option, known in found if not known]
+        differs = {(label, option) for label, option, _ in found}
+        differs |= {(label, name) for label, option in differs for name in CALLED.get(option, ())}
+        faults += [
+            f"{case.name}: {remark} -- but nothing changed"
+            for remark in case.remarks
+            if remark.verdict is Verdict.CHANGED
+            and remark.option in COMPARED
+            and remark.subject in {f"[{one.section.name}]" for one in case.found.config.programs if one.numprocs}
+            and (remark.subject, remark.option) not in differs
+        ]
     assert faults == []
 
 
@@ -137,18 +148,25 @@ def test_a_section_for_each_slot_runs_the_same_processes(cases: list[Case], pyth
         assert all(process["group"] == process["name"] for process in each["processes"]), case.name
 
 
-@pytest.mark.parametrize("sample", sorted((SAMPLES / "refused").glob("*.conf")), ids=lambda path: path.stem)
-def test_what_supervisor_refuses_is_imported_with_a_remark(sample: Path, tmp_path: Path, python: str) -> None:
-    file = place(sample, tmp_path)
-    (answer,) = supervisor.understood(python, [file], ENVIRON)
-    assert "refused" in answer
-    case = imported(sample.stem, file, tmp_path, ENVIRON | {"QP_NOT_SET": "set now"})
-    assert case.loaded.pools
-    said = [remark for remark in case.remarks if remark.verdict is Verdict.WRONG]
-    assert any(
-        (REFUSES in remark.what or "is not set" in remark.what) and remark.where.file == str(case.file)
-        for remark in said
-    ), said
+REFUSED = sorted((SAMPLES / "refused").glob("*.conf"))
+
+
+def test_what_supervisor_refuses_is_imported_with_a_remark(python: str, tmp_path: Path) -> None:
+    files = [place(sample, tmp_path / sample.stem) for sample in REFUSED]
+    for file, answer in zip(files, supervisor.understood(python, files, ENVIRON), strict=True):
+        assert "refused" in answer, file
+        case = imported(file.stem, file, file.parent, ENVIRON | {"QP_NOT_SET": "set now"})
+        assert case.loaded.pools, file
+        said = [str(remark) for remark in case.remarks if remark.verdict is Verdict.WRONG]
+        assert any(REFUSES in text or "is not set" in text for text in said), said
+        assert all(text.startswith(str(file)) for text in said)
+
+
+def test_a_variable_that_supervisor_would_miss_is_said(tmp_path: Path) -> None:
+    file = place(SAMPLES / "refused" / "unset-variable.conf", tmp_path)
+    found = read_files([str(file)], ENVIRON)
+    said = [remark.what for remark in draft(found.config, found.around).remarks]
+    assert "needs the environment variable `QP_NOT_SET`, which is not set here" in said
 
 
 def written(file: Path, sections: str) -> Path:
@@ -166,8 +184,9 @@ def explained(case: Case, label: str) -> set[str]:
     return {r.option for r in case.remarks if r.subject in {label, *groups, *(["[group:...]"] if groups else [])}}
 
 
-def unexplained(case: Case, processes: list[dict[str, Any]]) -> Iterator[str]:
-    """The differences between Supervisor's processes and those of the import about which nothing was said."""
+def unexplained(case: Case, processes: list[dict[str, Any]]) -> Iterator[tuple[str, str, bool]]:
+    """The differences between Supervisor's processes and those of the import: the section, the option, and whether
+    the report has something about it."""
     labels = {program.program.name: program for program in case.drafts.programs}
     for one in case.found.config.programs:
         label = f"[{one.section.name}]"
@@ -180,13 +199,12 @@ def unexplained(case: Case, processes: list[dict[str, Any]]) -> Iterator[str]:
         if len(theirs) < one.numprocs:
             theirs = [p for p in processes if p["group"] in groups and shlex_equal(p["command"], pool.process(0))]
         if not theirs and one.numprocs:
-            yield f"{label}: no process of Supervisor found in {[p['name'] for p in processes]}"
+            yield label, "no process of Supervisor is like it", False
         for slot, process in enumerate(theirs[: one.numprocs]):
             for option in differences(process, pool, pool.process(slot)):
-                if not {option, *CALLED.get(option, ())} & explained(case, label):
-                    yield f"{label} {option}: {process.get(option)!r}"
+                yield label, option, bool({option, *CALLED.get(option, ())} & explained(case, label))
         if one.numprocs != pool.numprocs:
-            yield f"{label} numprocs"
+            yield label, "numprocs", False
 
 
 def names_of(pool: PoolSpec) -> set[str]:
@@ -198,6 +216,13 @@ def shlex_equal(text: str, spec: ProcessSpec) -> bool:
         return tuple(shlex.split(text)) == spec.launch.argv
     except ValueError:
         return False
+
+
+COMPARED = frozenset(
+    ["directory", "user", "autostart", "autorestart", "startsecs", "startretries", "stopsignal", "stopwaitsecs",
+     "stopasgroup", "killasgroup", "umask", "redirect_stderr", "stdout_logfile", "process_name", "name", "exitcodes"]
+)  # fmt: skip
+"""Options whose change can be seen in a process."""
 
 
 def differences(theirs: dict[str, Any], pool: PoolSpec, spec: ProcessSpec) -> Iterator[str]:
