@@ -193,7 +193,7 @@ class _Understanding:
         if kind is None:
             near = near_section(section.name)
             todo = f"write {near}" if near else "remove it"
-            self.wrong(where, f"[{section.name}]", "", f"is no section of its; {IGNORES}", todo)
+            self.wrong(where, f"[{section.name}]", "", f"is no section of Supervisor, {IGNORES}", todo)
             return
         if len(section.where) > 1:
             again = ", ".join(str(place) for place in section.where[1:])
@@ -223,13 +223,13 @@ class _Understanding:
 
     def _unknown(self, section: Section, kind: str, name: str, option: Option) -> None:
         if name.startswith("//"):
-            what = f"begins with //, which is no comment but an option in this file; {IGNORES}"
+            what = f"begins with //, which is no comment but an option to Supervisor, {IGNORES}"
             self.wrong(option.where, f"[{section.name}]", "", what, "begin a comment with ; or #")
             return
         near = near_option(name, kind)
         shown = name if name.isprintable() and len(name) <= 60 else "an option"
         todo = f"did you mean {near}? Then it was never in force" if near else "remove it"
-        self.wrong(option.where, f"[{section.name}]", shown, f"is no option of its; {IGNORES}", todo)
+        self.wrong(option.where, f"[{section.name}]", shown, f"is no option of Supervisor, {IGNORES}", todo)
 
     def _with_known_programs(self, group: Group, programs: list[Program]) -> Group:
         there = {program.name for program in programs if program.kind != "eventlistener"}

@@ -3,13 +3,14 @@ program is supervisor_program.py's matter, the text supervisor_yaml.py's."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from queuepool.domain.names import PROGRAM_NAME
 from queuepool.formats.supervisor_config import Config, Program, Server, Surroundings
 from queuepool.formats.supervisor_ini import Where
-from queuepool.formats.supervisor_program import Draft, OneProgram
+from queuepool.formats.supervisor_memmon import limits
+from queuepool.formats.supervisor_program import Draft, OneProgram, Size
 from queuepool.formats.supervisor_remarks import Remark, Verdict, quoted
 from queuepool.formats.supervisor_translate import Translator
 
@@ -40,23 +41,49 @@ class _Whole(Translator):
         self.names: dict[str, str] = {}
 
     def drafts(self) -> Drafts:
-        drafts = []
+        drafts: list[Draft] = []
+        others: list[Program] = []
         logs: dict[str, str] = {}
         for program in self.config.programs:
             if program.kind != "program":
-                self._left_out(program)
+                others.append(program)
                 continue
             one = OneProgram(self, program, self._name(program))
             if (made := one.draft()) is not None:
                 drafts.append(made)
                 one.look_at_log(logs)
+        for program in others:
+            if not self._memory(program, drafts):
+                self._left_out(program)
         groups = self._groups({one.program.name: one.name for one in drafts})
+        if drafts:
+            what = "is clean here: HOME, USER, PATH of the user and what the file gives, no more that of supervisord"
+            where = drafts[0].program.where()
+            self.say(Verdict.CHANGED, where, "[program:...]", "environment", what, "`clear_env: false` passes it on")
         environment = {
             name: self.text(value, Where("", 0), "[supervisord]", "environment") or ""
             for name, value in self.config.environment.items()
         }
         self._others()
         return Drafts(tuple(drafts), groups, environment, tuple(self.remarks))
+
+    def _memory(self, listener: Program, drafts: Sequence[Draft]) -> bool:
+        """Whether this is memmon, whose limits the programs have got now."""
+        found = limits("".join(map(str, listener.command.pieces))) if listener.kind == "eventlistener" else None
+        limited = []
+        for one in drafts if found else ():
+            program = one.program
+            groups = [group.name for group in self.config.groups if program.name in group.programs] or [program.name]
+            limit = found.of({program.name, *_process_names(program)}, groups) if found else None
+            if limit is not None and limit > 0:
+                one.keys["memory_limit"] = Size(limit)
+                limited.append(one.name)
+        if limited:
+            what = f"is memmon; {', '.join(limited[:20])} got `memory_limit`: a worker above it ends after its job"
+            todo = "nobody is mailed; `queuepool events` has it" if found and found.mails else ""
+            label = f"[{listener.section.name}]"
+            self.say(Verdict.CHANGED, listener.where("command"), label, "", what, todo)
+        return bool(limited)
 
     def _left_out(self, program: Program) -> None:
         if program.kind == "eventlistener":
@@ -134,6 +161,20 @@ def _named(name: str, taken: Collection[str], instead: str) -> str:
     while found in taken:
         found, number = f"{wanted}-{number}", number + 1
     return found
+
+
+def _process_names(program: Program) -> set[str]:
+    """The names of its processes, as far as they do not depend on anything else."""
+    names: dict[str, str | int] = {
+        "program_name": program.name,
+        "group_name": program.name,
+        "numprocs": program.numprocs,
+    }
+    first, count = program.numprocs_start, min(program.numprocs, 1000)
+    try:
+        return {program.process_name.render({**names, "process_num": first + slot}) for slot in range(count)}
+    except (KeyError, ValueError):
+        return set()
 
 
 def _exposed(server: Server) -> str:

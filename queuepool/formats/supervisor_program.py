@@ -27,6 +27,12 @@ from queuepool.formats.supervisor_values import Template, name_fault, template
 
 TERM, QUIT = 15, 3
 _USUAL_RETRIES = 10
+_ENDS = {
+    "worker": "a worker that ends itself with 0, as after --max-time, queue:restart or a deploy",
+    "listen": "a listener that ends with 0, as after queue:restart or a deploy",
+    "horizon": "a Horizon that ends with 0, as after horizon:terminate in a deploy",
+    "command": "a program that ends with 0, though it is to run for ever",
+}
 _DEFAULT_BYTES = 50 * 1024**2
 _NUMBERED = "%(program_name)s_%(process_num)02d"
 
@@ -132,8 +138,8 @@ class OneProgram:
         if when is Autorestart.UNEXPECTED and (self.artisan or self.command.endless):
             if 0 in program.exitcodes:
                 how = "" if program.said("autorestart") else " (Supervisor's default)"
-                what = f"is unexpected{how}: a worker that ends itself with 0, as after --max-time, queue:restart or "
-                self._wrong("autorestart", what + "a deploy, is not started again", "nothing: true is the default here")
+                what = f"is unexpected{how}: {_ENDS[self.command.kind]}, is not started again"
+                self._wrong("autorestart", what, "nothing: true is the default here")
             else:
                 self._changed("autorestart", "is true here; every end of a worker is followed by a new one")
             when = Autorestart.ALWAYS

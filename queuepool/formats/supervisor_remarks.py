@@ -9,7 +9,7 @@ from enum import Enum
 from queuepool.formats.supervisor_ini import Where
 
 REFUSES = "Supervisor refuses the whole configuration"
-IGNORES = "Supervisor ignores it without a word"
+IGNORES = "which ignores it without a word"
 
 
 class Verdict(Enum):

@@ -29,7 +29,8 @@ _ORDER = ("type", "command", "connection", "queue", "numprocs")
 _KEYS = (*_ORDER, *(key for key in map(key_of, Program.model_fields) if key not in _ORDER))
 _OWN = frozenset(
     ["type", "command", "queue", "numprocs", "numprocs_start", "process_name", "directory", "user", "environment",
-     "stdout_logfile", "stderr_logfile", "options", "name", "priority"]
+     "stdout_logfile", "stderr_logfile", "options", "name", "priority", "autostart", "autorestart", "exitcodes",
+     "stopsignal", "stopasgroup", "killasgroup"]
 )  # fmt: skip
 """Keys that say what is special about a program, so that they are no default for all."""
 _WIDTH = 112
@@ -152,9 +153,13 @@ def _app(app: str, beside: str) -> str:
 def _user_lines(user: str | None, programs: Sequence[Draft]) -> Iterator[str]:
     if user:
         yield f"user: {scalar(user, variables=True)}"
-    elif any(draft.kind != "command" for draft in programs) and not any("user" in draft.keys for draft in programs):
+    elif any(_of_laravel(draft) for draft in programs) and not any("user" in draft.keys for draft in programs):
         yield "# Nobody is named for the programs to run as: that was root, if supervisord ran as root."
         yield "# user: www-data"
+
+
+def _of_laravel(draft: Draft) -> bool:
+    return draft.kind != "command" or "artisan" in str(draft.keys["command"])
 
 
 def _program(

@@ -57,7 +57,7 @@ def test_the_file_and_the_report_are_as_they_should_be(name: str) -> None:
 def test_what_is_wrong_names_the_line_and_what_to_do() -> None:
     _, drafts = imported(program("numproc=4"))
     assert said(drafts)["numproc"] == (
-        "w.conf:4: [program:w] numproc: is no option of its; Supervisor ignores it without a word "
+        "w.conf:4: [program:w] numproc: is no option of Supervisor, which ignores it without a word "
         "(did you mean numprocs? Then it was never in force)"
     )
 
@@ -140,8 +140,29 @@ def test_no_secret_is_in_the_report() -> None:
 
 
 def test_the_event_listener_is_left_out_and_said() -> None:
-    _, drafts = imported(program("") + "[eventlistener:memmon]\ncommand=memmon -a 1MB\nevents=TICK_60\n")
+    _, drafts = imported(program("") + "[eventlistener:mine]\ncommand=/bin/listen\nevents=TICK_60\n")
     assert "event listener" in said(drafts, Verdict.LEFT)[""]
+
+
+@pytest.mark.parametrize(
+    ("options", "limit"),
+    [
+        ("-a 200MB", 200),
+        ("-p w=100MB -a 200MB", 100),
+        ("--group=g=50MB -m me@example.org", 50),
+        ("-pother=50MB", None),
+        ("-p w_01=10MB", 10),
+        ("-x 1", None),
+        ("-a 1.5MB", None),
+    ],
+)
+def test_what_memmon_limits_is_a_memory_limit(options: str, limit: int | None) -> None:
+    text = program("numprocs=2\nprocess_name=%(program_name)s_%(process_num)02d")
+    text += f"[group:g]\nprograms=w\n[eventlistener:m]\ncommand=/usr/bin/memmon {options}\nevents=TICK_60\n"
+    files, drafts = imported(text)
+    written = yaml.safe_load(files["queuepool.yml"])["programs"]["w"]
+    assert written.get("memory_limit") == (limit and f"{limit}MB")
+    assert ("[eventlistener:m]" in str(said(drafts, Verdict.LEFT))) == (limit is None)
 
 
 def test_home_and_user_are_left_to_queuepool() -> None:
