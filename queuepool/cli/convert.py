@@ -310,4 +310,5 @@ def _check(ctx: click.Context, target: str) -> None:
     here = os.path.dirname(target) == os.getcwd() and os.path.basename(target) == "queuepool.yml"
     option = "" if here else f" -c {clean(target)}"
     click.echo(f"next: queuepool{option} config check")
+    click.echo("before `queuepool up`, stop these programs in Supervisor: else both run them")
     ctx.exit(ExitCode.NOT_AS_WANTED if loaded.broken else ExitCode.DONE)

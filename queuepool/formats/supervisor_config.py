@@ -266,6 +266,12 @@ class _One:
         if command is None or not "".join(map(str, command.pieces)).strip():
             self._wrong("", f"has no command; {REFUSES}", "add one, or remove the section")
             return None
+        if kind == "eventlistener" and not self.text("events"):
+            self._wrong("events", f"are not given; {REFUSES}", "write `events=PROCESS_STATE`")
+        if kind == "eventlistener" and self._take("redirect_stderr", values.boolean, False):
+            self._wrong("redirect_stderr", f"cannot be true for an event listener; {REFUSES}", "remove it")
+        if kind == "fcgi-program" and not self.text("socket"):
+            self._wrong("socket", f"is not given; {REFUSES}", "write `socket=unix:///run/%(program_name)s.sock`")
         numprocs = self._take("numprocs", values.integer, 1)
         process_name = self.template("process_name") or values.template("%(program_name)s")
         if numprocs > 1 and "process_num" not in process_name.names:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from queuepool.domain.names import PROGRAM_NAME
 from queuepool.formats.supervisor_config import Config, Program, Server, Surroundings
-from queuepool.formats.supervisor_ini import Where
 from queuepool.formats.supervisor_memmon import limits
 from queuepool.formats.supervisor_program import Draft, OneProgram, Size
 from queuepool.formats.supervisor_remarks import Remark, Verdict, quoted
@@ -61,7 +60,9 @@ class _Whole(Translator):
             where = drafts[0].program.where()
             self.say(Verdict.CHANGED, where, "[program:...]", "environment", what, "`clear_env: false` passes it on")
         environment = {
-            name: self.text(value, Where("", 0), "[supervisord]", "environment") or ""
+            name: self.text(value, section.options["environment"].where, "[supervisord]", "environment") or ""
+            for section in self.config.others
+            if section.name == "supervisord"
             for name, value in self.config.environment.items()
         }
         self._others()

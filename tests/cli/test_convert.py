@@ -30,7 +30,7 @@ def test_it_writes_the_file_reports_and_says_what_is_next(tmp_path: Path) -> Non
     assert (done.returncode, done.stderr) == (0, "")
     assert "worker  2 x worker of the default queue on redis in /srv/shop" in done.stdout
     assert "  w.conf:6: [program:worker] numproc: is no option" in done.stdout
-    assert done.stdout.endswith("next: queuepool config check\n")
+    assert "\nnext: queuepool config check\nbefore `queuepool up`, stop these programs in Supervisor" in done.stdout
     text = (tmp_path / "queuepool.yml").read_text()
     assert "app: /srv/shop\nuser: www-data\n" in text
     assert (tmp_path / "queuepool.yml").stat().st_mode & 0o007 == 0
@@ -50,7 +50,7 @@ def test_it_overwrites_nothing_and_prints(tmp_path: Path) -> None:
     assert (tmp_path / "queuepool.yml").read_text() == "mine"
     done = call("import", "supervisor", "w.conf", "--output", "other/q.yml")
     assert done.stdout.splitlines()[1] == f"wrote {tmp_path}/other/q.yml"
-    assert done.stdout.endswith(f"next: queuepool -c {tmp_path}/other/q.yml config check\n")
+    assert f"\nnext: queuepool -c {tmp_path}/other/q.yml config check\n" in done.stdout
 
 
 def test_the_file_is_searched_where_supervisor_searches(tmp_path: Path) -> None:

@@ -178,6 +178,23 @@ def test_what_programs_share_is_a_default() -> None:
     assert yaml.safe_load(main)["defaults"] == {"stopwaitsecs": 500}
 
 
+def test_the_documentation_shows_what_is_written_and_said() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "migrating-from-supervisor.md").read_text()
+    shown = re.search(r"\$ cat (laravel.conf)\n(.*?)\n\n\$ queuepool import supervisor.*?\n```\n", text, re.S)
+    written = re.search(r"```yaml\n(.*?)```", text, re.S)
+    assert shown is not None
+    assert written is not None
+    files, drafts = imported(shown[2], "/srv/shop", shown[1])
+    (main,) = files.values()
+    assert "".join(re.findall(r"^(?!# ).*\n", main, re.M)) == written[1]
+    said = {str(remark) for remark in drafts.remarks}
+    lines = [
+        line.strip().partition("; so too ")[0] for line in shown[0].splitlines() if line.startswith("  laravel.conf:")
+    ]
+    assert lines
+    assert set(lines) <= said
+
+
 LINES = st.one_of(
     st.sampled_from(["[program:a]", "[group:g]", "[program:b]", "[supervisord]", "[inet_http_server]", "[include]",
                      "[eventlistener:e]", "[fcgi-program:f]", "programs=a,b", "port=*:9001", "[unix_http_server]"]),
