@@ -16,13 +16,15 @@ import click
 from queuepool.cli.context import context_of
 from queuepool.cli.render import clean
 from queuepool.errors import ConfigError, ExitCode, QueuepoolError, UsageError
+from queuepool.formats import supervisor_ini as ini
+from queuepool.formats.supervisor_config import include_patterns, understand
+from queuepool.formats.supervisor_ini import Ini, Source, Where
+from queuepool.formats.supervisor_model import Config, Surroundings
+from queuepool.formats.supervisor_remarks import Remark, Verdict, quoted
 
 if TYPE_CHECKING:
     from queuepool.domain.pool import PoolSpec
-    from queuepool.formats.supervisor_config import Config, Surroundings
     from queuepool.formats.supervisor_import import Drafts
-    from queuepool.formats.supervisor_ini import Ini, Source
-    from queuepool.formats.supervisor_remarks import Remark
 
 MAX_BYTES = 16 * 1024 * 1024
 """No configuration of Supervisor is longer."""
@@ -154,13 +156,11 @@ def _files(named: Sequence[str]) -> list[str]:
 def read_files(files: Sequence[str], environ: Mapping[str, str]) -> Found:
     """Read the files and what the first of them includes. environ: of supervisord, as far as it is known. Raises
     QueuepoolError for a file that cannot be read or is not of Supervisor."""
-    from queuepool.formats import supervisor_ini as ini
-    from queuepool.formats.supervisor_config import Surroundings, include_patterns, understand
-
     remarks: list[Remark] = []
     sources = [_source(files[0], remarks)]
     around = Surroundings(sources[0].here, os.uname().nodename, environ, _home)
-    for path in [*_included(files[0], include_patterns(ini.read(sources), around), remarks), *files[1:]]:
+    main = ini.read(sources)
+    for path in [*_included(files[0], main, include_patterns(main, around), remarks), *files[1:]]:
         if path not in [source.path for source in sources]:
             try:
                 sources.append(_source(path, remarks))
@@ -168,7 +168,7 @@ def read_files(files: Sequence[str], environ: Mapping[str, str]) -> Found:
                 if path in files:
                     raise
                 remarks.append(_about_file(path, f"{error.message}; Supervisor leaves it out without a word"))
-    whole: Ini = ini.read(sources)
+    whole = ini.read(sources)
     if not whole.sections:
         raise UsageError(
             f"cannot import {_shown(sources)}: it holds no [section] of Supervisor",
@@ -177,18 +177,17 @@ def read_files(files: Sequence[str], environ: Mapping[str, str]) -> Found:
     return Found(sources, understand(whole, around), around, remarks)
 
 
-def _included(main: str, patterns: Sequence[str], remarks: list[Remark]) -> Iterator[str]:
+def _included(file: str, main: Ini, patterns: Sequence[str], remarks: list[Remark]) -> Iterator[str]:
     for pattern in patterns:
-        names = sorted(glob.glob(os.path.join(os.path.dirname(main), pattern)))
+        names = sorted(glob.glob(os.path.join(os.path.dirname(file), pattern)))
         if not names:
-            remarks.append(_about_file(main, f"[include] files: {pattern} matches no file"))
+            where = main.sections["include"].options["files"].where
+            remarks.append(Remark(Verdict.WRONG, where, "[include]", "files", f"{quoted(pattern)} matches no file"))
         yield from (name for name in names if not os.path.isdir(name))
 
 
 def _source(path: str, remarks: list[Remark]) -> Source:
     """The file as text. Raises QueuepoolError where it cannot be read or is no text."""
-    from queuepool.formats.supervisor_ini import Source
-
     try:
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -207,9 +206,6 @@ def _source(path: str, remarks: list[Remark]) -> Source:
 
 
 def _about_file(path: str, what: str) -> Remark:
-    from queuepool.formats.supervisor_ini import Where
-    from queuepool.formats.supervisor_remarks import Remark, Verdict
-
     return Remark(Verdict.WRONG, Where(path, 1), "", "", what)
 
 
@@ -242,7 +238,7 @@ def _beside(target: str, name: str) -> str:
 
 
 def _create(path: str, text: str, hint: str) -> None:
-    """Passwords may stand in it, so only the owner can read it."""
+    """Passwords may stand in it, so not everybody can read it."""
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
@@ -275,8 +271,6 @@ def _carried(drafts: Drafts, *, err: bool) -> None:
 
 def _report(remarks: Sequence[Remark], *, err: bool) -> None:
     """Every remark below its heading. What holds of several places is said once."""
-    from queuepool.formats.supervisor_remarks import Verdict
-
     for verdict in Verdict:
         same: dict[tuple[str, str, str], list[Remark]] = {}
         for remark in sorted(remarks, key=lambda remark: remark.where):

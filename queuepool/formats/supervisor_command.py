@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from queuepool.domain import command as artisan
-from queuepool.formats.supervisor_config import Program, Surroundings
+from queuepool.formats.supervisor_model import Program, Surroundings
 from queuepool.formats.supervisor_remarks import Verdict, quoted
 from queuepool.formats.supervisor_values import Template, template
 

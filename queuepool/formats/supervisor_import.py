@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from queuepool.domain.names import PROGRAM_NAME
-from queuepool.formats.supervisor_config import Config, Program, Server, Surroundings
 from queuepool.formats.supervisor_memmon import limits
+from queuepool.formats.supervisor_model import Config, Program, Server, Surroundings
 from queuepool.formats.supervisor_program import Draft, OneProgram, Size
 from queuepool.formats.supervisor_remarks import Remark, Verdict, quoted
 from queuepool.formats.supervisor_translate import Translator

@@ -19,7 +19,7 @@ from queuepool.domain.places import key_of
 from queuepool.domain.pool import Autorestart
 from queuepool.domain.program import LARAVEL_SLEEP, LARAVEL_TIMEOUT, NO_LIMIT_STOP, STOP_MARGIN
 from queuepool.formats.supervisor_command import Command, understand
-from queuepool.formats.supervisor_config import Log, Program
+from queuepool.formats.supervisor_model import Log, Program
 from queuepool.formats.supervisor_options import PROCESS, near_option
 from queuepool.formats.supervisor_remarks import REFUSES, Verdict
 from queuepool.formats.supervisor_translate import Translator

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from queuepool.domain import expand
-from queuepool.formats.supervisor_config import Config, Surroundings
 from queuepool.formats.supervisor_ini import Where
+from queuepool.formats.supervisor_model import Config, Surroundings
 from queuepool.formats.supervisor_remarks import REFUSES, Remark, Verdict, quoted
 from queuepool.formats.supervisor_values import Ref, Template
 

@@ -15,8 +15,8 @@ from queuepool.domain.places import key_of
 from queuepool.domain.program import ARTISAN_KEYS
 from queuepool.domain.spec import Program
 from queuepool.domain.yamltext import comment, flow_list, scalar
-from queuepool.formats.supervisor_config import Server
 from queuepool.formats.supervisor_import import Drafts
+from queuepool.formats.supervisor_model import Server
 from queuepool.formats.supervisor_program import Draft, Octal, Seconds, Size
 from queuepool.formats.supervisor_remarks import Verdict
 from queuepool.formats.supervisor_values import size_text

@@ -60,7 +60,7 @@ def test_the_file_is_searched_where_supervisor_searches(tmp_path: Path) -> None:
     (tmp_path / "etc" / "conf.d" / "w.conf").write_text(WORKER + NAMED)
     done = call("import", "supervisor")
     assert done.stdout.startswith("read etc/supervisord.conf and 1 more\n")
-    assert "etc/supervisord.conf:1: [include] files: nothing/* matches no file" in done.stdout
+    assert "etc/supervisord.conf:2: [include] files: `nothing/*` matches no file" in done.stdout
     assert "etc/conf.d/w.conf:1" in done.stdout
 
 

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from queuepool.formats import supervisor_values as values
-from queuepool.formats.supervisor_config import Surroundings, understand
+from queuepool.formats.supervisor_config import understand
 from queuepool.formats.supervisor_import import Drafts, draft
 from queuepool.formats.supervisor_ini import Source, read
+from queuepool.formats.supervisor_model import Surroundings
 from queuepool.formats.supervisor_options import PROCESS
 from queuepool.formats.supervisor_remarks import Verdict
 from queuepool.formats.supervisor_yaml import render
