@@ -162,7 +162,7 @@ class _One:
         if (fault := values.name_fault(name)) and kind != "eventlistener":
             self._wrong("", f"the name {fault}; {REFUSES}", "rename it")
         command = self.template("command")
-        if command is None or not "".join(map(str, command.pieces)).strip():
+        if command is None or not str(command).strip():
             self._wrong("", f"has no command; {REFUSES}", "add one, or remove the section")
             return None
         if kind == "eventlistener" and not self.text("events"):
@@ -273,10 +273,10 @@ class _One:
     def _log(self, stream: str) -> Log:
         path = self.template(f"{stream}_logfile")
         if path is not None:  # Supervisor expands the path of a log twice
-            path = values.template("".join(map(str, path.pieces)))
+            path = values.template(str(path))
             if path.bare and not values.template(self.section.options[f"{stream}_logfile"].value).bare:
                 self._bare(f"{stream}_logfile", "write %%%% for %: the path of a log is expanded twice")
-        kind = "auto" if path is None else values.log_kind("".join(map(str, path.pieces)))
+        kind = "auto" if path is None else values.log_kind(str(path))
         return Log(
             kind=kind,
             path=path or Template(()),

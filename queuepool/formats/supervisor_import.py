@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from queuepool.domain.names import PROGRAM_NAME
 from queuepool.formats.supervisor_memmon import limits
 from queuepool.formats.supervisor_model import Config, Program, Server, Surroundings
-from queuepool.formats.supervisor_program import Draft, OneProgram, Size
+from queuepool.formats.supervisor_program import Draft, OneProgram
 from queuepool.formats.supervisor_remarks import Remark, Verdict, quoted
-from queuepool.formats.supervisor_translate import Translator
+from queuepool.formats.supervisor_translate import Size, Translator
 
 _A_LISTENER = (
     "is an event listener; queuepool has no event protocol, so it was left out",
@@ -50,7 +50,7 @@ class _Whole(Translator):
             one = OneProgram(self, program, self._name(program))
             if (made := one.draft()) is not None:
                 drafts.append(made)
-                one.look_at_log(logs)
+                one.logs.look(logs)
         for program in others:
             if not self._memory(program, drafts):
                 self._left_out(program)
@@ -70,7 +70,7 @@ class _Whole(Translator):
 
     def _memory(self, listener: Program, drafts: Sequence[Draft]) -> bool:
         """Whether this is memmon, whose limits the programs have got now."""
-        found = limits("".join(map(str, listener.command.pieces))) if listener.kind == "eventlistener" else None
+        found = limits(str(listener.command)) if listener.kind == "eventlistener" else None
         limited = []
         for one in drafts if found else ():
             program = one.program

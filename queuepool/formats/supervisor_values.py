@@ -170,6 +170,9 @@ class Template:
     pieces: tuple[str | Ref, ...] = field(repr=False)
     bare: bool = False
 
+    def __str__(self) -> str:
+        return "".join(map(str, self.pieces))
+
     @property
     def names(self) -> tuple[str, ...]:
         """The names in it, in their order."""

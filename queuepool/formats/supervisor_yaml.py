@@ -17,8 +17,9 @@ from queuepool.domain.spec import Program
 from queuepool.domain.yamltext import comment, flow_list, scalar
 from queuepool.formats.supervisor_import import Drafts
 from queuepool.formats.supervisor_model import Server
-from queuepool.formats.supervisor_program import Draft, Octal, Seconds, Size
+from queuepool.formats.supervisor_program import Draft
 from queuepool.formats.supervisor_remarks import Verdict
+from queuepool.formats.supervisor_translate import Octal, Seconds, Size
 from queuepool.formats.supervisor_values import size_text
 
 MAIN = "queuepool.yml"
