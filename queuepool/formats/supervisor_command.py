@@ -73,7 +73,7 @@ def understand(
     found = _artisan(tuple(words), directory, program, say, around)
     if found is not None:
         return found
-    shell = posixpath.basename(words[0]) in _SHELLS and any(re.match(r"-[a-z]*c\Z", word) for word in words[1:3])
+    shell = by_shell(words)
     if shell and "artisan" in written:
         what = "was left a command: a shell runs it, so its options are not understood"
         todo = "write it as a worker, with `queue`, `tries` and so on"
@@ -88,6 +88,11 @@ def understand(
     keys = {"command": _one_line(written)}
     endless = at is not None and not shell and any(word in ENDLESS for word in words[at + 1 :])
     return Command("command", keys, app, directory=directory, shell=shell, endless=endless)
+
+
+def by_shell(words: Sequence[str]) -> bool:
+    """Whether this is `sh -c ...` or the like, so that the program itself is a child of what is started."""
+    return posixpath.basename(words[0]) in _SHELLS and any(re.match(r"-[a-z]*c\Z", word) for word in words[1:3])
 
 
 def _whole(program: Program, say: Say) -> Template:

@@ -16,6 +16,7 @@ from queuepool.domain.exits import signal_name
 from queuepool.domain.expand import Template
 from queuepool.domain.pool import LogPolicy, PoolSpec, ProcessSpec
 from queuepool.domain.slots import Slots
+from queuepool.formats.supervisor_command import by_shell
 from queuepool.formats.supervisor_values import size_text
 
 _SAFE = re.compile(r"[\w@%+=:,./()\[\]{}~^*?!-]+\Z", re.ASCII)
@@ -115,6 +116,8 @@ def _section(
     name: str, pool: PoolSpec, spec: ProcessSpec, slots: Slots, own: Mapping[str, str], homes: Mapping[str, str]
 ) -> str:
     launch, policy = spec.launch, spec.policy
+    # queuepool ends the whole tree; Supervisor would end the shell and leave what it started.
+    stopasgroup = policy.stopasgroup or (policy.killasgroup and by_shell(launch.argv))
     lines = {
         "command": " ".join(_word(word) for word in slots.argv),
         **own,
@@ -130,7 +133,7 @@ def _section(
         "startretries": str(policy.startretries),
         "stopsignal": signal_name(policy.stopsignal).removeprefix("SIG").removeprefix("signal "),
         "stopwaitsecs": str(math.ceil(policy.stop_seconds)),
-        "stopasgroup": _bool(policy.stopasgroup),
+        "stopasgroup": _bool(stopasgroup),
         "killasgroup": _bool(policy.killasgroup),
         "redirect_stderr": _bool(launch.redirect_stderr),
         **_log("stdout", spec.stdout, slots.stdout),
@@ -138,7 +141,7 @@ def _section(
     }
     # killasgroup follows stopasgroup, so that one is written wherever the other is.
     needed = {key: text for key, text in lines.items() if _USUAL.get(key) != text}
-    if policy.stopasgroup:
+    if stopasgroup:
         needed["killasgroup"] = lines["killasgroup"]
     if own and _text(slots.process_name) == pool.name:
         needed.pop("process_name", None)

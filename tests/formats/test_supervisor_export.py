@@ -102,6 +102,13 @@ def test_home_and_user_are_given_where_queuepool_would_give_them() -> None:
     assert "HOME" not in made.text
 
 
+def test_what_a_shell_starts_is_stopped_with_it() -> None:
+    made = render(pools({"a": {"command": ["sh", "-c", "sleep 1; sleep 2"]}, "b": {"command": "sleep 1"}}), {}, {})
+    shell, plain = made.text.split("[program:b]")
+    assert "stopasgroup=true\nkillasgroup=true\n" in shell
+    assert "stopasgroup" not in plain
+
+
 def test_parts_of_seconds_are_rounded_up() -> None:
     made = render(pools({"a": {"stopwaitsecs": 90.5, "startsecs": 0.5}}), {}, {})
     assert "stopwaitsecs=91\n" in made.text
