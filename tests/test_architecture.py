@@ -18,7 +18,7 @@ PURE = {"queuepool.domain", "queuepool.formats"}
 PURE_MAY_IMPORT = {
     "__future__", "collections", "configparser", "dataclasses", "difflib", "enum", "fnmatch", "functools",
     "hashlib", "heapq", "io", "ipaddress", "itertools", "json", "math", "operator", "posixpath", "pydantic",
-    "pydantic_core", "queuepool", "re", "shlex", "signal", "string", "types", "typing",
+    "pydantic_core", "queuepool", "re", "shlex", "signal", "string", "textwrap", "types", "typing",
 }  # fmt: skip
 
 

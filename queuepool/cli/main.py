@@ -51,6 +51,8 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "upgrade": ("update:upgrade", "Replace the daemon's own code; no worker is touched."),
     },
     "Set up": {
+        "import": ("convert:import_", "Write queuepool.yml from the configuration of another process manager."),
+        "export": ("convert:export", "Write the programs of queuepool.yml as another process manager's configuration."),
         "startup": ("startup:startup", "Start the daemon at boot, by systemd."),
         "completion": ("completion:completion", "Print the completion script of a shell."),
         "version": ("info:version", "The version of this command and of the daemon."),

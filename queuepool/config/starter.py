@@ -8,14 +8,13 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from queuepool.domain.yamltext import comment, flow_list, scalar
+
 MOST_QUEUES = 8
 """More queues than this are not listed: names made at runtime (one for each customer, say) are no pool."""
 
 PROCESSES = 4
 
-_PLAIN = re.compile(r"[A-Za-z_./][A-Za-z0-9_./-]*\Z")
-_PLAIN_WORDS = re.compile(r"[A-Za-z_./](?:[A-Za-z0-9_./= -]|:(?! ))*[A-Za-z0-9]\Z")
-_WORDS_OF_YAML = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")
 _FIRST = ("critical", "urgent", "high", "priority", "fast")
 _LAST = ("low", "slow", "bulk", "batch", "background", "long")
 
@@ -71,20 +70,20 @@ def _head(facts: Facts) -> Iterator[str]:
     yield "# with its meaning: `queuepool config schema` (editors check and complete the file with it)."
     for note in facts.notes:
         yield "#"
-        yield from textwrap.wrap(f"Note: {_comment(note)}", 110, initial_indent="# ", subsequent_indent="# ")
+        yield from textwrap.wrap(f"Note: {comment(note)}", 110, initial_indent="# ", subsequent_indent="# ")
 
 
 def _application(facts: Facts) -> Iterator[str]:
-    yield f"app: {_scalar(facts.app)}   # where artisan is; with a directory per release, the symlink: /srv/app/current"
+    yield f"app: {scalar(facts.app)}   # where artisan is; with a directory per release, the symlink: /srv/app/current"
     if facts.php is not None:
-        yield f"php: {_list(facts.php) if len(facts.php) > 1 else _scalar(facts.php[0])}"
+        yield f"php: {flow_list(facts.php) if len(facts.php) > 1 else scalar(facts.php[0])}"
     if facts.user is not None:
-        yield f"user: {_scalar(facts.user)}"
+        yield f"user: {scalar(facts.user)}"
     elif facts.unfit_user is not None:
         yield ""
         yield "# Workers would run as root, for storage/ belongs to root. Better give it to a user of the application,"
         yield f"# with `chown -R {facts.unfit_user} storage bootstrap/cache` for example, and then:"
-        yield f"# user: {_scalar(facts.unfit_user)}"
+        yield f"# user: {scalar(facts.unfit_user)}"
     if not facts.clear_env:
         yield ""
         yield "defaults:"
@@ -108,17 +107,17 @@ def _worker(facts: Facts) -> Iterator[str]:
     queues = by_urgency(facts.queues)
     shown = queues if len(queues) <= MOST_QUEUES else ("default",)
     words = ("php artisan queue:work", facts.connection or "", f"--queue={','.join(shown)}" if shown else "")
-    yield f"  # {PROCESSES} processes of: {_comment(' '.join(words))}"
+    yield f"  # {PROCESSES} processes of: {comment(' '.join(words))}"
     yield "  laravel-worker:"
     if facts.connection:
-        yield f"    connection: {_scalar(facts.connection)}"
+        yield f"    connection: {scalar(facts.connection)}"
     if len(queues) > MOST_QUEUES:
         yield f"    # {len(queues)} queues were found; name here those that these workers shall serve:"
-        yield f"    # {_comment(', '.join(queues[:MOST_QUEUES]))}, ..."
+        yield f"    # {comment(', '.join(queues[:MOST_QUEUES]))}, ..."
     if len(shown) == 1:
-        yield f"    queue: {_scalar(shown[0])}"
+        yield f"    queue: {scalar(shown[0])}"
     elif shown:
-        yield f"    queue: {_list(shown)}   # the most urgent first"
+        yield f"    queue: {flow_list(shown)}   # the most urgent first"
     yield f"    numprocs: {PROCESSES}"
     yield "    tries: 3"
     timeout = _timeout(facts.retry_after)
@@ -138,13 +137,13 @@ def _scheduler(facts: Facts) -> Iterator[str]:
         yield "  # Laravel's scheduler. It takes the place of a cron entry for schedule:run; do not have both."
         yield "  scheduler:"
         yield "    type: command"
-        yield f"    command: {_scalar(f'{php} artisan schedule:work', words=True)}"
+        yield f"    command: {scalar(f'{php} artisan schedule:work', words=True)}"
         return
-    yield f"  # Laravel's scheduler is run by cron now ({_comment(facts.cron)}). To let queuepool run it,"
+    yield f"  # Laravel's scheduler is run by cron now ({comment(facts.cron)}). To let queuepool run it,"
     yield "  # remove it there and the marks here:"
     yield "  # scheduler:"
     yield "  #   type: command"
-    yield f"  #   command: {_scalar(f'{php} artisan schedule:work', words=True)}"
+    yield f"  #   command: {scalar(f'{php} artisan schedule:work', words=True)}"
 
 
 def _timeout(retry_after: int | None) -> int:
@@ -161,20 +160,3 @@ def _major(version: str | None) -> int:
 
 def _short(version: str) -> str:
     return ".".join(version.removeprefix("v").split(".")[:2])
-
-
-def _scalar(text: str, *, words: bool = False) -> str:
-    """The text as YAML: bare where nothing in it means something else."""
-    plain = _PLAIN_WORDS if words else _PLAIN
-    if plain.match(text) and text.lower() not in _WORDS_OF_YAML:
-        return text
-    escaped = text.replace("\\", r"\\").replace('"', r"\"").replace("${", "$${")  # it would expand
-    return '"' + "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in escaped) + '"'
-
-
-def _list(items: Iterable[str]) -> str:
-    return f"[{', '.join(_scalar(item) for item in items)}]"
-
-
-def _comment(text: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
