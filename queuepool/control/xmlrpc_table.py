@@ -4,6 +4,7 @@ xmlrpc_logs.py."""
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ class Caller:
 
 
 Run = Callable[..., Awaitable[Any]]
+
+MAX_CALLS = 1000
+"""Calls in one multicall."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +125,12 @@ async def method_signature(face: Face, caller: Caller, name: str) -> list[str]:
 async def multicall(face: Face, caller: Caller, calls: list[Any]) -> list[Any]:
     """Make several calls, each a struct {methodName, params}, one after the other. Return an array with the value of
     each, or a struct {faultCode, faultString} in its place."""
+    if len(calls) > MAX_CALLS:
+        raise RpcFault(Code.FAILED, f"a multicall may have {MAX_CALLS} calls, and this has {len(calls)}")
     results: list[Any] = []
     size = 0
     for item in calls:
+        await asyncio.sleep(0)  # a long one must not keep the daemon from its work
         try:
             value = await _one_of_many(face, item)
             size += wire.weight(value)

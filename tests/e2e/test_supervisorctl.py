@@ -240,9 +240,10 @@ def both_servers(version: str, tmp_path: Path) -> Iterator[Both]:
         yield Both(supervisord, qp, version, (one, other), pool)
 
 
-@pytest.fixture
-def debian(tmp_path: Path) -> Iterator[Both]:
-    yield from both_servers("debian", tmp_path)
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+    """Servers for tests that leave them as they were."""
+    yield from both_servers("debian", tmp_path_factory.mktemp("shared"))
 
 
 @pytest.fixture
@@ -274,72 +275,67 @@ DIFFERENT = [
 """Commands that are answered otherwise: what is said by supervisord and by queuepool, and the reason."""
 
 
-def test_where_the_answers_differ_there_is_a_reason(debian: Both) -> None:
+def test_where_the_answers_differ_there_is_a_reason(shared: Both) -> None:
     for command, theirs, ours, _ in DIFFERENT:
-        (one, _), (other, _) = debian.run(*command.split())
+        (one, _), (other, _) = shared.run(*command.split())
         assert theirs in one, command
         assert ours in other, command
 
 
-def test_update_prints_what_it_does_with_supervisord_and_restarts_less(debian: Both) -> None:
-    before = debian.pids("laravel-worker:laravel-worker_00", "laravel-worker:laravel-worker_02", "both:cron")
-    debian.write(
-        "done",
-        **{"laravel-worker": {"numprocs": "4"}, "missing": {"priority": "5"}, "manual": {"startsecs": "0"}, "new": {}},
-    )
-    debian.same("reread")
-    assert debian.pids("laravel-worker:laravel-worker_00")[1] == before[1][:1]
-    debian.same("update laravel-worker nope")
-    debian.same("status laravel-worker:*")
-    debian.same("reread")
-    said = debian.same("update")
+def test_update_prints_what_it_does_with_supervisord_and_restarts_less(newest: Both) -> None:
+    before = newest.pids("laravel-worker:laravel-worker_00", "laravel-worker:laravel-worker_02", "both:cron")
+    changes = {"laravel-worker": {"numprocs": "4"}, "missing": {"priority": "5"}, "new": {}}
+    newest.write("done", **changes, manual={"startsecs": "0"})
+    newest.same("reread")
+    assert newest.pids("laravel-worker:laravel-worker_00")[1] == before[1][:1]
+    newest.same("update laravel-worker nope")
+    newest.same("status laravel-worker:*")
+    newest.same("reread")
+    said = newest.same("update")
     assert "both: updated process group\n" in said
-    debian.same("status both:* laravel-worker:* new")
-    debian.same("avail")
-    debian.same("update")
-    after = debian.pids("laravel-worker:laravel-worker_00", "laravel-worker:laravel-worker_02", "both:cron")
+    newest.same("status both:* laravel-worker:* new")
+    newest.same("avail")
+    newest.same("update")
+    after = newest.pids("laravel-worker:laravel-worker_00", "laravel-worker:laravel-worker_02", "both:cron")
     assert after[1] == before[1], "queuepool restarts what a change concerns, and nothing here needs it"
     assert not set(after[0]) & set(before[0]), "supervisord restarts every changed group whole"
+    newest.write("done", **changes, manual={"startsecs": "0"}, cron={"environment": 'GREETING="hello"'})
+    newest.same("update both")
+    cron, worker = newest.pids("both:cron", "laravel-worker:laravel-worker_00")[1]
+    assert b"GREETING=hello" in Path(f"/proc/{cron}/environ").read_bytes()
+    assert worker == before[1][0]
 
 
-def test_update_brings_a_changed_command_in_force(debian: Both) -> None:
-    [before] = debian.pids("both:cron")[1]
-    debian.write(cron={"environment": 'GREETING="hello"'})
-    debian.same("update both")
-    [after] = debian.pids("both:cron")[1]
-    assert after != before
-    assert b"GREETING=hello" in Path(f"/proc/{after}/environ").read_bytes()
-
-
-def test_a_file_that_is_wrong_is_refused_and_harms_nothing(newest: Both) -> None:
-    before = newest.pids("all")
-    newest.theirs.write("[program:cron]\nnumprocs=many")
-    newest.ours.write("programs: {cron: {type: command, command: x, numprocs: many}}")
+def test_a_file_that_is_wrong_is_refused_and_harms_nothing(shared: Both) -> None:
+    before = shared.pids("all")
+    shared.theirs.write("[program:cron]\nnumprocs=many")
+    shared.ours.write("programs: {cron: {type: command, command: x, numprocs: many}}")
     for command, begins in (
         ("reread", "ERROR: CANT_REREAD: "),
         ("update", "error: <class 'xmlrpc.client.Fault'>, <Fault 92:"),
     ):
-        theirs, ours = newest.run(command)
+        theirs, ours = shared.run(command)
         assert theirs[1] == ours[1] == 1
         assert theirs[0].startswith(begins)
         assert ours[0].startswith(begins)
     assert "queuepool.yml:1: programs.cron.numprocs" in ours[0]
-    text, code = newest.ours_only("reload")
+    text, code = shared.ours_only("reload")
     assert code == 1, "real supervisord stops all and dies"
     assert "CANT_REREAD" in text
-    assert newest.pids("all") == before
+    assert shared.pids("all") == before
+    shared.write()
 
 
-def test_a_followed_log_shows_its_end_and_what_comes(newest: Both) -> None:
+def test_a_followed_log_shows_its_end_and_what_comes(shared: Both) -> None:
     tails = [
         subprocess.Popen(
-            ctl_command(newest.version, url, "tail", "-f", "both:cron"), env=environment(), text=True,
+            ctl_command(shared.version, url, "tail", "-f", "both:cron"), env=environment(), text=True,
             stdout=subprocess.PIPE, start_new_session=True,
         )
-        for url in newest.urls
+        for url in shared.urls
     ]  # fmt: skip
     texts = []
-    for tail, root in zip(tails, newest.roots, strict=True):
+    for tail, root in zip(tails, shared.roots, strict=True):
         assert tail.stdout is not None
         lines = [tail.stdout.readline(), tail.stdout.readline()]
         for number in range(3):
@@ -347,32 +343,32 @@ def test_a_followed_log_shows_its_end_and_what_comes(newest: Both) -> None:
             lines += [tail.stdout.readline() for _ in range(number + 1)]
         tail.send_signal(signal.SIGINT)
         tail.communicate(timeout=20)
-        texts.append(plain("".join(lines), newest))
+        texts.append(plain("".join(lines), shared))
     assert texts[1] == texts[0]
     assert texts[0].startswith("==> Press Ctrl-C to exit <==\ntick\n")
-    assert newest.ours_only("tail", "-f", "nope") == newest.run("tail", "-f", "nope")[0]
+    assert shared.ours_only("tail", "-f", "nope") == shared.run("tail", "-f", "nope")[0]
 
 
-def test_the_daemons_log_is_shown_and_followed(newest: Both) -> None:
-    text, code = newest.ours_only("maintail", "-2000")
+def test_the_daemons_log_is_shown_and_followed(shared: Both) -> None:
+    text, code = shared.ours_only("maintail", "-2000")
     assert code == 0
     assert "event=started process=cron:0" in text
     follow = subprocess.Popen(
-        ctl_command(newest.version, newest.urls[1], "maintail", "-f"), env=environment(), text=True,
+        ctl_command(shared.version, shared.urls[1], "maintail", "-f"), env=environment(), text=True,
         stdout=subprocess.PIPE,
     )  # fmt: skip
     assert follow.stdout is not None
     assert follow.stdout.readline() == "==> Press Ctrl-C to exit <==\n"
-    newest.ours_only("signal", "HUP", "both:cron")
+    shared.ours_only("signal", "HUP", "both:cron")
     assert any('asked="signal SIGHUP" names=cron:*' in line for line in iter(follow.stdout.readline, ""))
     follow.send_signal(signal.SIGINT)
     follow.wait(20)
     follow.stdout.close()
 
 
-def test_foreground_shows_the_output_and_says_that_nothing_can_be_typed(newest: Both) -> None:
+def test_foreground_shows_the_output_and_says_that_nothing_can_be_typed(shared: Both) -> None:
     done = subprocess.run(
-        ctl_command(newest.version, newest.urls[1], "fg", "both:cron"), env=environment(), text=True, input="hello\n",
+        ctl_command(shared.version, shared.urls[1], "fg", "both:cron"), env=environment(), text=True, input="hello\n",
         stdout=subprocess.PIPE, timeout=60,
     )  # fmt: skip
     assert done.stdout.startswith("==> Press Ctrl-C to exit <==\n")
