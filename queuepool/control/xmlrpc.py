@@ -147,8 +147,8 @@ async def _visit(face: Face, peer: Peer | None, method: str, params: tuple[Any, 
 
     if peer is None:
         return await face.call(Caller(), method, params)
+    caller = Caller(peer.pid, fresh=not peer.patient, update=peer.memory or Update())
     peer.patient = True
-    caller = Caller(peer.pid, peer.memory or Update())
 
     async def overdue() -> None:
         update, peer.memory = peer.memory, None

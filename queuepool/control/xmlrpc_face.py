@@ -124,6 +124,8 @@ class Face:
         if not caller.pid or (kind is not Kind.VERSION and caller.pid not in self._restarts):
             return
         before = self._restarts.get(caller.pid, Restart(at=time.monotonic()))
+        if not caller.fresh and (kind is Kind.VERSION or (kind is Kind.STOP and not before.stopping)):
+            kind = Kind.OTHER  # supervisorctl opens a connection for each of these
         after, caller.verdict, due = hear(before, kind, time.monotonic())
         self._keep(caller.pid, after)
         await self._stop(due)

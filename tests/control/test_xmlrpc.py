@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import shutil
 import socket
+import tempfile
 import threading
 import xmlrpc.client as xmlrpc_client
 from collections.abc import Callable, Iterator
@@ -334,6 +337,16 @@ def test_a_restart_that_is_broken_off_is_a_stop(running: Callable[..., Queuepool
     assert asked(qp) == ["asked=stop names=w:1"]
 
 
+def test_the_same_calls_over_one_connection_are_taken_as_they_are(running: Callable[..., Queuepool]) -> None:
+    qp = running({"w": {}})
+    qp.running("w", 1)
+    with proxy(f"unix://{qp.run.socket}") as client:
+        client.supervisor.getVersion()
+        client.supervisor.getVersion()
+        client.supervisor.stopProcess("w")
+        assert client.supervisor.getProcessInfo("w")["statename"] == "STOPPED"  # type: ignore[index]
+
+
 def test_an_update_leaves_what_no_change_concerns(running: Callable[..., Queuepool]) -> None:
     programs: dict[str, dict[str, Any]] = {"w": {"numprocs": 2}, "a": {}, "b": {}, "gone": {}}
     qp = running(programs, groups={"g": ["a", "b"]})
@@ -384,3 +397,28 @@ def test_a_followed_log_goes_on_across_a_rotation(running: Callable[..., Queuepo
         log.write_bytes(b"new\n")
         assert answer.readline() == b"new\n"
     assert Client(qp.run.socket).status()["daemon"]["state"] == "RUNNING"
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_no_log_of_a_workers_user_shows_or_empties_what_that_user_may_not_read(
+    running: Callable[..., Queuepool], tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("for root alone\n")
+    secret.chmod(0o600)
+    logs = Path(tempfile.mkdtemp(dir="/tmp"))
+    os.chown(logs, 65534, 65534)
+    (logs / "w.log").symlink_to(secret)
+    try:
+        qp = running({"w": {"user": "nobody", "directory": "/", "stdout_logfile": str(logs / "w.log")}})
+        qp.running("w", 1)
+        with proxy(f"unix://{qp.run.socket}") as client:
+            for name, *params in (("readProcessLog", 0, 0), ("tailProcessLog", 0, 100), ("clearProcessLogs",)):
+                with pytest.raises(xmlrpc_client.Fault, match="FAILED"):
+                    getattr(client.supervisor, name)("w", *params)
+        answer = exchange(qp.run.socket, b"GET /logtail/w HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert status_of(answer) == 404
+        assert secret.read_text() == "for root alone\n"
+    finally:
+        shutil.rmtree(logs)

@@ -282,6 +282,18 @@ def test_where_the_answers_differ_there_is_a_reason(shared: Both) -> None:
         assert ours in other, command
 
 
+def test_a_log_is_shown_whatever_is_in_it(shared: Both) -> None:
+    for text, shown, error in (
+        (b"\x1b[32mDONE\x1b[39m \x00", "DONE \ufffd\n", "ExpatError"),
+        ("\N{LATIN SMALL LETTER E WITH ACUTE}".encode() * 900, "\ufffd" + 799 * "\xe9" + "\ufffd\n", "500"),
+    ):
+        for root in shared.roots:
+            (root / "missing.log").write_bytes(text + b"\xff" * (text[0] > 127))
+        theirs, ours = shared.run("tail", "missing")
+        assert error in theirs[0]
+        assert ours == (shown, 0)
+
+
 def test_update_prints_what_it_does_with_supervisord_and_restarts_less(newest: Both) -> None:
     before = newest.pids("laravel-worker:laravel-worker_00", "laravel-worker:laravel-worker_02", "both:cron")
     changes = {"laravel-worker": {"numprocs": "4"}, "missing": {"priority": "5"}, "new": {}}
