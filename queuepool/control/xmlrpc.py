@@ -13,10 +13,10 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from queuepool.control.api import body_of
-from queuepool.control.operations import Operator
 from queuepool.errors import UsageError
 
 if TYPE_CHECKING:
+    from queuepool.control.operations import Operator
     from queuepool.control.server import Peer
     from queuepool.control.xmlrpc_face import Face
 

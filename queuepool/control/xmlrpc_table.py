@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Caller:
-    """Who makes a call. pid: of the process at the other end of a unix socket; 0: not known. fresh: it is the first call
-    of its connection. update: what its connection has asked of groups; None: each call is taken by itself. verdict:
-    what this call means in a restart."""
+    """Who makes a call. pid: of the process at the other end of a unix socket; 0: not known. fresh: whether it is the
+    first call of its connection. update: what that connection has asked of groups; None: each call is taken by itself.
+    verdict: what this call means in a restart."""
 
     pid: int = 0
     fresh: bool = False

@@ -271,7 +271,8 @@ def running(tmp_path: Path) -> Iterator[Callable[..., Queuepool]]:
 
 
 def test_calls_that_change_something_are_written_down_as_the_commands_are(running: Callable[..., Queuepool]) -> None:
-    qp = running({"w": {"numprocs": 2, "stdout_logfile": "w.log"}, "m": {"autostart": False}})
+    slow = shlex.join(worker_argv(stop=1))
+    qp = running({"w": {"numprocs": 2, "stdout_logfile": "w.log"}, "m": {"autostart": False, "command": slow}})
     qp.running("w", 2)
     with proxy(f"unix://{qp.run.socket}") as client:
         supervisor = client.supervisor
@@ -295,6 +296,7 @@ def test_calls_that_change_something_are_written_down_as_the_commands_are(runnin
             "asked=remove names=m",
             "asked=update names=m",
         ]
+        supervisor.startProcess("m")
         supervisor.shutdown()
         with pytest.raises(xmlrpc_client.Fault, match="SHUTDOWN_STATE"):
             supervisor.getState()
