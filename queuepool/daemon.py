@@ -232,7 +232,7 @@ class Daemon:
         """Answer on the control socket, and look at the queues."""
         self._listener = listener
         await self.engine.idle()
-        api, operations, server = await asyncio.to_thread(_import_the_rest)
+        api, operations, server, xmlrpc = await asyncio.to_thread(_import_the_rest)
         operator = operations.Operator(
             self.controller,
             self.insight,
@@ -242,7 +242,10 @@ class Daemon:
             reopen=self.reopen,
             deploys=self.deploys,
         )
-        app = api.build_app(operator, operations.OPERATIONS, self.snapshot, self.journal.stream, self._defect)
+        supervisor = xmlrpc.XmlRpc(operator, self.directory.log, self._defect)
+        app = api.build_app(
+            operator, operations.OPERATIONS, self.snapshot, self.journal.stream, self._defect, [supervisor]
+        )
         self._server = server.ControlServer(app, listener)
         self._spawn(self._server.serve())
         self._spawn(self._look())
@@ -491,14 +494,14 @@ async def _ping(target: Any) -> str | None:
     return await ping(target)
 
 
-def _import_the_rest() -> tuple[Any, Any, Any]:
+def _import_the_rest() -> tuple[Any, Any, Any, Any]:
     """The server's code, and that of the parts that it asks."""
     import queuepool.controller.deploys
     import queuepool.controller.insight
     import queuepool.controller.requeuer  # noqa: F401 - loaded, for later
-    from queuepool.control import api, operations, server
+    from queuepool.control import api, operations, server, xmlrpc
 
-    return api, operations, server
+    return api, operations, server, xmlrpc
 
 
 def _listen(directory: RunDirectory, passed: dict[str, Any] | None) -> socket.socket:

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import fields
 from math import isfinite
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
@@ -39,30 +39,43 @@ TakeSnapshot = Callable[[tuple[str, ...]], Snapshot | dict[str, Any]]
 OnDefect = Callable[[BaseException], None]
 
 
+class OtherFace(Protocol):
+    """What may be served beside the JSON face."""
+
+    routes: list[Route]
+
+    def end_streams(self) -> None:
+        """End the answers that would otherwise go on for ever."""
+
+
 def build_app(
     operator: Any,
     operations: Operations,
     snapshot: TakeSnapshot,
     events: Callable[[int, bool], AsyncIterator[dict[str, Any]]],
     on_defect: OnDefect,
+    others: Iterable[OtherFace] = (),
 ) -> Starlette:
     """The application of the control socket.
 
     operator: passed to every handler, as it is. operations: name of the path -> (request type, handler); a handler
     raises QueuepoolError, or UnknownName. snapshot: names -> Snapshot, or its JSON, raising the same. events: (number
     of the last event seen, follow) -> the events after it. on_defect: told of an exception that nobody foresaw; the
-    client only learns that it happened.
+    client only learns that it happened. others: what else is served here.
     """
+    others = tuple(others)
     api = _Api(operator, operations, snapshot, events, on_defect)
     app = Starlette(
         routes=[
             Route(f"{PREFIX}/status", api.status, methods=["GET"]),
             Route(f"{PREFIX}/events", api.events, methods=["GET"]),
             Route(PREFIX + "/{operation}", api.operation, methods=["POST"]),
+            *(route for other in others for route in other.routes),
         ],
         exception_handlers={404: _no_such_thing, 405: _no_such_thing, Exception: api.defect},
     )
-    app.state.end_streams = api.end_streams
+    ends = [api.end_streams, *(other.end_streams for other in others)]
+    app.state.end_streams = lambda: [end() for end in ends]
     return app
 
 
@@ -131,7 +144,7 @@ class _Api:
             return _object({"error": error_to(UsageError(f"no such operation: {name[:100]}", _VERSIONS))}, 404)
         reader, handler = self._operations[name]
         try:
-            message = reader.read(await _body(request))
+            message = reader.read(await body_of(request))
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to read it
         except QueuepoolError as error:
@@ -241,7 +254,8 @@ class _Lines:
 _VERSIONS = "the daemon may be of another version: `queuepool version`, then `queuepool upgrade`"
 
 
-async def _body(request: HttpRequest) -> bytes:
+async def body_of(request: HttpRequest) -> bytes:
+    """The body of a request. Raises UsageError when it is larger than MAX_BODY."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

@@ -7,6 +7,9 @@ import asyncio
 import contextlib
 import logging
 import socket
+import struct
+from dataclasses import dataclass
+from typing import Any
 
 import h11
 from starlette.applications import Starlette
@@ -22,10 +25,24 @@ MAX_HEADER = 16 * 1024
 REQUEST_SECONDS = 10.0
 """From the connection, or the end of the request before, to the last byte of the request."""
 
+PATIENT_SECONDS = 24 * 3600.0
+"""How long a connection may be idle between the calls of a client of Supervisor, which does not open another by itself.
+When connections run out, the longest idle one of these is closed."""
+
 _TOO_MANY = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
     b'{"error":{"message":"the daemon has too many connections","hint":"try again","exit_code":1}}\n'
 )
+
+
+@dataclass(eq=False, slots=True)
+class Peer:
+    """The other end of one connection: `request.state.peer`. pid: of the process there; 0: not known, as over TCP.
+    patient: it may be idle for long. memory: what its requests have in common, kept by whoever answers them."""
+
+    pid: int = 0
+    patient: bool = False
+    memory: Any = None
 
 
 class ControlServer:
@@ -110,22 +127,44 @@ class _Connection(H11Protocol):
     a client that sends a byte a minute would hold a descriptor for ever."""
 
     _deadline: asyncio.TimerHandle | None = None
+    _idle_since: float | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > MAX_CONNECTIONS:
+        self._peer = Peer(_pid_of(transport))
+        self.app_state = {**self.app_state, "peer": self._peer}
+        if len(self.connections) > MAX_CONNECTIONS and not self._make_room():
             transport.write(_TOO_MANY)
             transport.close()
             return
         self._deadline = self.loop.call_later(REQUEST_SECONDS, transport.abort)
 
+    def _make_room(self) -> bool:
+        idle = [other for other in self.connections if isinstance(other, _Connection) and other._idle_since is not None]
+        if not idle:
+            return False
+        longest = min(idle, key=lambda other: other._idle_since or 0.0)
+        longest._idle_since = None
+        longest.transport.close()
+        return True
+
     def handle_events(self) -> None:
         super().handle_events()
-        if self.conn.their_state in (h11.IDLE, h11.SEND_BODY):
+        unread = self.conn.their_state is not h11.IDLE or bool(self.conn.trailing_data[0])
+        self._idle_since = None
+        if self._peer.patient and not unread:
+            self._forget_deadline()
+            self._idle_since = self.loop.time()
+        elif self.conn.their_state in (h11.IDLE, h11.SEND_BODY):
             if self._deadline is None:
                 self._deadline = self.loop.call_later(REQUEST_SECONDS, self.transport.abort)
         else:
             self._forget_deadline()
+
+    def on_response_complete(self) -> None:
+        if self._peer.patient:
+            self.timeout_keep_alive = PATIENT_SECONDS  # type: ignore[assignment]
+        super().on_response_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget_deadline()
@@ -135,6 +174,16 @@ class _Connection(H11Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+
+def _pid_of(transport: asyncio.Transport) -> int:
+    """The process at the other end of a unix socket (unix(7), SO_PEERCRED); 0 where that is not told."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.family != socket.AF_UNIX or not hasattr(socket, "SO_PEERCRED"):
+        return 0
+    with contextlib.suppress(OSError, struct.error):
+        return int(struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0])
+    return 0
 
 
 def _silence_uvicorn() -> None:

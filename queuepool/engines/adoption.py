@@ -102,7 +102,8 @@ def _take(engine: LocalEngine, entry: Entry, pids: dict[int, int]) -> bool:
         engine.endings.sweep(life, pid, 15)
     elif pid:
         engine.endings.exited(life, pid, code, rest=False)
-    else:  # recorded, but the former daemon ended before it made the process
+    else:  # it had ended, or waited for its next start, or the former daemon ended before it made the process
+        life.process = replace(life.process, state=State.STOPPED)
         engine.forget(life)
         if life.desk:
             engine.board.leave(life.desk)

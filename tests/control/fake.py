@@ -71,6 +71,8 @@ class FakeDaemon:
         self.server: Any = None
         self.stopped = False
         self.loop: asyncio.AbstractEventLoop | None = None
+        self.others: list[Any] = []
+        """Further faces that are served."""
 
     def stop(self, grace: float) -> None:
         """Stop the server; once."""
@@ -144,7 +146,9 @@ def serving(path: str, daemon: FakeDaemon) -> Iterator[FakeDaemon]:
         from queuepool.control.api import build_app
         from queuepool.control.server import ControlServer
 
-        app = build_app(daemon, daemon.operations(), daemon.snapshot, daemon.events, daemon.defects.append)
+        app = build_app(
+            daemon, daemon.operations(), daemon.snapshot, daemon.events, daemon.defects.append, daemon.others
+        )
         daemon.server = ControlServer(app, listener)
         daemon.loop = asyncio.get_running_loop()
         daemon.news = asyncio.Event()

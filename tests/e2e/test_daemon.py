@@ -104,6 +104,26 @@ def test_upgrade_keeps_the_pid_every_worker_every_line_and_real_exit_codes(tmp_p
         check_lines(log, {said.pid for said in report.said("ready")})
 
 
+def test_what_had_ended_before_an_upgrade_is_no_hindrance_after_it(tmp_path: Path) -> None:
+    text = f"""
+programs:
+  once: {{type: command, command: {shlex.join(worker_argv(exit=0))!r}, startsecs: 0, autorestart: false}}
+  fails: {{type: command, command: {shlex.join(worker_argv(exit=1))!r}, startretries: 0}}
+"""
+    with Queuepool(tmp_path, text) as qp:
+        qp.up()
+        qp.state("once:0", "EXITED")
+        qp.state("fails:0", "FATAL")
+        started = qp.started_at()
+        qp("upgrade")
+        eventually(lambda: qp.started_at() not in (None, started), what="the new daemon")
+        qp.state("once:0", "EXITED")
+        qp.state("fails:0", "FATAL")
+        qp("down")
+        assert qp.process is not None
+        assert qp.process.wait(30) == 0
+
+
 @pytest.mark.parametrize("systemd", [True, False])
 def test_a_worker_that_died_while_no_daemon_was_there_is_replaced(
     tmp_path: Path, report: Report, systemd: bool
