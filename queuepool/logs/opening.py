@@ -13,8 +13,10 @@ import grp
 import os
 import pwd
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 DIRECTORY_MODE = 0o755
 _SYMLINKS = 40  # as many as the kernel follows (path_resolution(7))
@@ -53,20 +55,43 @@ def find_owner(user: str | None, group: str | None) -> Owner | None:
 
 @contextlib.contextmanager
 def acting_as(owner: Owner | None) -> Iterator[None]:
-    """Let the kernel judge what is done in here as if `owner` did it. Only root can, and needs to."""
+    """Let the kernel judge what is done with files in here as if `owner` did it. Only root can, and needs to.
+
+    On Linux only this thread changes (setfsuid(2)): another one, which may be loading code from a directory that is
+    root's alone, must not find itself to be `owner`. The groups change for all threads, which root does not mind.
+    """
     if owner is None or os.geteuid() != 0 or owner.uid == 0:
         yield
         return
     groups, gid = os.getgroups(), os.getegid()
+    set_user, set_group = _of_thread() if sys.platform == "linux" else (os.seteuid, os.setegid)
     try:
         os.setgroups(owner.groups)
-        os.setegid(owner.gid)
-        os.seteuid(owner.uid)
+        set_group(owner.gid)
+        set_user(owner.uid)
         yield
     finally:
-        os.seteuid(0)
-        os.setegid(gid)
+        set_user(0)
+        set_group(gid)
         os.setgroups(groups)
+
+
+@cache
+def _of_thread() -> tuple[Callable[[int], None], Callable[[int], None]]:
+    """setfsuid and setfsgid, which tell of no failure by themselves; asked again, they tell who is in force."""
+    import ctypes
+
+    libc = ctypes.CDLL(None)
+
+    def setter(function: Callable[[int], int]) -> Callable[[int], None]:
+        def change(number: int) -> None:
+            function(number)
+            if function(-1) != number:
+                raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+        return change
+
+    return setter(libc.setfsuid), setter(libc.setfsgid)
 
 
 def open_log(path: str, owner: Owner | None, mode: int, set_aside: Callable[[str], None]) -> Opened:

@@ -26,12 +26,13 @@ EXTENSIONS = frozenset({"pcntl", "posix", "redis", "zend opcache", *NEEDED})
 RUNTIME = PhpRuntime("8.2.5", "/usr/bin/php8.2", ini="/etc/php.ini", extensions=EXTENSIONS)
 CONFIG = AppConfig(
     laravel="12.0.0", php="8.2.5", extensions=frozenset(), base_path="/a", storage_path="/a/storage",
-    environment="production", default_connection="redis", connections={"redis": QueueConnection("redis")},
+    environment="production", default_connection="redis",
+    connections={"redis": QueueConnection("redis", retry_after=90)},
     redis={"default": RedisTarget()}, redis_client="phpredis", horizon=False, cache=CacheStore("file", "file"),
 )  # fmt: skip
 PHP = PhpFacts(("php",), runtime=RUNTIME)
 APP = ApplicationFacts("/a", "/a", ("php",), "www", ("w",), CONFIG, runtime=PHP)
-WORKER = ProgramFacts("w", "worker", 1, ("php", "artisan", "queue:work"), "/a", options={})
+WORKER = ProgramFacts("w", "worker", 1, ("php", "artisan", "queue:work"), "/a", options={}, stop_seconds=80.0)
 FACTS = Facts(0.0, 0, FileFacts("/q.yml"), (WORKER,), (APP,))
 
 

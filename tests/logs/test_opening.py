@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 import pwd
 import stat
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -56,11 +58,28 @@ def test_missing_directories_and_the_file_belong_to_the_user(roots: Path, theirs
 def test_root_remains_root_afterwards(theirs: Path) -> None:
     before = os.getresuid(), os.getresgid(), os.getgroups()
     with acting_as(find_owner("nobody", None)):
-        assert os.geteuid() == NOBODY.pw_uid
+        (theirs / "made").touch()
+        assert ((theirs / "made").stat().st_uid, (theirs / "made").stat().st_gid) == (NOBODY.pw_uid, NOBODY.pw_gid)
         with pytest.raises(PermissionError):
             Path("/etc/queuepool-test").touch()
     opened(theirs / "worker.log")
     assert (os.getresuid(), os.getresgid(), os.getgroups()) == before
+
+
+@as_root
+@pytest.mark.root
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere all threads change")
+def test_other_threads_remain_root_meanwhile(roots: Path) -> None:
+    """The daemon loads code in a thread while it opens logs, and that code may be in a directory of root's alone."""
+    secret = roots / "secret"
+    secret.write_text("yes")
+    secret.chmod(0o600)
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(secret.read_text).result() == "yes"  # the thread is there
+        with acting_as(find_owner("nobody", None)):
+            assert other.submit(secret.read_text).result() == "yes"
+            with pytest.raises(PermissionError):
+                secret.read_text()
 
 
 @as_root
