@@ -49,7 +49,7 @@ async def inside(
     user: str | None,
     group: str | None,
     environment: Mapping[str, str],
-    timeout: float = 15.0,  # noqa: ASYNC109 - bounds a process, which then is killed
+    timeout: float = 10.0,  # noqa: ASYNC109 - bounds a process, which then is killed
 ) -> Inside:
     """Boot the application and ask it. connections: of the queues that matter, "" for the default one. The rest,
     and what is raised, is as for probe.probe()."""

@@ -91,6 +91,7 @@ def test_the_first_directory_that_is_closed_is_named_also_behind_a_link(place: P
     for path in (inner, place / "current/storage", inner / "none/at/all"):
         told = outcome("write", path)
         assert (told.error, told.closed, told.closed_shown) == ("EACCES", str(place / "home"), "drwx------ root:root")
+        assert told.evidence.endswith(f"as nobody: Permission denied (drwx------ root:root {place}/home)")
 
 
 @needs_root

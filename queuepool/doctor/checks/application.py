@@ -37,7 +37,7 @@ def directory(facts: Facts) -> Iterator[Note]:
         link = app.files.dangling
         if link:
             what = f"it is a link to {link}, which does not exist"
-            newest = max(app.files.beside, default="RELEASE")
+            newest = app.files.beside[0] if app.files.beside else "RELEASE"
             remedy = f"ln -sfn {shlex.quote(newest)} {shlex.quote(app.root)}"
         else:
             what = "its directory does not exist"

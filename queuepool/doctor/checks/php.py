@@ -175,7 +175,7 @@ def pcntl(facts: Facts) -> Iterator[Note]:
 def posix(facts: Facts) -> Iterator[Note]:
     """A worker whose job exceeds `--timeout` kills itself with posix_kill(); without the extension posix it calls
     exit() instead, which runs destructors and shutdown functions in the middle of the job and cannot interrupt a call
-    that blocks (Illuminate/Queue/Worker.php, kill). Horizon does not start without it."""
+    that blocks (Illuminate/Queue/Worker.php, kill). Horizon asks for it in its composer.json."""
     for app, php, runtime in _seen(facts):
         programs = _names(_programs(facts, app, "worker", "listen", "horizon"))
         if programs and "posix" not in runtime.extensions:

@@ -33,7 +33,8 @@ class Try:
     def evidence(self) -> str:
         """What was tried and what came of it, in a line."""
         doing = {"read": "reading", "execute": "executing", "enter": "entering"}.get(self.act, "writing to")
-        what = f"{self.shown} {self.where}".strip() if self.where != self.path or self.shown else ""
+        mode, place = (self.closed_shown, self.closed) if self.closed else (self.shown, self.where)
+        what = f"{mode} {place}".strip() if place != self.path or mode else ""
         as_whom = f" as {self.user}" if self.user else ""
         return f"{doing} {self.path}{as_whom}: {self.words or self.error}" + (f" ({what})" if what else "")
 

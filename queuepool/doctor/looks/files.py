@@ -34,7 +34,9 @@ def look(root: str, config: AppConfig | None, environment: Mapping[str, str]) ->
     base = Path(root)
     if not base.is_dir():
         target = str(base.readlink()) if base.is_symlink() else ""
-        return FilesFacts(there=False, dangling=target, artisan=False, vendor=False, beside=tuple(_beside(base)))
+        releases = base.parent.joinpath(target).parent if target else None
+        beside = _releases(releases) if releases else _beside(base)
+        return FilesFacts(there=False, dangling=target, artisan=False, vendor=False, beside=tuple(beside))
     env = (config.environment_file if config else "") or str(environment_file(base, environment))
     cached = config.caches["config"].path if config and "config" in config.caches else ""
     artisan = (base / "artisan").is_file()
@@ -63,6 +65,17 @@ def _beside(base: Path) -> Iterator[str]:
         with suppress(OSError):
             if (place / "artisan").is_file():
                 yield str(place)
+
+
+def _releases(directory: Path) -> list[str]:
+    """Directories in it that have an artisan, the newest first."""
+    found = []
+    with suppress(OSError):
+        for entry in islice(directory.iterdir(), 500):
+            with suppress(OSError):
+                if (entry / "artisan").is_file():
+                    found.append((entry.stat().st_mtime, str(entry)))
+    return [path for _, path in sorted(found, reverse=True)]
 
 
 def _open_to_all(path: str) -> bool:

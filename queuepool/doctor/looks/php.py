@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -54,7 +55,7 @@ async def look(launch: Launch, platform_check: str) -> PhpFacts:
     except SpawnError:
         return facts
     searched = children.environment(launch, who, {})["PATH"]
-    facts = replace(facts, searched=searched, others=tuple(_others(searched)))
+    facts = replace(facts, searched=searched, others=tuple(_others(launch.argv[0], searched)))
     # PHP for the command line looks for nothing in the directory where it is started.
     directory = launch.directory if "/" in launch.argv[0] and not launch.argv[0].startswith("/") else "/"
     asking = replace(launch, argv=(*launch.argv, "-r", _ASK, "--", platform_check), directory=directory)
@@ -111,8 +112,9 @@ def _runtime(told: Mapping[str, Any]) -> PhpRuntime:
     )
 
 
-def _others(searched: str) -> Iterator[str]:
-    seen = set()
+def _others(command: str, searched: str) -> Iterator[str]:
+    """What looks like PHP here and is not the same file as the one that is used."""
+    seen = {os.path.realpath(shutil.which(command, path=searched) or command)}
     for directory in dict.fromkeys([*searched.split(":"), *os.environ.get("PATH", "").split(":"), *_ELSEWHERE]):
         try:
             names = sorted(os.listdir(directory))

@@ -12,6 +12,7 @@ import select
 import signal
 import stat
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -48,8 +49,11 @@ Outcome = tuple[int, str, str]
 
 def _in_child(who: Identity, acts: Sequence[tuple[str, str, str]]) -> list[Outcome]:
     reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:  # only system calls from here on: another thread may have held any lock
+    with warnings.catch_warnings():
+        # Python 3.12 warns of fork() beside threads: the child must need no lock that another thread may have held.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if pid == 0:  # so there are only system calls from here on
         try:
             os.close(reader)
             if who.uid is not None and who.gid is not None:
