@@ -129,10 +129,11 @@ def test_releases_beside_each_other_are_one_application(tmp_path: Path) -> None:
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "current").symlink_to("releases/2")
     directories = family(str(tmp_path / "current"))
-    assert belongs([f"{tmp_path}/releases/1/artisan"], directories)
+    assert belongs([f"{tmp_path}/releases/1/"], directories)
     assert belongs([f"{tmp_path}/current"], directories)
     assert not belongs([f"{tmp_path}/elsewhere"], directories)
     assert not belongs([f"{tmp_path}/releases2"], directories)
+    assert not belongs([f"{tmp_path}/releases/2/another/application"], directories)
     assert not belongs(["releases/1", ""], directories)
     assert not belongs([f"{tmp_path}/elsewhere"], family(str(tmp_path / "else")))
 

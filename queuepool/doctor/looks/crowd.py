@@ -80,7 +80,7 @@ class Crowd:
             if not set(ours).isdisjoint(ancestors):
                 continue
             directory = (procstat.directory(pid) or "").removesuffix(" (deleted)")
-            if not belongs([os.path.join(directory, artisan), directory], family):
+            if not belongs([os.path.dirname(os.path.join(directory, artisan))], family):
                 continue
             manager, by, by_pid, config = self._manager(pid, ancestors)
             text, user, started = shown(" ".join(self.arguments[pid])), user_of(pid), procstat.started(pid)
@@ -108,21 +108,17 @@ class Crowd:
 
 
 def family(app: str) -> tuple[str, ...]:
-    """The directories that an application's processes run in: its real root, or where it is one of several releases
-    (the layout of Envoyer, Forge and Deployer) all of these."""
+    """The real root of an application, and where that is one of several releases (the layout of Envoyer, Forge and
+    Deployer) the directory of these."""
     real = os.path.realpath(app)
     above = os.path.dirname(real)
     return (real, above) if os.path.basename(above) == "releases" else (real,)
 
 
-def belongs(paths: Sequence[str], directories: Sequence[str]) -> bool:
-    """Whether one of these paths is in one of the directories."""
-    for path in paths:
-        if path.startswith("/"):
-            real = os.path.realpath(path)
-            if any(real == one or real.startswith(one.rstrip("/") + "/") for one in directories):
-                return True
-    return False
+def belongs(paths: Sequence[str], family: Sequence[str]) -> bool:
+    """Whether one of these is a root of the application. What is merely below it may be another application."""
+    reals = [os.path.realpath(path) for path in paths if path.startswith("/")]
+    return any(real == family[0] or os.path.dirname(real) in family[1:] for real in reals)
 
 
 def artisan_in(text: str) -> str | None:
