@@ -18,7 +18,7 @@ from queuepool.domain.yamltext import comment, flow_list, scalar
 from queuepool.formats.supervisor_import import Drafts
 from queuepool.formats.supervisor_model import Server
 from queuepool.formats.supervisor_program import Draft
-from queuepool.formats.supervisor_remarks import Verdict
+from queuepool.formats.supervisor_remarks import Remark, Verdict
 from queuepool.formats.supervisor_translate import Octal, Seconds, Size
 from queuepool.formats.supervisor_values import size_text
 
@@ -47,6 +47,9 @@ def render(drafts: Drafts, beside: str, sources: Sequence[str], servers: Sequenc
     names = _names([place for place in places if place != places[0]])
     usual = _common_user(drafts.programs)
     shared = _shared(drafts.programs)
+    about: dict[str, list[Remark]] = {}
+    for remark in drafts.remarks:
+        about.setdefault(remark.subject, []).append(remark)
     files = {}
     for place, programs in _by_place(drafts.programs, places).items():
         main = place == places[0]
@@ -67,7 +70,8 @@ def render(drafts: Drafts, beside: str, sources: Sequence[str], servers: Sequenc
         lines += ["", "programs:" if programs else "programs: {}"]
         for at, draft in enumerate(programs):
             lines += [""] if at else []
-            lines += _program(draft, drafts, place, user, shared, beside)
+            lines += _comments(about.get(f"[{draft.program.section.name}]", ()))
+            lines += _program(draft, place, user, shared, beside)
         if main and drafts.groups:
             lines += ["", "groups:", *_groups(drafts)]
         if main:
@@ -163,9 +167,7 @@ def _of_laravel(draft: Draft) -> bool:
     return draft.kind != "command" or "artisan" in str(draft.keys["command"])
 
 
-def _program(
-    draft: Draft, drafts: Drafts, place: Place, user: str | None, shared: Mapping[str, Any], beside: str
-) -> Iterator[str]:
+def _program(draft: Draft, place: Place, user: str | None, shared: Mapping[str, Any], beside: str) -> Iterator[str]:
     keys = {key: draft.keys[key] for key in _KEYS if key in draft.keys and key not in shared}
     if keys.get("user") == user:
         keys.pop("user", None)
@@ -177,7 +179,6 @@ def _program(
             keys[key] = _log(keys[key], key, draft, place[0], beside)
             if keys[key] is None:
                 keys.pop(key)
-    yield from _comments(draft, drafts)
     if not keys and not draft.below:
         yield f"  {scalar(draft.name)}: {{}}"
         return
@@ -192,12 +193,11 @@ def _program(
         yield f"    # {text}"
 
 
-def _comments(draft: Draft, drafts: Drafts) -> Iterator[str]:
-    """What somebody has to decide about. What is settled, or changed for the better, is in the report alone."""
-    label = f"[{draft.program.section.name}]"
-    for remark in drafts.remarks:
-        about_it = remark.subject == label and remark.verdict is not Verdict.CHANGED and remark.option != "user"
-        if about_it and not remark.settled:
+def _comments(remarks: Sequence[Remark]) -> Iterator[str]:
+    """What somebody has to decide about. What is settled, or changed for the better, is in the report alone; a missing
+    user stands at the head of the file."""
+    for remark in remarks:
+        if remark.verdict is not Verdict.CHANGED and remark.option != "user" and not remark.settled:
             text = comment(f"{remark.option} {remark.what}".strip())
             yield from textwrap.wrap(text, _WIDTH, initial_indent="  # ", subsequent_indent="  #   ")
 
