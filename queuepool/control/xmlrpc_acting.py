@@ -188,14 +188,17 @@ def _cannot_start(face: Face, member: Member) -> RpcFault | None:
     else:
         path = children.environment(launch, who, {})["PATH"].split(":")
         places = [os.path.join(directory, command) for directory in path]
-    found = next((place for place in places if os.path.exists(place)), None)
-    if found is None:
-        return RpcFault(Code.NO_FILE, f"can't find command {command!r}")
-    if os.path.isdir(found):
-        return RpcFault(Code.NOT_EXECUTABLE, f"command at {found!r} is a directory")
-    if not stat.S_IMODE(os.stat(found).st_mode) & 0o111:
-        return RpcFault(Code.NOT_EXECUTABLE, f"command at {found!r} is not executable")
-    return None
+    for place in places:
+        try:
+            mode = os.stat(place).st_mode
+        except OSError:
+            continue
+        if stat.S_ISDIR(mode):
+            return RpcFault(Code.NOT_EXECUTABLE, f"command at {place!r} is a directory")
+        if not mode & 0o111:
+            return RpcFault(Code.NOT_EXECUTABLE, f"command at {place!r} is not executable")
+        return None
+    return RpcFault(Code.NO_FILE, f"can't find command {command!r}")
 
 
 async def _signal(face: Face, members: Iterable[Member], signal: str) -> Results:

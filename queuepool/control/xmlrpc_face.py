@@ -35,16 +35,15 @@ KINDS = {
 class Face:
     """Answers calls. Made inside the daemon's loop.
 
-    main_log: path of the daemon's own log. on_defect: told of an exception that nobody foresaw. reread: the file as it
-    was read last, which addProcessGroup takes from.
+    main_log: path of the daemon's own log. on_defect: told of an exception that nobody foresaw.
     """
 
     def __init__(self, operator: Operator, main_log: str, on_defect: Callable[[BaseException], None]) -> None:
         self.operator = operator
         self.main_log = main_log
-        self.reread: Loaded | None = None
         self.ending = False
         self._on_defect = on_defect
+        self._reread: tuple[Loaded, Loaded] | None = None
         self._restarts: dict[int, Restart] = {}
         self._alarms: dict[object, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -76,6 +75,17 @@ class Face:
             self._on_defect(error)
 
     # --- what is true -------------------------------------------------------------------------------------------------
+
+    @property
+    def latest(self) -> Loaded:
+        """The file as it was read last: by reloadConfig, or by whoever has brought another reading in force since."""
+        if self._reread and any(self.control.loaded is known for known in self._reread):
+            return self._reread[0]
+        return self.control.loaded
+
+    @latest.setter
+    def latest(self, loaded: Loaded) -> None:
+        self._reread = loaded, self.control.loaded
 
     def groups(self) -> Groups:
         """The groups in force."""

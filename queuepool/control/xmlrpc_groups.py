@@ -37,7 +37,7 @@ async def add_group(face: Face, caller: Caller, name: str) -> bool:
         caller.update = update.done(name)
         await _apply(face, update.reread.loaded, update.reread.programs(name), wait=change)
         return True
-    loaded = face.reread or face.control.loaded
+    loaded = face.latest
     group = groups_of(face.control.wanted(loaded), loaded.groups).get(name)
     if group is None:
         raise RpcFault(Code.BAD_NAME, name)
@@ -80,7 +80,7 @@ async def settle(face: Face, update: Update) -> None:
 
 async def _reread(face: Face) -> Reread:
     control = face.control
-    loaded = face.reread = await asyncio.to_thread(face.operator.load)
+    loaded = face.latest = await asyncio.to_thread(face.operator.load)
     before, after = face.groups(), groups_of(control.wanted(loaded), loaded.groups)
     added, changed, removed = difference(before, after, control.difference(loaded))
     return Reread(loaded, before, after, tuple(added), tuple(changed), tuple(removed))

@@ -74,7 +74,7 @@ async def all_processes(face: Face, caller: Caller) -> list[dict[str, Any]]:
 @method("supervisor.getAllConfigInfo", returns="array")
 async def all_settings(face: Face, caller: Caller) -> list[dict[str, Any]]:
     """Return the settings of each process that the file, as it was read last, asks for."""
-    loaded = face.reread or face.control.loaded
+    loaded = face.latest
     wanted = face.control.wanted(loaded)
     groups, active = groups_of(wanted, loaded.groups), face.groups()
     displays = {

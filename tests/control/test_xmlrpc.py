@@ -373,6 +373,18 @@ def test_an_update_leaves_what_no_change_concerns(running: Callable[..., Queuepo
     assert qp.pids() == {name: pid for name, pid in before.items() if name != "w:1"} | {"w:2": qp.pids()["w:2"]}
 
 
+def test_what_was_reread_is_forgotten_when_a_newer_file_comes_into_force(running: Callable[..., Queuepool]) -> None:
+    qp = running({"w": {}})
+    qp.running("w", 1)
+    with proxy(f"unix://{qp.run.socket}") as client:
+        qp.write(text_of({"w": {"numprocs": 2}}))
+        assert client.supervisor.reloadConfig() == [[[], ["w"], []]]
+        assert len(client.supervisor.getAllConfigInfo()) == 2  # type: ignore[arg-type]
+        qp.write(text_of({"w": {"numprocs": 3}}))
+        qp("update")
+        assert len(client.supervisor.getAllConfigInfo()) == 3  # type: ignore[arg-type]
+
+
 def test_an_update_that_is_broken_off_ends_as_it_would_with_supervisor(running: Callable[..., Queuepool]) -> None:
     qp = running({"w": {}, "v": {}})
     qp.running("w", 1)

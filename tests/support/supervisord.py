@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -29,7 +30,9 @@ def bin_of(version: str) -> Path | None:
     the benchmarks keep; None where it is not installed."""
     if version == "debian":
         return Path("/usr/bin") if shutil.which("supervisord", path="/usr/bin") else None
-    return tools.peers_bin()
+    with open(tools.cache() / "peers.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another test process may be making it
+        return tools.peers_bin()
 
 
 def ctl(version: str, url: str, *words: str, timeout: float = 60.0, stdin: str = "") -> tuple[str, int]:
