@@ -265,7 +265,7 @@ BREAKS = [
         "redis.rejected", turn_clients_away, r"rejected_connections:[1-9].*maxclients:6", "warning",
         mended=lambda it: it.redis.client.config_resetstat(),
     ),
-    Break("redis.latency", far_away, r"15 PINGs: median [3-9]\d\.\d ms", "warning"),
+    Break("redis.latency", far_away, r"30 PINGs: fastest [3-9]\d\.\d ms", "warning"),
     Break("redis.acl", allow_too_little, "EVAL: NOPERM"),
     Break(
         "redis.other_prefix", change_the_prefix, r"queues:default in database 0: 3 ready.*App.Jobs.Quick", "warning",

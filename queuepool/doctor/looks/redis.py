@@ -20,9 +20,7 @@ from queuepool.laravel.permitted import denied
 from queuepool.laravel.servers import Servers
 from queuepool.laravel.target import RedisTarget
 
-PINGS = 15
-SERIES = 3
-"""Of PINGs. A machine that is busy for a moment makes one slow, a server or a network that is slow all of them."""
+PINGS, MOST_PINGS = 15, 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,25 +94,18 @@ def reach(target: RedisTarget) -> str:
 
 
 async def _pings(target: RedisTarget) -> tuple[float, ...]:
-    """The best of some series, each PING on its own; over a connection that nobody else uses."""
-    servers = Servers()
-    best: tuple[float, ...] = ()
+    """Some PINGs one after the other, over a connection that nobody else uses. More of them where all are slow: a
+    machine that is busy delays them for a moment, a server or a network that is slow always."""
+    servers, node = Servers(), replace(target, cluster=False, nodes=())
+    found: list[float] = []
     try:
-        first = await servers.ask(replace(target, cluster=False, nodes=()), [("PING",)])
-        if isinstance(first, Away):
+        if isinstance(await servers.ask(node, [("PING",)]), Away):
             return ()
-        for _ in range(SERIES):
-            series = []
-            for _ in range(PINGS):
-                asked = time.perf_counter()
-                reply = await servers.ask(replace(target, cluster=False, nodes=()), [("PING",)])
-                if isinstance(reply, Away):
-                    return best
-                series.append(time.perf_counter() - asked)
-            found = tuple(sorted(series))
-            best = min(best or found, found, key=lambda one: one[PINGS // 2])
-            if best[PINGS // 2] < SLOW_PING:
+        while len(found) < PINGS or (min(found) >= SLOW_PING and len(found) < MOST_PINGS):
+            asked = time.perf_counter()
+            if isinstance(await servers.ask(node, [("PING",)]), Away):
                 break
+            found.append(time.perf_counter() - asked)
     finally:
         await servers.close()
-    return best
+    return tuple(found)
