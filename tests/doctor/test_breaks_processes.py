@@ -25,6 +25,7 @@ def dying(*command: str, state: str = "FATAL", **keys: Any) -> Callable[[Install
         replaced = [word.replace("ROOT", str(it.root)).replace("PORT", str(it.redis.port)) for word in command]
         it.programs["x"] = {
             "type": "command", "command": replaced, "startretries": 0, "stdout_logfile": str(it.root / "x.log"),
+            "startsecs": 30 if state == "FATAL" else 0,  # PHP may take long to boot on a busy machine
             **{name: value.replace("ROOT", str(it.root)) if isinstance(value, str) else value
                for name, value in keys.items()},
         }  # fmt: skip
@@ -56,7 +57,7 @@ def mended_by(**keys: Any) -> Callable[[Installation], None]:
     """The program is changed so and started anew."""
 
     def mend(it: Installation) -> None:
-        it.programs["x"] |= keys
+        it.programs["x"] |= {"startsecs": 0} | keys
         it.write()
         it.qp("update")
         it.qp.running("x", 1)
