@@ -25,6 +25,7 @@ def dying(*command: str, state: str = "FATAL", **keys: Any) -> Callable[[Install
         replaced = [word.replace("ROOT", str(it.root)).replace("PORT", str(it.redis.port)) for word in command]
         it.programs["x"] = {
             "type": "command", "command": replaced, "startretries": 0, "stdout_logfile": str(it.root / "x.log"),
+            "startsecs": 30 if state == "FATAL" else 0,  # PHP may take long to boot on a busy machine
             **{name: value.replace("ROOT", str(it.root)) if isinstance(value, str) else value
                for name, value in keys.items()},
         }  # fmt: skip
@@ -34,6 +35,14 @@ def dying(*command: str, state: str = "FATAL", **keys: Any) -> Callable[[Install
         it.qp.state("x:0", state)
 
     return start
+
+
+def without_a_first_line(it: Installation) -> None:
+    """What can be seen without a start is found by checks of permissions."""
+    file = it.root / "script"
+    file.write_text("echo no interpreter is named\n")
+    file.chmod(0o755)
+    dying(str(file))(it)
 
 
 def php(code: str) -> tuple[str, ...]:
@@ -48,7 +57,7 @@ def mended_by(**keys: Any) -> Callable[[Installation], None]:
     """The program is changed so and started anew."""
 
     def mend(it: Installation) -> None:
-        it.programs["x"] |= keys
+        it.programs["x"] |= {"startsecs": 0} | keys
         it.write()
         it.qp("update")
         it.qp.running("x", 1)
@@ -73,10 +82,10 @@ def in_a_directory_that_is_gone(it: Installation) -> None:
     (it.root / "7").mkdir()
     dying("sleep", "300", state="RUNNING", directory="ROOT/7")(it)
     (it.root / "7").rmdir()
+    (it.root / "7").mkdir()  # the next one of this name is not the one it runs in
 
 
-def with_its_directory(it: Installation) -> None:
-    (it.root / "7").mkdir()
+def restarted_in_it(it: Installation) -> None:
     it.qp("restart", "x")
 
 
@@ -111,9 +120,7 @@ def told(*command: str) -> Callable[[Installation], None]:
 
 GOOD = ["sleep", "300"]
 BREAKS = [
-    Break("processes.spawn", dying("/no/such/thing"), "no such file", name="command", mended=mended_by(command=GOOD)),
-    Break("processes.spawn", dying("sleep", "9", directory="ROOT/none"), "does not exist", name="directory"),
-    Break("processes.spawn", dying("/etc/passwd"), "permission denied", name="executable"),
+    Break("processes.spawn", without_a_first_line, "neither a program nor a script", mended=mended_by(command=GOOD)),
     Break("processes.spawn", dying("sh", "-c", "no-such-thing"), "127: .*not found", name="shell"),
     Break("processes.boot", dying(*artisan("queue:work"), directory="/usr"), "Could not open input file: artisan"),
     Break("processes.boot", dying(*artisan("nosuch:thing")), "defined in the .nosuch. namespace", name="namespace"),
@@ -133,7 +140,7 @@ BREAKS = [
           name="exited"),
     Break("processes.crashing", crashing, r"x:0: 3 times within \d+ s, the last: exit 3: boo", "warning"),
     Break("processes.release", in_a_directory_that_is_gone, r"x:0 \(pid \d+\): .*/7 \(deleted\)",
-          mended=with_its_directory),
+          mended=restarted_in_it),
     Break("processes.stale", behind_the_current_release, r"w:0 .* runs .*/app, while .*/app2 is", "warning",
           mended=restarted),
     Break("processes.paused", told("pause", "w"), r"w:0 .* is paused", "warning", mended=told("continue", "w")),
