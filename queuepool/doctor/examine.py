@@ -148,6 +148,8 @@ async def _within(look: Look, scene: Scene) -> Any:
         return Unseen(look.what, f"it took longer than {look.seconds:g} s")
     except QueuepoolError as error:
         return Unseen(look.what, error.message, error.hint)
+    except ImportError as error:
+        return Unseen(look.what, f"the Python module {error.name} is missing", "install queuepool anew")
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return Unseen(look.what, f"{where}{error.strerror or type(error).__name__}")

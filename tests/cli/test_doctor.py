@@ -171,6 +171,7 @@ def looks(monkeypatch: pytest.MonkeyPatch, body: str, tmp_path: Path) -> None:
         ("await asyncio.sleep(100)", "it took longer than 0.25 s"),
         ("await asyncio.to_thread(time.sleep, 1.5)", "it took longer than 0.25 s"),
         ("raise ValueError('hunter2')", "ValueError, by a defect of queuepool"),
+        ("import no_such_module", "the Python module no_such_module is missing"),
         ("open('/no/such/file')", "/no/such/file: No such file or directory"),
     ],
 )
