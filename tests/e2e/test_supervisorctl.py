@@ -379,12 +379,24 @@ def test_the_daemons_log_is_shown_and_followed(shared: Both) -> None:
 
 
 def test_foreground_shows_the_output_and_says_that_nothing_can_be_typed(shared: Both) -> None:
-    done = subprocess.run(
-        ctl_command(shared.version, shared.urls[1], "fg", "both:cron"), env=environment(), text=True, input="hello\n",
-        stdout=subprocess.PIPE, timeout=60,
-    )  # fmt: skip
-    assert done.stdout.startswith("==> Press Ctrl-C to exit <==\n")
-    assert "ERROR: <Fault 20: 'NO_FILE: both:cron'>\nExiting foreground\n" in done.stdout
+    with subprocess.Popen(
+        ctl_command(shared.version, shared.urls[1], "fg", "both:cron"), env=environment(), text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as fg:  # fmt: skip
+        assert fg.stdin is not None
+        assert fg.stdout is not None
+        lines = [fg.stdout.readline(), fg.stdout.readline()]
+        fg.stdin.write("hello\n")
+        fg.stdin.flush()
+        for line in fg.stdout:
+            lines.append(line)
+            if line == "Exiting foreground\n":
+                break
+        fg.kill()  # by itself it may wait for 30 s until its own thread ends
+    assert lines[0] == "==> Press Ctrl-C to exit <==\n"
+    assert "tick\n" in lines
+    assert "ERROR: <Fault 20: 'NO_FILE: both:cron'>\n" in lines
+    assert lines[-1] == "Exiting foreground\n"
 
 
 def test_reload_keeps_the_processes_and_shutdown_ends_them(newest: Both) -> None:
