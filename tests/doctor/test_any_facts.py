@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from queuepool.doctor.checks import CHECKS
 from queuepool.doctor.checks.base import Check
-from queuepool.doctor.examine import examine
+from queuepool.doctor.examine import LOOKS, examine
 from queuepool.doctor.facts import Facts
 from queuepool.doctor.facts.program import FileFacts
 from queuepool.doctor.finding import Finding, Severity
@@ -166,6 +166,17 @@ def must_stand(facts: Facts) -> set[str]:
 @given(random=st.randoms(use_true_random=True))
 def test_no_check_raises_whatever_the_facts_are(random: Random) -> None:
     must_stand(maker(Facts)(random))
+
+
+@settings(max_examples=60)
+@given(random=st.randoms(use_true_random=True))
+def test_a_check_needs_no_look_but_those_that_it_names(random: Random) -> None:
+    """So `--only` may leave the others out."""
+    facts = maker(Facts)(random)
+    for check in CHECKS:
+        if check.needs is not None:
+            unneeded = {name: () if name == "applications" else None for name in LOOKS if name not in check.needs}
+            assert check.run(replace(facts, **unneeded)) == check.run(facts), check.id
 
 
 @pytest.mark.php

@@ -14,7 +14,7 @@ from queuepool.doctor.facts.application import ApplicationFacts
 from queuepool.doctor.finding import GiveTo, Note, RunCommand, Severity
 from queuepool.domain.command import ARTISAN, unsupported_in
 
-CHECKS = Checks("application")
+CHECKS = Checks("application", needs=("applications",))
 
 OLDEST_LARAVEL = 6
 _NOT_THERE = ("application.directory", "permissions.traverse", "permissions.user", "php.found", "php.cli")

@@ -80,17 +80,8 @@ class Checks(list[Check]):
         def register(find: Find) -> Find:
             text = inspect.getdoc(find)
             assert text, f"{name} is explained by its docstring"
-            self.append(
-                Check(
-                    f"{self._group}.{name}",
-                    severity,
-                    title,
-                    text,
-                    find,
-                    unless,
-                    self._needs if needs is None else needs,
-                )
-            )
+            wanted = self._needs if needs is None else needs
+            self.append(Check(f"{self._group}.{name}", severity, title, text, find, unless, wanted))
             return find
 
         return register

@@ -16,7 +16,7 @@ from queuepool.doctor.finding import Note, Severity
 from queuepool.laravel.config import CacheFile
 from queuepool.laravel.inside import Table
 
-CHECKS = Checks("application")
+CHECKS = Checks("application", needs=("applications",))
 
 _WITHOUT_QUEUE = {
     "sync": "jobs run at once where they are dispatched, so there is nothing for a worker",

@@ -11,7 +11,7 @@ from queuepool.doctor.facts import Facts
 from queuepool.doctor.facts.running import RunningFacts, UnitFacts
 from queuepool.doctor.finding import Note, RemoveStale, SetMode, Severity
 
-CHECKS = Checks("daemon")
+CHECKS = Checks("daemon", needs=("running",))
 SUBJECT = "the daemon"
 
 

@@ -12,7 +12,7 @@ from queuepool.doctor.facts import Facts
 from queuepool.doctor.finding import Note, Severity
 from queuepool.domain.observed import ProcessView
 
-CHECKS = Checks("processes")
+CHECKS = Checks("processes", needs=("running",))
 
 _APPLICATION = (
     "application.boots", "application.directory", "application.artisan", "application.vendor", "php.extensions",

@@ -11,7 +11,7 @@ from queuepool.doctor.facts.horizon import HorizonFacts
 from queuepool.doctor.finding import Note, Severity
 from queuepool.domain.horizon import Trouble
 
-CHECKS = Checks("horizon")
+CHECKS = Checks("horizon", needs=("applications", "queues"))
 
 SNAPSHOT_SECONDS = 900.0
 """`horizon:snapshot` is to run each five minutes."""

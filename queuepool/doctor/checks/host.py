@@ -12,7 +12,7 @@ from queuepool.doctor.facts import Facts
 from queuepool.doctor.facts.host import DiskFacts, HostFacts
 from queuepool.doctor.finding import Note, Severity
 
-CHECKS = Checks("host")
+CHECKS = Checks("host", needs=("host", "running"))
 SUBJECT = "this machine"
 
 MB, GB = 1 << 20, 1 << 30

@@ -11,7 +11,7 @@ from queuepool.doctor.facts import Facts
 from queuepool.doctor.facts.managers import SCHEDULE, WORK, OtherEntry, OtherProcess, OthersFacts
 from queuepool.doctor.finding import Note, Severity
 
-CHECKS = Checks("managers")
+CHECKS = Checks("managers", needs=("running",))
 
 
 def _others(facts: Facts) -> tuple[OthersFacts, ...]:

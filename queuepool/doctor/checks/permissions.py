@@ -12,7 +12,7 @@ from queuepool.doctor.facts.access import Try
 from queuepool.doctor.facts.application import ApplicationFacts
 from queuepool.doctor.finding import Fix, GiveTo, MakeDirectory, Note, Severity
 
-CHECKS = Checks("permissions")
+CHECKS = Checks("permissions", needs=("applications", "access"))
 
 _BEFORE = ("permissions.traverse", "permissions.readonly", "permissions.user", "application.directory",
            "application.artisan", "application.config_elsewhere")  # fmt: skip

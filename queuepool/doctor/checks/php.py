@@ -16,7 +16,7 @@ from queuepool.domain.units import megabytes
 from queuepool.laravel.composer import older
 from queuepool.laravel.config import PhpRuntime
 
-CHECKS = Checks("php")
+CHECKS = Checks("php", needs=("applications",))
 
 NEEDED = ("ctype", "filter", "hash", "json", "mbstring", "openssl", "pdo", "session", "tokenizer")
 """Extensions that every Laravel asks for (https://laravel.com/docs/deployment#server-requirements); without Composer's

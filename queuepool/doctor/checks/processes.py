@@ -12,7 +12,7 @@ from queuepool.doctor.facts.running import RunningFacts
 from queuepool.doctor.finding import Note, Severity
 from queuepool.domain.observed import ProcessView
 
-CHECKS = Checks("processes")
+CHECKS = Checks("processes", needs=("running", "applications"))
 CHECKS += ends.CHECKS
 
 CRASHES = 3

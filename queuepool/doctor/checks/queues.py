@@ -13,7 +13,7 @@ from queuepool.doctor.facts.program import ProgramFacts
 from queuepool.doctor.facts.queues import QueueFacts, StoredQueue
 from queuepool.doctor.finding import Note, Severity
 
-CHECKS = Checks("queues")
+CHECKS = Checks("queues", needs=("applications", "queues"))
 
 OLD_SECONDS = 600.0
 """A job that waits for longer, though workers run, is said."""

@@ -14,7 +14,7 @@ from queuepool.doctor.facts.redis import ServerFacts
 from queuepool.doctor.finding import Note, Severity
 from queuepool.laravel.health import NEARLY, SLOW_PING
 
-CHECKS = Checks("redis")
+CHECKS = Checks("redis", needs=("applications", "queues"))
 
 AUTH = ("NOAUTH", "WRONGPASS", "ERR invalid password", "ERR AUTH", "ERR Client sent AUTH")
 NO_DATABASE = "ERR DB index"

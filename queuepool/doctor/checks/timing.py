@@ -12,7 +12,7 @@ from queuepool.doctor.facts.queues import Job, QueueFacts, StoreFacts
 from queuepool.doctor.finding import Note, Severity
 from queuepool.laravel.config import QueueConnection
 
-CHECKS = Checks("timing")
+CHECKS = Checks("timing", needs=("applications", "queues"))
 
 TIMEOUT = 60.0
 """Laravel's --timeout where none is given."""

@@ -11,7 +11,7 @@ from queuepool.doctor.checks.base import Checks
 from queuepool.doctor.facts import Facts
 from queuepool.doctor.finding import Note, Severity
 
-CHECKS = Checks("permissions")
+CHECKS = Checks("permissions", needs=("access", "running"))
 
 
 @CHECKS.add("user", Severity.ERROR, "The users and groups of the programs exist")

@@ -26,8 +26,7 @@ class Unseen:
 class Facts:
     """Everything that checks may know. now: unix seconds. uid: who looked. programs: those that were asked for.
     applications: each application as each user and PHP that its programs run with. access: what their users may do
-    beside. None: not looked at, or it failed,
-    and then it is among `unseen`."""
+    beside. None: not looked at, or it failed, and then it is among `unseen`."""
 
     now: float
     uid: int
