@@ -14,7 +14,7 @@ from queuepool.system.procstat import birth
 from tests.support.installation import Break, Installation
 from tests.support.wait import eventually
 
-pytestmark = pytest.mark.php
+pytestmark = pytest.mark.doctor
 
 
 def up(it: Installation) -> None:

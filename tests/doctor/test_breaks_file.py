@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.installation import Break, Installation
 
-pytestmark = pytest.mark.php
+pytestmark = pytest.mark.doctor
 
 
 def a_wrong_key(it: Installation) -> None:

@@ -18,7 +18,7 @@ from tests.support.horizon import add_horizon, needs_horizon
 from tests.support.installation import Break, Installation
 from tests.support.wait import eventually
 
-pytestmark = pytest.mark.php
+pytestmark = pytest.mark.doctor
 
 HERE = host_slug(os.uname().nodename)
 CONFIG = """<?php return ['use' => 'default', 'prefix' => env('HORIZON_PREFIX'),

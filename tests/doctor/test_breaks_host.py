@@ -17,7 +17,7 @@ from queuepool.system.procstat import birth
 from tests.support.installation import Break, Installation
 from tests.support.wait import eventually
 
-pytestmark = pytest.mark.php
+pytestmark = pytest.mark.doctor
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
 MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 

@@ -13,7 +13,7 @@ from tests.support.installation import Break, Installation
 from tests.support.laravel import PHP
 from tests.support.wait import eventually
 
-pytestmark = pytest.mark.php
+pytestmark = pytest.mark.doctor
 WORK = (*PHP, "artisan", "queue:work", "redis", "--queue=elsewhere", "--sleep=1", "--max-time=300")
 needs_supervisord = pytest.mark.skipif(shutil.which("supervisord") is None, reason="supervisord is not installed")
 

@@ -14,7 +14,7 @@ import pytest
 from tests.support.installation import Break, Installation
 
 pytestmark = [
-    pytest.mark.php,
+    pytest.mark.doctor,
     pytest.mark.root,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
 ]

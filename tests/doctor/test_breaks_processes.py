@@ -15,7 +15,7 @@ from tests.support.installation import Break, Installation
 from tests.support.laravel import PHP
 from tests.support.wait import eventually
 
-pytestmark = pytest.mark.php
+pytestmark = pytest.mark.doctor
 
 
 def dying(*command: str, state: str = "FATAL", **keys: Any) -> Callable[[Installation], None]:

@@ -14,7 +14,7 @@ from tests.support.installation import Break, Installation
 from tests.support.laravel import laravel_version
 from tests.support.wait import eventually
 
-pytestmark = pytest.mark.php
+pytestmark = pytest.mark.doctor
 
 
 def put(it: Installation, queue: str = "default", place: str = "", score: float = 0.0, **more: object) -> None:

@@ -17,7 +17,7 @@ from tests.support.installation import Break, Installation
 from tests.support.laravel import PHP, LaravelApp
 from tests.support.wait import eventually
 
-pytestmark = pytest.mark.php
+pytestmark = pytest.mark.doctor
 
 PASSWORD = "s3cret-and-never-shown"
 SERVERS: list[socket.socket] = []

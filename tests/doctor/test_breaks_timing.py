@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.installation import Break, Installation
 
-pytestmark = pytest.mark.php
+pytestmark = pytest.mark.doctor
 
 
 def queue_config(pattern: str, new: str, it: Installation) -> None:

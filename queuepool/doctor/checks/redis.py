@@ -53,7 +53,10 @@ def _change(facts: Facts, server: ServerFacts, names: str) -> str:
     return setting(config, text) if config else text
 
 
-@CHECKS.add("answers", Severity.ERROR, "Every Redis that the applications use answers")
+@CHECKS.add(
+    "answers", Severity.ERROR, "Every Redis that the applications use answers",
+    unless=("application.env", "application.config_elsewhere"),  # then the application asks for one by default
+)  # fmt: skip
 def answers(facts: Facts) -> Iterator[Note]:
     """Without its Redis a worker gets no job: it ends with an exception, or writes one each second. The evidence says
     what the server did: refused the connection (nothing listens there), did not answer in time (a firewall, or it
