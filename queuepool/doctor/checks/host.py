@@ -58,8 +58,8 @@ def memory(facts: Facts) -> Iterator[Note]:
 @CHECKS.add("memory_now", Severity.WARNING, "Some memory is free")
 def memory_now(facts: Facts) -> Iterator[Note]:
     """Hardly any memory is left now, what the kernel could drop from its caches already counted as free (MemAvailable).
-    The next big job makes it kill a process. `queuepool top` shows which worker uses how much; a worker that grows and
-    grows is ended in good order at its `memory:`, or at `memory_limit:`, which looks during jobs too."""
+    The next big job makes it kill a process. `ps aux --sort=-rss` shows which process uses how much; a worker that
+    grows and grows is ended in good order at its `memory:`, or at `memory_limit:`, which looks during jobs too."""
     host = facts.host
     if host is None:
         return
@@ -68,7 +68,7 @@ def memory_now(facts: Facts) -> Iterator[Note]:
             SUBJECT,
             f"the daemon's control group has used up its memory: {percent(host.used, host.limit)}",
             (f"{host.cgroup}: {size(host.used)} of {size(host.limit)}, without caches",),
-            "queuepool top   (shows who uses it), then lower `numprocs:`, or raise MemoryMax= of the unit",
+            "ps aux --sort=-rss | head   (shows who uses it), then lower `numprocs:`, or raise MemoryMax= of the unit",
         )
     elif host.memory > 0 and host.available < min(host.memory // 20, GB):
         swap = f"swap: {size(host.swap_free)} of {size(host.swap)} free" if host.swap > 0 else "there is no swap"
@@ -76,7 +76,7 @@ def memory_now(facts: Facts) -> Iterator[Note]:
             SUBJECT,
             f"has hardly any memory left: {size(host.available)} of {size(host.memory)}",
             (f"/proc/meminfo: MemAvailable is {percent(host.available, host.memory)} of MemTotal", swap),
-            "queuepool top   (shows who uses it), then lower `numprocs:`, or restart what has grown",
+            "ps aux --sort=-rss | head   (shows who uses it), then lower `numprocs:`, or restart what has grown",
             severity=Severity.ERROR if host.available < host.memory // 100 else None,
         )
 
@@ -91,7 +91,7 @@ def swap(facts: Facts) -> Iterator[Note]:
             SUBJECT,
             f"swaps {size(host.swapping)} a second",
             (f"/proc/vmstat: pswpin and pswpout; {size(host.swap_free)} of {size(host.swap)} of swap are free",),
-            "queuepool top   (shows who uses memory), then lower `numprocs:`",
+            "ps aux --sort=-rss | head   (shows who uses memory), then lower `numprocs:`",
         )
 
 
