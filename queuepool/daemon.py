@@ -295,7 +295,9 @@ class Daemon:
             self.ended.set_result(0)
 
     async def upgrade(self) -> dict[str, Any]:
-        """Replace the running code by what is installed now; refused when that does not even start."""
+        """Replace the running code by what is installed now; refused when that does not even start, or when it would
+        find a file that it cannot use. Raises ConfigError, QueuepoolError."""
+        await asyncio.to_thread(read, self.directory.config)
         version = await asyncio.to_thread(_version_on_disk)
         self.journal.add(Kind.DAEMON_UPGRADING, "", {"was": __version__, "now": version})
         self.state = "UPGRADING"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from queuepool.errors import ExitCode
 from queuepool.system import procstat
 from tests.support.daemon import Queuepool
 from tests.support.wait import eventually
@@ -102,6 +103,22 @@ def test_upgrade_keeps_the_pid_every_worker_every_line_and_real_exit_codes(tmp_p
         eventually(lambda: any("SIGSEGV" in e["line"] for e in qp.events()), what="a real exit code")
         qp("stop", "w")
         check_lines(log, {said.pid for said in report.said("ready")})
+
+
+def test_an_upgrade_with_a_file_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
+    text = f"programs:\n  w: {{type: command, command: {shlex.join(worker_argv())!r}, numprocs: 2}}\n"
+    with Queuepool(tmp_path, text) as qp:
+        pid = qp.up()
+        workers = qp.running("w", 2)
+        qp.write(text + "progams: {}\n")
+        refused = qp.try_("upgrade")
+        assert refused.returncode == ExitCode.USAGE
+        assert "progams" in refused.stderr
+        assert qp.run.pid() == pid
+        assert qp.running("w", 2) == workers
+        qp.write(text)
+        qp("upgrade")
+        assert qp.running("w", 2) == workers
 
 
 def test_what_had_ended_before_an_upgrade_is_no_hindrance_after_it(tmp_path: Path) -> None:
