@@ -156,7 +156,7 @@ BREAKS = [
     Break("horizon.paused", paused, "web2-.*: pid 7, paused", "warning", mended=living),
     Break("horizon.two_masters", two, f"master {HERE}-.*\nmaster {HERE}-", mended=forget),
     Break("horizon.two_masters", one_of_somebody_else, f"master {HERE}-", "warning", mended=forget, name="foreign"),
-    Break("horizon.inactive", dead, r"master .*last beat \d+ s ago", mended=forget),
+    Break("horizon.inactive", dead, r"master .*last beat [\d.]+ s ago", mended=forget),
     Break(
         "horizon.beside", beside, "redis:default, 2 workers", "warning", mended=lambda it: it.program(queue="other"),
     ),

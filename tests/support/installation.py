@@ -145,7 +145,8 @@ class Break:
     """One way to break an installation. id: of the check that has to find it. how: does the damage. evidence: a regular
     expression that the evidence must match. severity: which it must have. redis: options of its redis-server. mended:
     what the remedy tells a person to do; "--fix": `doctor --fix --yes` does it. also: ids of findings that are true
-    as well, because the one damage is really two."""
+    as well, because the one damage is really two. command: look by a command of its own: a look from within the test
+    takes what the test has started for its own family."""
 
     id: str
     how: Callable[[Installation], object]
@@ -155,6 +156,7 @@ class Break:
     mended: Callable[[Installation], object] | str | None = None
     also: tuple[str, ...] = ()
     name: str = ""
+    command: bool = False
 
     def __str__(self) -> str:
         return f"{self.id}-{self.name}" if self.name else self.id
@@ -163,7 +165,8 @@ class Break:
         """Break a new installation: exactly this is found, with its evidence, and mending it heals all."""
         with Installation(*self.redis) as installation:
             self.how(installation)
-            seen = installation.look()
+            look = installation.doctor if self.command else installation.look
+            seen = look()
             found = {finding["id"]: finding for finding in seen["findings"]}
             told = json.dumps(seen["findings"], indent=2)
             assert set(found) == {self.id, *self.also}, told
@@ -179,5 +182,5 @@ class Break:
             else:
                 assert callable(self.mended)
                 self.mended(installation)
-            after = installation.look()
+            after = look()
             assert after["findings"] == [], json.dumps(after["findings"], indent=2)
