@@ -53,7 +53,7 @@ def explain(program: str, code: int | None, reason: str, lines: Sequence[str] = 
 
 
 def _by_code(program: str, code: int | None, reason: str, said: Sequence[str], logs: str) -> Death:
-    telltale = telling([line.encode() for line in said])
+    telltale = telling([line.encode(errors="replace") for line in said])
     if code == 12:
         return Death(
             "memory",

@@ -103,7 +103,7 @@ def test_a_master_that_was_killed_is_announced_until_its_keys_run_out(redis_serv
     assert judge(view, [], host="vm", living=set()) == (), "it beat a moment ago: perhaps in a container"
     view = replace(view, masters=(replace(view.masters[0], age=8.0),))
     (said,) = judge(view, [], host="vm", living=set())
-    assert said.startswith("Horizon's master vm-MaqV is dead, there is no process 24003;")
+    assert said.text.startswith("Horizon's master vm-MaqV is dead, there is no process 24003;")
 
 
 def test_a_dead_master_is_known_by_what_is_left_of_it(redis_server: RedisServer) -> None:
@@ -111,7 +111,7 @@ def test_a_dead_master_is_known_by_what_is_left_of_it(redis_server: RedisServer)
     view = read(redis_server, now=at)
     assert (view.status, view.live, view.processes) == ("inactive", (), 0)
     (said,) = judge(view, [], host="vm", living=set())
-    assert said.startswith("Horizon's master vm-MaqV is dead and still in Redis: its last beat was 1")
+    assert said.text.startswith("Horizon's master vm-MaqV is dead and still in Redis: its last beat was 1")
     assert judge(read(redis_server, now=at + 3600), [], host="vm", living=set()) == ()
 
 
@@ -189,7 +189,8 @@ def test_any_bytes_in_redis_are_read_without_an_error(
     client.hset(prefix + b"supervisor:" + name, mapping=supervisor)
     view = read(redis_server)
     assert len(view.masters) == len(view.supervisors) == 1
-    json.dumps(view.to_json(judge(view, [], host="vm", living=set())), allow_nan=False)
+    told = [trouble.text for trouble in judge(view, [], host="vm", living=set())]
+    json.dumps(view.to_json(told), allow_nan=False)
 
 
 def test_a_redis_that_is_away_is_said(redis_server: RedisServer) -> None:
