@@ -22,6 +22,7 @@ ONLY_THERE = "QP_TEST_ONLY_THERE"
 
 
 def program(name: str, command: list[str], root: Path, **options: object) -> str:
+    """A section. root: where it runs, the directory of supervisord, so that it is killed with that."""
     given = {
         "command": shlex.join(command), "directory": root, "startsecs": 0, "redirect_stderr": "true",
         "stdout_logfile": f"{root}/{name}.log", **options,
@@ -69,8 +70,8 @@ def test_neither_a_plan_nor_a_program_that_cannot_run_here_changes_anything(tmp_
     artisan = tmp_path / "app" / "artisan"
     artisan.write_text("<?php\n")
     worker = ["sh", "-c", "exec sleep 600"]
-    text = program("mail", [*PHP, str(artisan), "queue:work"], tmp_path, startretries=0, autostart="false")
-    text += program("cron", worker, tmp_path) + program("off", worker, tmp_path, autostart="false")
+    text = program("mail", [*PHP, str(artisan), "queue:work"], tmp_path / "sv", startretries=0, autostart="false")
+    text += program("cron", worker, tmp_path / "sv") + program("off", worker, tmp_path / "sv", autostart="false")
     with Supervisord(tmp_path / "sv", "debian", text) as supervisord, empty(tmp_path / "qp") as qp:
         are(supervisord, "RUNNING", "cron:cron")
         before = states(supervisord)
@@ -94,7 +95,9 @@ def test_a_group_that_does_not_start_here_runs_there_again(tmp_path: Path, monke
     script = tmp_path / "picky"
     script.write_text(f'#!/bin/sh\ntest "${ONLY_THERE}" || exit 3\nexec sleep 600\n')
     script.chmod(0o755)
-    text = program("a", worker_argv(), tmp_path) + program("b", [str(script)], tmp_path, startsecs=1, **numbered(2))
+    text = program("a", worker_argv(), tmp_path / "sv") + program(
+        "b", [str(script)], tmp_path / "sv", startsecs=1, **numbered(2)
+    )
     with Supervisord(tmp_path / "sv", "debian", text) as supervisord, empty(tmp_path / "qp") as qp:
         are(supervisord, "RUNNING", "a:a", "b:b_00", "b:b_01")
         stop_there(supervisord, "b:b_01")
@@ -120,7 +123,7 @@ def test_when_nothing_could_be_moved_the_daemon_ends_too(tmp_path: Path, monkeyp
     script = tmp_path / "picky"
     script.write_text(f'#!/bin/sh\ntest "${ONLY_THERE}" || exit 3\nexec sleep 600\n')
     script.chmod(0o755)
-    text = program("b", [str(script)], tmp_path, startsecs=1)
+    text = program("b", [str(script)], tmp_path / "sv", startsecs=1)
     with Supervisord(tmp_path / "sv", "debian", text) as supervisord, empty(tmp_path / "qp") as qp:
         are(supervisord, "RUNNING", "b:b")
         done = qp.try_(*take_over(supervisord))
@@ -133,7 +136,7 @@ def test_when_nothing_could_be_moved_the_daemon_ends_too(tmp_path: Path, monkeyp
 def test_after_a_sigkill_of_the_command_a_second_call_goes_on(tmp_path: Path) -> None:
     """The one that ran is started here, the one that was stopped by hand is not."""
     report = Report(tmp_path / "report")
-    text = program("pool", worker_argv(report=report, name="w", stop=1), tmp_path, **numbered(2))
+    text = program("pool", worker_argv(report=report, name="w", stop=1), tmp_path / "sv", **numbered(2))
     with Supervisord(tmp_path / "sv", "debian", text) as supervisord, empty(tmp_path / "qp") as qp:
         are(supervisord, "RUNNING", "pool:pool_00", "pool:pool_01")
         stop_there(supervisord, "pool:pool_01")
@@ -161,7 +164,7 @@ def test_after_a_sigkill_of_the_command_a_second_call_goes_on(tmp_path: Path) ->
 
 
 def test_neither_a_killed_daemon_nor_a_hangup_leaves_a_group_stopped(tmp_path: Path) -> None:
-    text = program("a", worker_argv(), tmp_path) + program("b", worker_argv(stop=1), tmp_path)
+    text = program("a", worker_argv(), tmp_path / "sv") + program("b", worker_argv(stop=1), tmp_path / "sv")
     with Supervisord(tmp_path / "sv", "debian", text) as supervisord, empty(tmp_path / "qp") as qp:
         are(supervisord, "RUNNING", "a:a", "b:b")
         with Started(qp, *take_over(supervisord)) as command:
@@ -180,7 +183,7 @@ def test_neither_a_killed_daemon_nor_a_hangup_leaves_a_group_stopped(tmp_path: P
 
 
 def test_a_supervisord_that_dies_in_the_middle_is_said(tmp_path: Path) -> None:
-    text = program("pool", worker_argv(stop=2), tmp_path)
+    text = program("pool", worker_argv(stop=2), tmp_path / "sv")
     with Supervisord(tmp_path / "sv", "debian", text) as supervisord, empty(tmp_path / "qp") as qp:
         are(supervisord, "RUNNING", "pool:pool")
         with Started(qp, *take_over(supervisord)) as command:
@@ -202,7 +205,8 @@ def test_tcp_with_a_password_and_a_group_that_stays_in_part(tmp_path: Path) -> N
     )
     listener = "[eventlistener:ear]\nevents=TICK_3600\ncommand=sleep 600\n"
     text = (
-        program("a", worker_argv(), tmp_path) + "[fcgi-program:php]\nsocket=unix://%(here)s/fcgi\ncommand=sleep 600\n"
+        program("a", worker_argv(), tmp_path / "sv")
+        + "[fcgi-program:php]\nsocket=unix://%(here)s/fcgi\ncommand=sleep 600\n"
     )
     text += "[group:both]\nprograms=a,php\n" + listener
     with Supervisord(tmp_path / "sv", "debian", text + server) as supervisord, empty(tmp_path / "qp") as qp:
@@ -222,7 +226,7 @@ def test_tcp_with_a_password_and_a_group_that_stays_in_part(tmp_path: Path) -> N
 
 def test_a_supervisord_that_does_not_answer_is_said(tmp_path: Path) -> None:
     conf = tmp_path / "supervisord.conf"
-    conf.write_text(f"[unix_http_server]\nfile={tmp_path}/none\n" + program("a", worker_argv(), tmp_path))
+    conf.write_text(f"[unix_http_server]\nfile={tmp_path}/none\n" + program("a", worker_argv(), tmp_path / "sv"))
     with empty(tmp_path / "qp") as qp:
         done = qp.try_("import", "supervisor", str(conf), "--take-over")
         assert done.returncode == 1
@@ -234,7 +238,7 @@ def test_a_supervisord_that_does_not_answer_is_said(tmp_path: Path) -> None:
 @pytest.mark.php
 def test_no_job_is_lost_or_done_twice_on_the_move(tmp_path: Path, laravel_app: LaravelApp) -> None:
     command = [*PHP, str(laravel_app.artisan_file), "queue:work", "redis", "--sleep=0.1", "--tries=1", "--timeout=30"]
-    root = laravel_app.root
+    root = tmp_path / "sv"
     text = program("laravel-worker", command, root, startsecs=1, stopwaitsecs=60, **numbered(3))
     text += program("second", command, root, startsecs=1, stopwaitsecs=5)
     names = [*(f"laravel-worker:laravel-worker_0{slot}" for slot in range(3)), "second:second"]
