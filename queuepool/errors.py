@@ -31,7 +31,8 @@ _MEANINGS = {
     "`doctor --strict` has warnings.",
     ExitCode.LOCKED: "Another daemon already runs for this file, or another deploy is under way.",
     ExitCode.NO_DAEMON: "No daemon answers for this file. `queuepool up` starts it.",
-    ExitCode.NOT_ROLLED_BACK: "A deploy failed and could not be rolled back, or failed when all new processes ran.",
+    ExitCode.NOT_ROLLED_BACK: "A deploy or a take-over failed and could not be rolled back, or a deploy failed when "
+    "all new processes ran.",
     ExitCode.INTERRUPTED: "Interrupted with Ctrl-C.",
 }
 

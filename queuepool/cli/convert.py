@@ -6,6 +6,7 @@ from __future__ import annotations
 import glob
 import os
 import pwd
+import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -45,14 +46,27 @@ def export() -> None:
 @click.argument("files", metavar="[FILE...]", nargs=-1, type=click.Path())
 @click.option("--print", "only_print", is_flag=True, help="Print the text, write nothing; the report goes to stderr.")
 @click.option("--output", metavar="FILE", help="The file to write, instead of queuepool.yml here. It must not exist.")
+@click.option(
+    "--take-over",
+    "take_over",
+    is_flag=True,
+    help="Then move what runs in the live supervisord here, group by group, and back where it fails.",
+)
+@click.option("--plan", "only_plan", is_flag=True, help="With --take-over: say what would be done, change nothing.")
 @click.pass_context
-def import_supervisor(ctx: click.Context, files: tuple[str, ...], only_print: bool, output: str | None) -> None:
+def import_supervisor(
+    ctx: click.Context, files: tuple[str, ...], only_print: bool, output: str | None, take_over: bool, only_plan: bool
+) -> None:
     """Write queuepool.yml from Supervisor's configuration. FILE is supervisord.conf, or files and directories of
     conf.d; without one, the file is searched for where Supervisor does. What it includes is read as well. The report
-    says what was carried, what changed, and what was wrong; nothing of Supervisor is touched."""
+    says what was carried, what changed, and what was wrong; no file of Supervisor is touched."""
     from queuepool.formats.supervisor_import import draft
     from queuepool.formats.supervisor_yaml import render
 
+    if only_plan and not take_over:
+        raise UsageError("cannot plan without --take-over", "add it: `queuepool import supervisor --take-over --plan`")
+    if take_over and only_print:
+        raise UsageError("cannot both print and take over", "leave --print away; `--plan` says what would be done")
     target = os.path.abspath(output or context_of(ctx).config or "queuepool.yml")
     found = read_files(_files(files), os.environ)
     drafts = draft(found.config, found.around)
@@ -63,6 +77,9 @@ def import_supervisor(ctx: click.Context, files: tuple[str, ...], only_print: bo
             "name the file that has [program:...] sections",
         )
     texts = render(drafts, os.path.dirname(target), [source.path for source in found.sources], found.config.servers)
+    if take_over:
+        _take_over(ctx, found, drafts, target, texts, files, only_plan=only_plan)
+        return
     if only_print:
         for name, text in texts.items():
             click.echo(f"# file: {name}\n{text}" if len(texts) > 1 else text, nl=False)
@@ -75,6 +92,43 @@ def import_supervisor(ctx: click.Context, files: tuple[str, ...], only_print: bo
     _report([*found.remarks, *drafts.remarks], err=only_print)
     if not only_print:
         _check(ctx, target)
+
+
+def _take_over(
+    ctx: click.Context,
+    found: Found,
+    drafts: Drafts,
+    target: str,
+    texts: dict[str, str],
+    files: Sequence[str],
+    *,
+    only_plan: bool,
+) -> None:
+    """The import as without it, unless the file is there already; then the move."""
+    from queuepool.cli.takeover import Request, show_plan, take_over
+
+    there = os.path.lexists(target)
+    named = [context_of(ctx).config or "", *files]
+    again = f"queuepool{' -c ' + shlex.quote(named[0]) if named[0] else ''} import supervisor"
+    again += f" --output {shlex.quote(target)}" if target != os.path.abspath(named[0] or "queuepool.yml") else ""
+    again += "".join(f" {shlex.quote(name)}" for name in files) + " --take-over"
+    request = Request(found, drafts, target, {} if there else texts, again)
+    click.echo(f"read {_shown(found.sources)}")
+    if there:
+        click.echo(f"{clean(target)} is there already, and is used as it is")
+    else:
+        _carried(drafts, err=False)
+        _report([*found.remarks, *drafts.remarks], err=False)
+    if only_plan:
+        show_plan(request)
+        return
+
+    def write() -> None:
+        _write(target, texts)
+        for name in texts:
+            click.echo(f"\nwrote {clean(_beside(target, name))}")
+
+    take_over(request, write)
 
 
 @export.command("supervisor")
@@ -304,5 +358,7 @@ def _check(ctx: click.Context, target: str) -> None:
     here = os.path.dirname(target) == os.getcwd() and os.path.basename(target) == "queuepool.yml"
     option = "" if here else f" -c {clean(target)}"
     click.echo(f"next: queuepool{option} config check")
-    click.echo("before `queuepool up`, stop these programs in Supervisor: else both run them")
+    click.echo(
+        "before `queuepool up`, stop these programs in Supervisor: else both run them; or add --take-over, which does"
+    )
     ctx.exit(ExitCode.NOT_AS_WANTED if loaded.broken else ExitCode.DONE)
