@@ -99,11 +99,13 @@ BREAKS = [
     Break("file.mode", lambda it: it.qp.directory.chmod(0o777), r"etc: mode 0777", name="directory",
           mended=lambda it: it.qp.directory.chmod(0o755)),
     Break("file.queues", other_tries, r"--tries: w 1, other 3", "info", mended=without_the_other),
+    Break("file.machine", lambda it: it.program(directory="/nowhere"), r"w: the directory /nowhere does not exist here",
+          mended=lambda it: it.program(directory=None)),
     Break("file.release", another_release, r"current/queuepool.yml", "warning"),
 ]  # fmt: skip
 AS_ROOT = [
     Break("file.mode", lambda it: os.chown(it.qp.file, 33, 33), r"owned by uid 33, while queuepool runs as root",
-          name="owner", mended=lambda it: os.chown(it.qp.file, 0, 0)),
+          "warning", name="owner", mended=lambda it: os.chown(it.qp.file, 0, 0)),
     Break("file.secrets", a_secret_for_all, r"queuepool.yml:\d+: programs.w.environment.API_TOKEN", "warning",
           mended="--fix"),
 ]  # fmt: skip

@@ -91,6 +91,24 @@ def warnings(facts: Facts) -> Iterator[Note]:
         yield Note(facts.file.path, "holds something doubtful", _some(lines), f"look at {_place(lines[0])}")
 
 
+@CHECKS.add(
+    "machine", Severity.ERROR, "This machine has what the programs need",
+    unless=("php.*", "application.*", "permissions.*", "processes.*"),  # which know more of it
+)  # fmt: skip
+def machine(facts: Facts) -> Iterator[Note]:
+    """A user, a group, a directory or a program that the file names does not exist on this machine, or is not where it
+    is looked for. `queuepool up` says the same before it starts the other programs; a process that lacks it is BACKOFF
+    and then FATAL. Mostly the file was written for another machine, or a path has a typing error."""
+    known = {program.name for program in facts.programs}
+    for lack in facts.file.lacks:
+        programs = tuple(name for name in lack.programs if name in known)
+        if programs:
+            what = "cannot run here" if lack.fatal else "cannot keep its log"
+            severity = None if lack.fatal else Severity.WARNING
+            evidence = (f"needed by {', '.join(programs)}: {lack.what}",)
+            yield Note(f"program {programs[0]}", f"{what}: {lack.what}", evidence, lack.remedy, programs, severity)
+
+
 @CHECKS.add("mode", Severity.ERROR, "Only its owner may change what says which commands run")
 def mode(facts: Facts) -> Iterator[Note]:
     """Whoever may write queuepool.yml, or a file that it includes, decides which commands run as which user; where
@@ -111,6 +129,7 @@ def mode(facts: Facts) -> Iterator[Note]:
                 f"belongs to uid {part.uid}, who thereby decides what root runs",
                 (f"{part.path}: owned by uid {part.uid}, while queuepool runs as root",),
                 f"chown root: {shlex.quote(part.path)}",
+                severity=Severity.WARNING,
             )
     for folder, folder_mode in facts.file.open:
         yield Note(

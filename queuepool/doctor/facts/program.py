@@ -19,6 +19,17 @@ class PartFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class LackFacts:
+    """Something that programs lack on this machine, as far as files tell. what, remedy: for a person. fatal: whether
+    they cannot run at all."""
+
+    programs: tuple[str, ...]
+    what: str
+    remedy: str
+    fatal: bool
+
+
+@dataclass(frozen=True, slots=True)
 class FileFacts:
     """queuepool.yml. path: absolute. found: whether there is one. problems: "file:line: path: what is wrong (hint)",
     each of which keeps a program or all of it from being used; warnings: in the same form, those that do not. broken:
@@ -26,7 +37,7 @@ class FileFacts:
     that hold a password in the file itself, as "file:line: key". parts: it and the other files that it consists of.
     usable: whether nothing in the main file keeps all of it from being used. open: directories on the way to it that
     anybody may change, each with its mode. current: the path of the same file in the release that is current, when
-    this one is in another; "" otherwise."""
+    this one is in another; "" otherwise. lacks: what its programs lack here."""
 
     path: str
     found: bool = True
@@ -40,6 +51,7 @@ class FileFacts:
     usable: bool = True
     open: tuple[tuple[str, int], ...] = ()
     current: str = ""
+    lacks: tuple[LackFacts, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

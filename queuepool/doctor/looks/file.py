@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from queuepool.config.explain import is_secret
 from queuepool.config.load import Whole, loaded, read_anyway
 from queuepool.config.reading import Reading
-from queuepool.doctor.facts.program import FileFacts, PartFacts
+from queuepool.doctor.facts.program import FileFacts, LackFacts, PartFacts
+from queuepool.doctor.preflight import preflight
 from queuepool.domain.places import Path, absolute
 from queuepool.domain.pool import Loaded
 from queuepool.domain.spec import Settings
@@ -23,6 +24,8 @@ def look(path: str, environ: Mapping[str, str]) -> tuple[FileFacts, Loaded]:
     if not whole.main.usable:
         problems = [*whole.main.problems(), *problems]
     warnings = [text for reading in whole.files if reading.usable for text in reading.problems()]
+    usable = loaded(whole)
+    pools = usable.pools.values()
     facts = FileFacts(
         path,
         problems=tuple(problems),
@@ -35,8 +38,9 @@ def look(path: str, environ: Mapping[str, str]) -> tuple[FileFacts, Loaded]:
         usable=whole.main.usable,
         open=tuple(_open_directories(path)),
         current=_in_current_release(path),
+        lacks=tuple(LackFacts(one.programs, one.what, one.remedy, one.fatal) for one in preflight(pools).lacks),
     )
-    return facts, loaded(whole)
+    return facts, usable
 
 
 def _parts(whole: Whole) -> Iterator[PartFacts]:
