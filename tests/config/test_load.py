@@ -248,20 +248,19 @@ def test_reading_again_gives_equal_pools(here: Path) -> None:
     assert _load(text).pools == _load(text).pools
 
 
-def test_ten_thousand_programs_load_in_seconds(here: Path) -> None:
-    text = "programs:\n" + "".join(
-        f"  p{n}:\n    connection: redis\n    queue: [high, default]\n    numprocs: 4\n    tries: 3\n    timeout: 60\n"
-        for n in range(10_000)
-    )
+def test_ten_thousand_programs_take_ten_times_as_long_as_a_thousand(here: Path) -> None:
+    """How long that is stands in no test: it depends on what else runs here."""
 
-    def seconds() -> float:
+    def seconds(count: int) -> float:
+        keys = "connection: redis\n    queue: [high, default]\n    numprocs: 4\n    tries: 3\n    timeout: 60\n"
+        text = "programs:\n" + "".join(f"  p{n}:\n    {keys}" for n in range(count))
         before = time.process_time()
         loaded = _load(text)
-        assert len(loaded.pools) == 10_000
-        assert loaded.pools["p9999"].process(3).display == "p9999:p9999_03"
+        assert len(loaded.pools) == count
+        assert loaded.pools[f"p{count - 1}"].process(3).display == f"p{count - 1}:p{count - 1}_03"
         return time.process_time() - before
 
-    assert any(seconds() < 5 for _ in range(3))  # of CPU; what else runs on the machine slows it down too
+    assert any(seconds(10_000) < 20 * seconds(1_000) for _ in range(3))
 
 
 def test_many_mistakes_are_counted_rather_than_listed(here: Path) -> None:
