@@ -7,6 +7,7 @@ import pty
 import select
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,9 +63,19 @@ class Terminal:
     def type(self, keys: bytes) -> None:
         os.write(self._fd, keys)
 
-    def end(self) -> int:
-        """Read to the end; the exit code."""
+    def end(self, keys: bytes = b"", seconds: float = 60.0) -> int:
+        """Read to the end; the exit code. keys: typed, and every five seconds again: a Ctrl-C that comes just before
+        Python begins to read is heeded only after the next key."""
+        began = time.monotonic()
+        typed = 0
         while True:
+            waited = time.monotonic() - began
+            assert waited < seconds, f"it did not end within {seconds} s: {self.shown!r}"
+            if keys and waited >= 5.0 * typed:
+                self.type(keys)
+                typed += 1
+            if not select.select([self._fd], [], [], 1.0)[0]:
+                continue
             try:
                 piece = os.read(self._fd, 65536)
             except OSError:

@@ -238,8 +238,7 @@ def test_ctrl_c_at_the_question_does_nothing(well: Place) -> None:
     open_to_all(well)
     terminal = Terminal("doctor", *FILE, "--fix")
     terminal.until(lambda seen: b"do it?" in seen)
-    terminal.type(b"\x03")
-    assert terminal.end() == ExitCode.INTERRUPTED
+    assert terminal.end(b"\x03") == ExitCode.INTERRUPTED
     assert well.config.stat().st_mode & 0o777 == 0o666
 
 

@@ -97,11 +97,6 @@ def env_is_roots(it: Installation) -> None:
     (it.root / "app/.env").chmod(0o600)
 
 
-def env_is_given(it: Installation) -> None:
-    shutil.chown(it.root / "app/.env", None, "www-data")
-    (it.root / "app/.env").chmod(0o640)
-
-
 def an_option_nobody_knows(it: Installation) -> None:
     it.program(options=["--nonsense=1"])
 
@@ -185,12 +180,13 @@ BREAKS = [
     Break("application.cache_in_release", a_release_with_its_own_storage, "path is .*releases/1/storage",
           severity="warning", mended=storage_is_shared),
     Break("application.config_stale", env_is_edited_after_config_cache, r"\.env is newer", severity="warning",
-          mended=config_is_cleared),
+          mended="--fix"),
     Break("application.config_elsewhere", config_was_cached_on_the_build_server, "config.php has .*/build/storage",
-          mended=config_is_cleared),
-    Break("application.routes_stale", routes_are_edited_after_their_cache, "routes/web.php is newer", severity="info"),
+          mended="--fix"),
+    Break("application.routes_stale", routes_are_edited_after_their_cache, "routes/web.php is newer", severity="info",
+          mended="--fix"),
     Break("application.events_stale", a_listener_is_added_after_event_cache, "SendMail.php is newer",
-          severity="warning"),
+          severity="warning", mended="--fix"),
     Break("application.env_calls", env_is_called_in_a_job_and_config_is_cached, r"^app/Prices\.php:5: env\('PRICE",
           severity="warning", mended=config_is_cleared),
     Break("application.errors", the_url_of_redis_is_no_url, "^redis: ", severity="warning"),
@@ -208,7 +204,7 @@ BREAKS = [
           "no table jobs", mended=lambda it: it.program(connection="redis")),
 ]  # fmt: skip
 AS_ROOT = [
-    Break("application.env", env_is_roots, r"-rw------- root:root .*\.env", mended=env_is_given, name="closed"),
+    Break("application.env", env_is_roots, r"-rw------- root:root .*\.env", mended="--fix", name="closed"),
 ]
 
 
