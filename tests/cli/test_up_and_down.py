@@ -68,8 +68,11 @@ def test_up_waits_until_everything_runs(site: Place) -> None:
 
 
 def test_up_that_waits_names_what_does_not_run_and_why(site: Place) -> None:
-    programs(site, talk=TALKER, bad="sh -c 'echo no such database; exit 3'")
-    done = call("up", "--wait", "0.5")
+    programs(site, talk=TALKER)
+    bad = "sh -c 'echo no such database; exit 3'"
+    with site.config.open("a") as file:  # with startsecs 0 it would be RUNNING until it has exited
+        file.write(f"  bad: {{type: command, startsecs: 60, command: {json.dumps(bad)}}}\n")
+    done = call("up", "--wait", "3")
     assert done.returncode == ExitCode.NOT_AS_WANTED
     assert "bad" in done.stderr
     assert "exit 3" in done.stdout
