@@ -130,8 +130,14 @@ def _cache(app: ApplicationFacts, name: str) -> CacheFile | None:
     return app.config.caches.get(name) if app.config else None
 
 
-def _stale(app: ApplicationFacts, cache: CacheFile) -> tuple[str, ...]:
-    return tuple(f"{name} is newer than {cache.path}" for name in cache.newer[:5])
+def _stale(facts: Facts, name: str, what: str, command: str) -> Iterator[Note]:
+    """Of each application whose cache is older than what it was made from. command: artisan's, before `:cache`."""
+    for app in facts.applications:
+        cache = _cache(app, name)
+        if cache and cache.stale:
+            newer = tuple(f"{file} is newer than {cache.path}" for file in cache.newer[:5])
+            yield Note(app.subject, what, newer, app.artisan(f"{command}:cache"), app.programs,
+                       fix=clear(app, f"{command}:clear"))  # fmt: skip
 
 
 @CHECKS.add(
@@ -140,12 +146,9 @@ def _stale(app: ApplicationFacts, cache: CacheFile) -> tuple[str, ...]:
 def config_stale(facts: Facts) -> Iterator[Note]:
     """`artisan config:cache` wrote the whole configuration into one file; since then neither .env nor config/ is read.
     They were changed later, and the change has no effect. Make the cache anew, or clear it."""
-    for app in facts.applications:
-        cache = _cache(app, "config")
-        if cache and cache.stale:
-            yield Note(app.subject, "its configuration is cached, and was changed since: the change has no effect",
-                       _stale(app, cache), app.artisan("config:cache"), app.programs,
-                       fix=clear(app, "config:clear"))  # fmt: skip
+    yield from _stale(
+        facts, "config", "its configuration is cached, and was changed since: the change has no effect", "config"
+    )
 
 
 @CHECKS.add("config_elsewhere", Severity.ERROR, "The cached configuration was made in this directory")
@@ -166,22 +169,14 @@ def config_elsewhere(facts: Facts) -> Iterator[Note]:
 def routes_stale(facts: Facts) -> Iterator[Note]:
     """Cached routes are older than routes/. Workers only need them to make URLs in mails; the web server has the same
     cache."""
-    for app in facts.applications:
-        cache = _cache(app, "routes")
-        if cache and cache.stale:
-            yield Note(app.subject, "its routes are cached, and were changed since", _stale(app, cache),
-                       app.artisan("route:cache"), app.programs, fix=clear(app, "route:clear"))  # fmt: skip
+    yield from _stale(facts, "routes", "its routes are cached, and were changed since", "route")
 
 
 @CHECKS.add("events_stale", Severity.WARNING, "The cached events are up to date")
 def events_stale(facts: Facts) -> Iterator[Note]:
     """Cached events are older than the listeners: a listener that was added since is never called, and its job is never
     dispatched."""
-    for app in facts.applications:
-        cache = _cache(app, "events")
-        if cache and cache.stale:
-            yield Note(app.subject, "its events are cached, and listeners were changed since", _stale(app, cache),
-                       app.artisan("event:cache"), app.programs, fix=clear(app, "event:clear"))  # fmt: skip
+    yield from _stale(facts, "events", "its events are cached, and listeners were changed since", "event")
 
 
 @CHECKS.add("env_calls", Severity.WARNING, "env() is called in config/ alone", unless=("application.config_elsewhere",))

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
-from queuepool.controller.applications import Application, application_of
+from queuepool.controller.applications import Application
 from queuepool.controller.asking import environment_of
 from queuepool.doctor.facts.access import Try
 from queuepool.doctor.facts.application import ApplicationFacts, FilesFacts
@@ -26,11 +26,7 @@ MOST_CACHE_DIRECTORIES = 256
 
 async def look(scene: Scene) -> tuple[ApplicationFacts, ...]:
     """Each application as each user and PHP that programs run it with, in the order of the file."""
-    users: dict[Application, list[PoolSpec]] = {}
-    for pool in scene.pools.values():
-        if (who := application_of(pool)) is not None:
-            users.setdefault(who, []).append(pool)
-    return tuple(await asyncio.gather(*(_look_at(scene, who, pools) for who, pools in users.items())))
+    return tuple(await asyncio.gather(*(_look_at(scene, who, pools) for who, pools in scene.by_application().items())))
 
 
 async def _look_at(scene: Scene, who: Application, pools: Sequence[PoolSpec]) -> ApplicationFacts:

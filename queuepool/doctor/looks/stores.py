@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from queuepool.controller.applications import Application, application_of
+from queuepool.controller.applications import Application
 from queuepool.controller.asking import environment_of
 from queuepool.doctor.facts.queues import FailedJobs, StoreFacts
 from queuepool.doctor.looks.scene import Scene
@@ -18,11 +18,7 @@ from queuepool.laravel.stores import stores
 
 async def look(scene: Scene) -> tuple[StoreFacts, ...]:
     """Each application that answers, once. What its configuration says is not waited for: PHP needs long to boot."""
-    users: dict[Application, list[PoolSpec]] = {}
-    for pool in scene.pools.values():
-        if (who := application_of(pool)) is not None:
-            users.setdefault(who, []).append(pool)
-    found = await asyncio.gather(*(_of(who, pools) for who, pools in users.items()))
+    found = await asyncio.gather(*(_of(who, pools) for who, pools in scene.by_application().items()))
     return tuple(each for each in found if each is not None)
 
 
