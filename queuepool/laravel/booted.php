@@ -1,6 +1,7 @@
 <?php
 // In front of every script that php.py gives to PHP: $queuepool['booted']($say) is for its shutdown function. It returns
 // the application (Laravel 6 to 13) that artisan has booted; null where it does not boot, and then says {"failure": why}.
+// $queuepool['line']($text) is its first line.
 
 $queuepool['booted'] = static function ($say) {
     $kernel = 'Illuminate\Contracts\Console\Kernel';
@@ -27,4 +28,11 @@ $queuepool['booted'] = static function ($say) {
 
         return null;
     }
+};
+
+// The first line of a message, without the statement that a QueryException quotes.
+$queuepool['line'] = static function ($text) {
+    $text = preg_replace('/ \((Connection: |SQL: ).*/s', '', trim((string) $text));
+
+    return substr(trim((string) strtok($text, "\n")), 0, 300);
 };

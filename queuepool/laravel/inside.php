@@ -19,12 +19,10 @@ register_shutdown_function(static function () use ($queuepool) {
     $facts = ['complete' => true, 'key' => $config->get('app.key') !== null && $config->get('app.key') !== '',
         'options' => [], 'tables' => []];
 
-    $why = static function ($e) {
-        // The first line, without the statement that a QueryException quotes.
-        $message = preg_replace('/ \((Connection: |SQL: ).*/s', '', trim($e->getMessage()));
-        $first = trim((string) strtok($message, "\n"));
+    $why = static function ($e) use ($queuepool) {
+        $line = $queuepool['line']($e->getMessage());
 
-        return substr($first === '' ? get_class($e) : $first, 0, 300);
+        return $line === '' ? get_class($e) : $line;
     };
 
     try {

@@ -14,12 +14,7 @@ register_shutdown_function(static function () use ($queuepool) {
         return;
     }
     $config = $app->make('config');
-    // The first line, without the statement that a QueryException quotes.
-    $line = static function ($text) {
-        $text = preg_replace('/ \((Connection: |SQL: ).*/s', '', trim((string) $text));
-
-        return substr(trim((string) strtok($text, "\n")), 0, 300);
-    };
+    $line = $queuepool['line'];
 
     $facts = ['complete' => true, 'databases' => [], 'read_timeouts' => [], 'elastic' => [], 'horizon_lacks' => [],
         'failed' => null];
