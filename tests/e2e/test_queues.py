@@ -63,9 +63,12 @@ def test_depths_workers_and_rates_are_those_of_the_work(tmp_path: Path, laravel_
         shown = qp("queues")
         assert shown.splitlines()[0].split()[:3] == ["QUEUE", "READY", "DELAYED"]
         assert "redis:default" in shown
-        [one, two] = [p["job"] for p in qp.processes("w")]
-        assert one["class"] == two["class"] == "App\\Jobs\\Ledger"
-        assert "running App\\Jobs\\Ledger" in qp("status")
+
+        def told() -> bool:  # between two jobs a worker has none
+            return [(p["job"] or {}).get("class") for p in qp.processes("w")] == ["App\\Jobs\\Ledger"] * 2
+
+        eventually(told, 30, "the job of each is told", show=lambda: qp.processes("w"))
+        eventually(lambda: "running App\\Jobs\\Ledger" in qp("status"), 30, "status shows a job")
         over = qp.try_("queues", "--max-depth", "2")
         assert over.returncode == 3
         assert "more than 2" in over.stderr
