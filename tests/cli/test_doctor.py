@@ -62,7 +62,7 @@ def test_warnings_are_exit_0_and_exit_3_when_asked_to_be_strict(well: Place) -> 
     assert call("doctor", *FILE).returncode == 0
     done = call("doctor", *FILE, "--strict")
     assert done.returncode == ExitCode.NOT_AS_WANTED
-    assert done.stdout.endswith("1 warning: b suffers\n")
+    assert done.stdout.endswith("\n1 warning\n")
 
 
 def test_the_json_is_one_object(well: Place) -> None:
