@@ -33,6 +33,8 @@ MAX_WAITING_LINES = 1000
 
 LINES = "application/x-ndjson"
 JSON = "application/json"
+UNBUFFERED = {"X-Accel-Buffering": "no"}
+"""Let no proxy hold lines back until there are many."""
 
 Progress = Callable[[dict[str, Any]], None]
 Handler = Callable[[Any, Any, Progress], Awaitable[dict[str, Any]]]
@@ -129,7 +131,7 @@ class _Api:
             follow = request.query_params.get("follow", "false") in ("1", "true")
         except UsageError as error:
             return self._refusal(error)
-        return StreamingResponse(self._event_lines(since, follow), media_type=LINES)
+        return StreamingResponse(self._event_lines(since, follow), media_type=LINES, headers=UNBUFFERED)
 
     async def _event_lines(self, since: int, follow: bool) -> AsyncIterator[bytes]:
         queue: asyncio.Queue[bytes | None] = asyncio.Queue(MAX_WAITING_LINES)
@@ -172,7 +174,7 @@ class _Api:
         lines = self._begin(name, message)
         if _wants_object(request.headers.get("accept", "")):
             return await self._last_of(lines)
-        return StreamingResponse(lines, media_type=LINES)
+        return StreamingResponse(lines, media_type=LINES, headers=UNBUFFERED)
 
     async def _whole(self, name: str, values: dict[str, Any]) -> Response:
         try:
