@@ -278,10 +278,10 @@ class Daemon:
         await self.watch.close()
         if self._has("requeuer"):
             await self.requeuer.close()
-        if self._http:
-            await self._http.close()
+        ends = [self._http.close()] if self._http else []
         if self._server:
-            await self._server.stop(grace=2.0)
+            ends.append(self._server.stop(grace=2.0))
+        await asyncio.gather(*ends)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -127,7 +127,11 @@ class Listener:
         dropped = self._ration.dropped
         self._ration, written = self._ration.take(time.monotonic(), WRITTEN_DOWN)
         if written:
-            self._note(Kind.REFUSED, "", {**facts, "unwritten": dropped or None})
+            self._note(
+                Kind.REFUSED,
+                "",
+                {**{name: _plain(value) for name, value in facts.items()}, "unwritten": dropped or None},
+            )
 
 
 def _place(spec: Listening) -> tuple[object, ...]:
@@ -194,6 +198,11 @@ def _tls(spec: Listening) -> ssl.SSLContext:
         what = getattr(error, "reason", None) or str(error)
         raise Unusable(f"cannot use {spec.tls_cert} with {spec.tls_key}: {what}") from None
     return context
+
+
+def _plain(value: object) -> object:
+    """What a stranger sent, without what would act on a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in value) if isinstance(value, str) else value
 
 
 def _reason(error: Exception) -> str:

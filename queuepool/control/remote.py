@@ -8,10 +8,11 @@ import socket
 import ssl
 import threading
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from json import loads
-from urllib.parse import SplitResult, unquote, urlsplit
+from typing import Any
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from queuepool import __version__
 from queuepool.control.client import IDLE_SECONDS, PREFIX, Answer, Client, error_from
@@ -34,7 +35,7 @@ class RemoteClient(Client):
         self.where = f"queuepool at {shown(url)}"
         self._authorization = _authorization(self._url, token)
 
-    def _open(self, method: str, target: str, body: bytes = b"") -> Answer:
+    def _open(self, method: str, target: str, body: bytes = b"", prefix: str = PREFIX) -> Answer:
         headers = {"Accept": "application/x-ndjson", "User-Agent": f"queuepool/{__version__}", "Connection": "close"}
         if self._authorization:
             headers["Authorization"] = self._authorization
@@ -45,7 +46,7 @@ class RemoteClient(Client):
             connection.connect()
             sock = connection.sock
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a machine that is gone says nothing
-            connection.request(method, f"{self._url.path.rstrip('/')}{PREFIX}{target}", body or None, headers)
+            connection.request(method, f"{self._url.path.rstrip('/')}{prefix}{target}", body or None, headers)
             response = connection.getresponse()
         except (OSError, HTTPException) as error:
             connection.close()
@@ -54,6 +55,22 @@ class RemoteClient(Client):
             with response:
                 raise self._refused(response)
         return _HttpAnswer(response, sock, self._unreachable)
+
+    def supervisor(self) -> Any:
+        """Supervisor's methods there (xmlrpc.client.ServerProxy, `supervisor.`). A call raises what that raises."""
+        from xmlrpc.client import ServerProxy
+
+        headers = [("Authorization", self._authorization)] if self._authorization else []
+        url = self._url._replace(netloc=self._url.netloc.rpartition("@")[2], path=f"{self._url.path.rstrip('/')}/RPC2")
+        context = ssl.create_default_context() if url.scheme == "https" else None
+        return ServerProxy(url.geturl(), headers=headers, context=context).supervisor
+
+    def follow_log(self, name: str) -> Iterator[bytes]:
+        """The end of a process's log and what comes, in pieces; for ever. name: Supervisor's."""
+        with self._open("GET", f"/logtail/{quote(name, safe=':')}", prefix="") as answer:
+            answer.wait_for_ever()
+            assert isinstance(answer, _HttpAnswer)
+            yield from answer.pieces()
 
     def _connection(self) -> HTTPConnection:
         host = self._url.hostname or ""
@@ -131,6 +148,14 @@ class _HttpAnswer(Answer):
         """See Answer."""
         try:
             return self._response.readline() if self._on_idle is None else self._read_by_thread(self._on_idle)
+        except (OSError, HTTPException, ValueError) as error:
+            raise self._unreachable(error) from None
+
+    def pieces(self) -> Iterator[bytes]:
+        """What comes, as it comes."""
+        try:
+            while data := self._response.read1(1 << 16):
+                yield data
         except (OSError, HTTPException, ValueError) as error:
             raise self._unreachable(error) from None
 
