@@ -52,11 +52,14 @@ class Listener:
         self._sockets: list[socket.socket] = []
         self._task: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
+        self._closed = False
         self._ration = Ration()
 
     async def use(self, spec: Listening | None) -> None:
         """Bring this into being, if it is not. What cannot be leaves what was."""
         async with self._turn:
+            if self._closed:
+                return
             try:
                 await self._use(spec)
             except (Unusable, OSError) as error:
@@ -71,6 +74,7 @@ class Listener:
     async def close(self) -> None:
         """End it."""
         async with self._turn:
+            self._closed = True
             await self._end()
             self._spec = None
 
