@@ -196,6 +196,8 @@ def _split(url: str) -> SplitResult:
         found.port  # noqa: B018 - raises when it is none
     except ValueError:
         found = SplitResult("", "", "", "", "")
+    if not (url.isascii() and url.isprintable()) or " " in url:
+        found = SplitResult("", "", "", "", "")
     if found.scheme not in ("http", "https") or not found.hostname or found.query or found.fragment:
         raise UsageError(f"cannot use the host {shown(url)!r}: it is no URL of http or https", HOW)
     return found
