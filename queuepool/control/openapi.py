@@ -63,7 +63,7 @@ _REPLIES: dict[str, Schema] = {
     ),
     "reread": _object(_CHANGES),
     "update": _object(_CHANGES, results=_array(_RESULT)),
-    "queues": {"$ref": "#/components/schemas/Queues"},
+    "queues": {"$ref": "#/components/schemas/QueuesReply"},
     "redis": _object(servers=_array({"$ref": "#/components/schemas/RedisHealth"}), problems=_TEXTS),
     "await": _object(ready=_YES_OR_NO, waiting=_array(_object(name=_TEXT, display=_TEXT, state=_TEXT, reason=_TEXT))),
     "shutdown": _object(stopped=_TEXTS),
@@ -123,12 +123,13 @@ def document(operations: Mapping[str, type[Any]]) -> Schema:
     components, requests = _components(operations)
     paths: dict[str, Schema] = {
         "/status": _get("status", "What runs, what does not, and why.", _ref("Snapshot"), "name"),
-        "/queues": _get("getQueues", "How deep the queues are and how fast they move.", _ref("Queues"), "name"),
+        "/queues": _get("getQueues", "How deep the queues are and how fast they move.", _ref("QueuesReply"), "name"),
         "/deploy": _get("getDeploy", "The deploy that is under way, or the last one.", _DEPLOY),
         "/events": _get("events", "What happened, one event a line.", _EVENT, "since", "follow", lines=True),
     }
     for name, type_ in operations.items():
-        paths[f"/{name}"] = _post(name, type_, requests[name], _REPLIES.get(name, {"type": "object"}))
+        reply = _REPLIES.get(name, {"type": "object"})
+        paths.setdefault(f"/{name}", {}).update(_post(name, type_, requests[name], reply))
     return {
         "openapi": "3.1.0",
         "info": {"title": "queuepool", "version": __version__, "description": _INTRODUCTION},
@@ -175,7 +176,7 @@ def _components(operations: Mapping[str, type[Any]]) -> tuple[Schema, dict[str, 
         for prop in schema.get("properties", {}).values():
             prop.pop("title", None)
     schemas["Error"] = _ERROR
-    schemas["Queues"] = _object(queues=_array(_ref("QueueView")), redis={"type": "object"}, problems=_TEXTS)
+    schemas["QueuesReply"] = _object(queues=_array(_ref("QueueView")), redis={"type": "object"}, problems=_TEXTS)
     return schemas, {name: made[name, "validation"] for name in operations}
 
 
