@@ -4,6 +4,7 @@ from those of domain/, and by hand where a handler makes a plain object. Serving
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import MISSING, fields
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -197,6 +198,7 @@ def _get(name: str, words: str, schema: Schema, *parameters: str, lines: bool = 
 
 
 def _post(name: str, type_: type[Any], request: Schema, reply: Schema) -> Schema:
+    required = [field for field in fields(type_) if field.default is MISSING]
     words = " ".join((type_.__doc__ or "").split())
     line: Schema = {"oneOf": [_object(progress={"type": "object"}), _object(reply=reply), _ref("Error")]}
     return {
@@ -206,7 +208,7 @@ def _post(name: str, type_: type[Any], request: Schema, reply: Schema) -> Schema
             "description": words,
             "x-role": str(Role.VIEWER if name in ONLY_READS else Role.OPERATOR),
             "requestBody": {
-                "required": True,
+                "required": bool(required),
                 "content": {"application/json": {"schema": request}},
             },
             "responses": _responses({"application/json": {"schema": reply}, "application/x-ndjson": {"schema": line}}),
