@@ -14,10 +14,10 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Hashable, Iterable
+from collections.abc import Callable, Coroutine, Hashable, Iterable
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from queuepool import __version__
 from queuepool.config.load import load
@@ -40,6 +40,10 @@ from queuepool.system.notify import Notifier, kept
 from queuepool.system.rundir import DEPLOY, RunDirectory
 
 if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+    from queuepool.control.api import OtherFace
+    from queuepool.control.listener import Listener, MakeApp
     from queuepool.control.server import ControlServer
     from queuepool.controller.deploys import Deploys
     from queuepool.controller.insight import Insight
@@ -48,7 +52,11 @@ if TYPE_CHECKING:
 UPGRADE = "QUEUEPOOL_UPGRADE"
 """Set across an exec in place: a JSON object with the descriptors that were passed on."""
 
+LISTEN_SECONDS = 5.0
+"""How long the start waits for the TCP listener, which is no reason to fail: a name that must be looked up, say."""
+
 Echo = Callable[[object, str, bytes], None]
+T = TypeVar("T")
 
 
 def run(
@@ -129,6 +137,8 @@ class Daemon:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._signals = 0
         self._server: ControlServer | None = None
+        self._http: Listener | None = None
+        self._make_app: MakeApp | None = None
         self.notifier = Notifier()
         self.journal = Journal()
         self.log = LogFile(directory.log)
@@ -232,7 +242,7 @@ class Daemon:
         """Answer on the control socket, and look at the queues."""
         self._listener = listener
         await self.engine.idle()
-        api, operations, server, xmlrpc = await asyncio.to_thread(_import_the_rest)
+        api, operations, server, visiting, xmlrpc = await asyncio.to_thread(_import_the_rest)
         operator = operations.Operator(
             self.controller,
             self.insight,
@@ -242,13 +252,24 @@ class Daemon:
             reopen=self.reopen,
             deploys=self.deploys,
         )
-        supervisor = xmlrpc.XmlRpc(operator, self.directory.log, self._defect)
-        app = api.build_app(
-            operator, operations.OPERATIONS, self.snapshot, self.journal.stream, self._defect, [supervisor]
-        )
-        self._server = server.ControlServer(app, listener)
+
+        def faces() -> list[OtherFace]:
+            """What is served beside the JSON API, on the unix socket and, as objects of their own, on TCP."""
+            return [xmlrpc.XmlRpc(operator, self.directory.log, self._defect)]
+
+        def build(others: list[OtherFace]) -> Starlette:
+            events = self.journal.stream
+            app: Starlette = api.build_app(operator, operations.OPERATIONS, self.snapshot, events, self._defect, others)
+            return app
+
+        app = build(faces())
+        unix = visiting.FromUnixSocket(app)
+        self._server = server.ControlServer(unix, listener, end_streams=app.state.end_streams)
         self._spawn(self._server.serve())
+        self._make_app = lambda web_of: build([*(others := faces()), web_of(others)])
         self._spawn(self._look())
+        if listening := self._follow_http():
+            await asyncio.wait({listening}, timeout=LISTEN_SECONDS)
         await asyncio.sleep(0)
         self.notifier.tell("READY=1", f"MAINPID={os.getpid()}", f"STATUS={len(self.controller.pools)} programs")
         if self.notifier.watchdog_seconds:
@@ -262,8 +283,10 @@ class Daemon:
         await self.watch.close()
         if self._has("requeuer"):
             await self.requeuer.close()
+        ends = [self._http.close()] if self._http else []
         if self._server:
-            await self._server.stop(grace=2.0)
+            ends.append(self._server.stop(grace=2.0))
+        await asyncio.gather(*ends)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -447,6 +470,24 @@ class Daemon:
         self.watch.forget()
         if self._has("insight"):
             self.insight.used()
+        self._follow_http()
+
+    def _follow_http(self) -> asyncio.Task[None] | None:
+        """Bring what `http:` says into being. Nothing of it is loaded for a file that has no such section."""
+        if self._make_app is None or (self._http is None and self.controller.loaded.http is None):
+            return None
+        return self._spawn(self._use_http(self._make_app))
+
+    async def _use_http(self, make_app: MakeApp) -> None:
+        if self._http is None:
+            listener = await asyncio.to_thread(_import_listener)
+            self._http = self._http or listener.Listener(make_app, self.journal.add, self._http_problem)
+        await self._http.use(self.controller.loaded.http)
+
+    def _http_problem(self, text: str) -> None:
+        self.problems.pop("http", None)
+        if text:
+            self.problems["http"] = text
 
     def _suspect(self, pool: str) -> None:
         spec = self.controller.pools.get(pool)
@@ -479,10 +520,11 @@ class Daemon:
                 self._defect(error)
             await asyncio.sleep(10.0)
 
-    def _spawn(self, work: Awaitable[Any]) -> None:
-        task = asyncio.ensure_future(work)
+    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
@@ -496,14 +538,20 @@ async def _ping(target: Any) -> str | None:
     return await ping(target)
 
 
-def _import_the_rest() -> tuple[Any, Any, Any, Any]:
+def _import_listener() -> Any:
+    from queuepool.control import listener
+
+    return listener
+
+
+def _import_the_rest() -> tuple[Any, Any, Any, Any, Any]:
     """The server's code, and that of the parts that it asks."""
     import queuepool.controller.deploys
     import queuepool.controller.insight
     import queuepool.controller.requeuer  # noqa: F401 - loaded, for later
-    from queuepool.control import api, operations, server, xmlrpc
+    from queuepool.control import api, operations, server, visiting, xmlrpc
 
-    return api, operations, server, xmlrpc
+    return api, operations, server, visiting, xmlrpc
 
 
 def _listen(directory: RunDirectory, passed: dict[str, Any] | None) -> socket.socket:
