@@ -101,7 +101,8 @@ def config_info(
         "name": member.name,
         "group": group.name,
         "group_prio": group.priority,
-        "process_prio": spec.priority,
+        # Supervisor's other default for event listeners is that of their group alone.
+        "process_prio": 999 if spec.listening and spec.priority == -1 else spec.priority,
         "inuse": inuse,
         "autostart": spec.autostart,
         "command": shlex.join(launch.argv),

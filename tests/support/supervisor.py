@@ -79,10 +79,13 @@ def dump(path):
     daemon = Daemon()
     daemon.options = options
     more = {}
+    from supervisor.events import getEventNameByType
     for group in options.process_group_configs:
+        events = sorted(map(getEventNameByType, getattr(group, "pool_events", ())))
         for one in group.process_configs:
             restart = one.autorestart
             more[group.name, one.name] = {
+                "events": events, "buffer_size": getattr(group, "buffer_size", None),
                 "environment": one.environment, "umask": one.umask, "stopasgroup": one.stopasgroup,
                 "autorestart": {"RestartUnconditionally": "true", "RestartWhenExitUnexpected": "unexpected"}.get(
                     getattr(restart, "__name__", ""), "false"),
