@@ -444,7 +444,7 @@ class Daemon:
             self._echo("", "event", event.sentence().encode())
 
     def _echo_lines(self, key: Hashable, label: str, chunk: bytes) -> None:
-        if self._echo:
+        if self._echo and not self.engine.listeners.speaks(key):
             for line in chunk.splitlines():
                 self._echo(label, "out", line)
 

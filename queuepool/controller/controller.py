@@ -24,6 +24,9 @@ from queuepool.domain.supervisor_events import group_notice
 from queuepool.domain.work import CountsView
 from queuepool.engines.local import LocalEngine
 
+LISTENERS_SECONDS = 3.0
+"""How long event listeners get, when all else has stopped, to deal with what they were told of that."""
+
 
 class Controller:
     """Brings the world to what the file and the overrides say, whenever something changed.
@@ -227,6 +230,8 @@ class Controller:
         self.stopping = True
         levels = stop_levels(self.pools)
         while levels:
+            if any(self.pools[name].listening for name in levels[-1]):
+                await self.engine.listeners.settle(LISTENERS_SECONDS)
             levels = levels[:-1]
             self._stop_levels = levels
             self.poke(*self.pools, *self._leaving, *(name.pool for name in self.engine.lives))

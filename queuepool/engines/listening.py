@@ -8,6 +8,7 @@ over; what waits in a buffer is lost with the daemon, unless that is replaced in
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -65,6 +66,7 @@ class Listeners:
         self._tick_timer: asyncio.TimerHandle | None = None
         self._ticked = wall()
         self._closed = False
+        self._news = asyncio.Event()
 
     def know(self, pools: Mapping[str, PoolSpec]) -> None:
         """These are the settings in force; they apply to running listeners at once."""
@@ -90,6 +92,10 @@ class Listeners:
                     self.look(name)
             self._serial += 1
 
+    def speaks(self, key: object) -> bool:
+        """Whether this stream (pump.attach) is the standard output of a listener, which is for us alone."""
+        return any(key == (life.key, 0) for pool in self._pools.values() for life in pool.lives.values())
+
     def hears(self, name: str) -> bool:
         """Whether anybody hears of such events."""
         return name in self.wanted
@@ -106,6 +112,14 @@ class Listeners:
             pool.buffer, event = pool.buffer.take()
             if not self._hand(name, life, life.ear, event):
                 pool.buffer, _ = pool.buffer.again(event)
+
+    async def settle(self, seconds: float) -> None:
+        """Returns when those listeners that run have dealt with every event, or after so many seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while any(_works(pool) for pool in self._pools.values()):
+                    self._news.clear()
+                    await self._news.wait()
 
     # --- processes ----------------------------------------------------------------------------------------------------
 
@@ -251,6 +265,7 @@ class Listeners:
     def _done(self, ear: Ear) -> None:
         """It works on no event any more."""
         self._stop_sending(ear)
+        self._news.set()
         if ear.event is not None:
             ear.event = None
             self._hurry(-1)
@@ -325,3 +340,10 @@ def _free(pool: _Pool) -> Life | None:
         ):
             return life
     return None
+
+
+def _works(pool: _Pool) -> bool:
+    """Whether a listener of the pool works on an event, or is about to."""
+    ears = [life.ear for life in pool.lives.values() if life.ear is not None and life.process.state is State.RUNNING]
+    able = [ear for ear in ears if ear.usable and ear.listener.state is not Hearing.UNKNOWN]
+    return any(ear.event is not None for ear in able) or bool(able and pool.buffer.waiting)
