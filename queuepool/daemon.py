@@ -216,6 +216,7 @@ class Daemon:
         changes = self.controller.use(loaded)
         listeners.tell(daemon_notice(stopping=False))
         listeners.muted = False
+        listeners.take_up(self.directory.events, upgraded=upgraded)
         if os.path.exists(os.path.join(self.directory.state, DEPLOY)):
             self.deploys.restore()
         held = kept()
@@ -313,6 +314,7 @@ class Daemon:
 
     def _exec(self) -> None:
         assert self._listener is not None
+        self.engine.listeners.hand_on(self.directory.events)
         self.pump.close()
         for fd in (self._lock, self._listener.fileno()):
             os.set_inheritable(fd, True)

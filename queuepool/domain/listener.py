@@ -120,6 +120,11 @@ class Told:
     pool_serial: int
     refusals: int = 0
 
+    @classmethod
+    def parse(cls, plain: Mapping[str, Any]) -> Told:
+        """The event of which `plain` is the dictionary. Raises KeyError and the like for what is none."""
+        return cls(**{**plain, "notice": Notice(**plain["notice"])})
+
     def refused(self) -> Told:
         """A listener has refused it once more."""
         return replace(self, refusals=self.refusals + 1)

@@ -148,7 +148,8 @@ def _departed(name: ProcessName, entry: Entry) -> ProcessSpec:
 def _sweep_pipes(engine: LocalEngine) -> None:
     """Remove the pipes of lives that are gone."""
     known = [life for lives in engine.lives.values() for life in lives]
-    used = {pipe for life in known for pipe in life.pipes} | {life.ear.path for life in known if life.ear}
+    used = {pipe for life in known for pipe in life.pipes}
+    used |= {path for life in known if life.ear for path in (life.ear.path, life.ear.event_path)}
     for name in os.listdir(engine.pipes.directory):
         path = os.path.join(engine.pipes.directory, name)
         if path not in used:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from queuepool.domain.listener import Listener, Told
 from queuepool.domain.pool import Launch
@@ -66,6 +67,21 @@ class Ear:
             self.close()
             return -1
 
+    @property
+    def event_path(self) -> str:
+        """Where the event is that it works on, for the daemon that comes after."""
+        return f"{self.path}.event"
+
+    def keep(self, event: Told) -> None:
+        """Write the event to its file. OSError is that file's: without it, the next daemon lacks the event."""
+        with contextlib.suppress(OSError), open(self.event_path, "w") as file:
+            json.dump(asdict(event), file)
+
+    def kept(self) -> Told:
+        """What `keep` wrote. Raises OSError; ValueError and the like for what is cut off."""
+        with open(self.event_path) as file:
+            return Told.parse(json.load(file))
+
     def close(self) -> None:
         """Close our end."""
         self.given()
@@ -76,5 +92,6 @@ class Ear:
     def remove(self) -> None:
         """Close our end and remove the FIFO."""
         self.close()
-        with contextlib.suppress(OSError):
-            os.unlink(self.path)
+        for path in (self.path, self.event_path):
+            with contextlib.suppress(OSError):
+                os.unlink(path)

@@ -2,7 +2,7 @@
 answers by its standard output. What the bytes mean is domain/listener.py's matter; its process is local.py's.
 
 A listener holds its standard input open for reading and writing, as it does its output (pipes.py): it does not see the
-daemon end, and the next one goes on with the event that it works on. That event is in the record before it is handed
+daemon end, and the next one goes on with the event that it works on. That event is written down before it is handed
 over; what waits in a buffer is lost with the daemon, unless that is replaced in place."""
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -145,15 +146,14 @@ class Listeners:
         pool.lives[life.number] = life
         try:
             self._understand(life, ear, json.loads(noted))
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
             ear.doubt = "what the former daemon noted of it cannot be read"
         return ear
 
     def _understand(self, life: Life, ear: Ear, noted: dict[str, object]) -> None:
         ear.listener = Listener.parse(noted)
-        told = noted.get("event")
-        if isinstance(told, dict):
-            ear.event = Told(Notice(**told.pop("notice")), **told)
+        if "event" in noted:
+            ear.event = ear.kept()
             self._serial = max(self._serial, ear.event.serial + 1)
             self._hurry(1)
         if noted.get("handing"):
@@ -187,30 +187,33 @@ class Listeners:
                     self._stop_sending(life.ear)
                     life.ear.close()
 
-    def save(self) -> str:
-        """What waits, for the daemon that takes this one's place."""
-        pools = {
-            name: [asdict(event) for event in pool.buffer.waiting]
-            for name, pool in self._pools.items()
-            if pool.buffer.waiting
-        }
-        return json.dumps({"serial": self._serial, "pools": pools})
+    def hand_on(self, path: str) -> None:
+        """Write what waits to a file, for the daemon that takes this one's place."""
+        waiting = {name: pool.buffer.waiting for name, pool in self._pools.items() if pool.buffer.waiting}
+        saved = {name: [asdict(event) for event in events] for name, events in waiting.items()}
+        with contextlib.suppress(OSError), open(path, "w") as file:
+            json.dump({"serial": self._serial, "pools": saved}, file)
 
-    def load(self, text: str) -> None:
-        """What waited, as the daemon before this one saved it. Raises ValueError and the like for what is none."""
-        saved = json.loads(text)
-        self._serial = max(self._serial, int(saved["serial"]))
-        for name, events in saved["pools"].items():
-            if pool := self._pools.get(name):
-                waiting = tuple(Told(Notice(**event.pop("notice")), **event) for event in events)
-                count = 1 + max(event.pool_serial for event in waiting)
-                pool.buffer = Buffer(pool.buffer.size, (*waiting, *pool.buffer.waiting), count)
+    def take_up(self, path: str, *, upgraded: bool) -> None:
+        """Go on with what waited when this daemon took another's place; what is older is forgotten."""
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+            with open(path) as file:
+                saved = json.load(file)
+            os.unlink(path)
+            if upgraded:
+                self._serial = max(self._serial, int(saved["serial"]))
+                for name, events in saved["pools"].items():
+                    if pool := self._pools.get(name):
+                        waiting = tuple(Told.parse(event) for event in events)
+                        count = 1 + max(event.pool_serial for event in waiting)
+                        pool.buffer = Buffer(pool.buffer.size, (*waiting, *pool.buffer.waiting), count)
 
     # --- one listener -------------------------------------------------------------------------------------------------
 
     def _hand(self, name: str, life: Life, ear: Ear, event: Told) -> bool:
         """Hand an event to a listener; False when its standard input is closed."""
         data = envelope(event, name, SERVER)
+        ear.keep(event)
         ear.listener, ear.event = ear.listener.told(), event
         self._remember(life, ear, handing=True)
         written = ear.write(data)
@@ -273,7 +276,7 @@ class Listeners:
     def _remember(self, life: Life, ear: Ear, *, handing: bool = False) -> None:
         noted: dict[str, object] = ear.listener.plain()
         if ear.event is not None:
-            noted["event"] = asdict(ear.event)
+            noted["event"] = ear.event.serial
         if handing:
             noted["handing"] = True
         self._note(life.number, json.dumps(noted, separators=(",", ":")))
