@@ -29,6 +29,7 @@ from queuepool.controller.watches import RedisWatch, Refusals, Target
 from queuepool.domain.events import Event, Kind
 from queuepool.domain.observed import DaemonView, ProcessView, ProgramView, Snapshot
 from queuepool.domain.pool import Loaded
+from queuepool.domain.supervisor_events import daemon_notice
 from queuepool.engines.adoption import adopt
 from queuepool.engines.local import LocalEngine
 from queuepool.engines.record import Record
@@ -220,7 +221,12 @@ class Daemon:
         children.become_subreaper()
         _raise_descriptors(sum(pool.numprocs for pool in loaded.pools.values()))
         self._obey_signals()
+        listeners = self.engine.listeners
+        listeners.muted = upgraded  # to them, nothing has begun then
         changes = self.controller.use(loaded)
+        listeners.tell(daemon_notice(stopping=False))
+        listeners.muted = False
+        listeners.take_up(self.directory.events, upgraded=upgraded)
         if os.path.exists(os.path.join(self.directory.state, DEPLOY)):
             self.deploys.restore()
         held = kept()
@@ -304,6 +310,7 @@ class Daemon:
         if self.state == "RUNNING":
             self.state = "STOPPING"
             self.journal.add(Kind.DAEMON_STOPPING, "", {"pid": os.getpid()})
+            self.engine.listeners.tell(daemon_notice(stopping=True))
             self.notifier.tell("STOPPING=1", "STATUS=waiting for running jobs")
             self._spawn(self._drain())
         if hurry:
@@ -330,6 +337,7 @@ class Daemon:
 
     def _exec(self) -> None:
         assert self._listener is not None
+        self.engine.listeners.hand_on(self.directory.events)
         self.pump.close()
         for fd in (self._lock, self._listener.fileno()):
             os.set_inheritable(fd, True)
@@ -461,7 +469,7 @@ class Daemon:
             self._echo("", "event", event.sentence().encode())
 
     def _echo_lines(self, key: Hashable, label: str, chunk: bytes) -> None:
-        if self._echo:
+        if self._echo and not self.engine.listeners.speaks(key):
             for line in chunk.splitlines():
                 self._echo(label, "out", line)
 
@@ -491,7 +499,7 @@ class Daemon:
 
     def _suspect(self, pool: str) -> None:
         spec = self.controller.pools.get(pool)
-        if spec and spec.app and spec.kind != "command":
+        if spec and spec.app and spec.artisan:
             self.watch.suspect(pool)
 
     def _block(self, pool: str, what: str) -> None:

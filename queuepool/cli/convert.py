@@ -16,6 +16,7 @@ import click
 
 from queuepool.cli.context import context_of
 from queuepool.cli.render import clean
+from queuepool.domain.pool import COMMANDS
 from queuepool.errors import ConfigError, ExitCode, QueuepoolError, UsageError
 from queuepool.formats import supervisor_ini as ini
 from queuepool.formats.supervisor_config import include_patterns, understand
@@ -319,7 +320,7 @@ def _carried(drafts: Drafts, *, err: bool) -> None:
             queue = one.keys.get("queue", "the default queue")
             names = ", ".join(queue) if isinstance(queue, list) else queue
             what = f"{one.kind} of {names} on {one.keys.get('connection', 'the default connection')}"
-        place = f" in {one.app}" if one.app and one.kind != "command" else ""
+        place = f" in {one.app}" if one.app and one.kind not in COMMANDS else ""
         click.echo(clean(f"  {one.name:<{width}}  {one.keys.get('numprocs', 1)} x {what}{place}"), err=err)
 
 

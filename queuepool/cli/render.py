@@ -151,7 +151,7 @@ def _description(process: Mapping[str, Any], verbose: bool) -> str:
         facts.append(f"uptime {duration(process['uptime'])}")
     if job := process.get("job"):
         facts.append(_job(job))
-    if process["reason"] and (process["state"] != "RUNNING" or verbose):
+    if process["reason"]:
         facts.append(clean(process["reason"]))
     if verbose:
         facts += _more(process)

@@ -148,10 +148,12 @@ class _OneProgram:
         self.first = self.pool.process(0)
 
     def values(self) -> Iterator[Value]:
-        keys = command.keys(self.pool.kind) | ({"command"} if self.pool.kind == "command" else set())
+        keys = command.keys(self.pool.kind) | (set() if self.pool.artisan else {"command"})
         for field in Program.model_fields:
             key = key_of(field)
             if key in ARTISAN_KEYS and key not in keys:
+                continue
+            if key in ("events", "buffer_size") and self.pool.listening is None:
                 continue
             value = self._value(field)
             if value is None or (key in ARTISAN_KEYS and value in ((), [])):

@@ -18,6 +18,7 @@ from queuepool.domain.spec import (
     Group,
     Http,
     LifeKeys,
+    ListenerKeys,
     Login,
     LogKeys,
     RunKeys,
@@ -93,7 +94,7 @@ def reference() -> str:
     names = ", ".join(f"`{name}`" for name in NAMES)
     parts = [_INTRODUCTION.replace("NAMES", names)]
     parts += [_table(Section), _table(Settings, Section), "## A program\n"]
-    parts += [_table(model, level="###") for model in (WorkKeys, RunKeys, LifeKeys, LogKeys)]
+    parts += [_table(model, level="###") for model in (WorkKeys, RunKeys, LifeKeys, LogKeys, ListenerKeys)]
     parts += [_kinds(), _versions(), _later()]
     parts += [
         _table(Group, heading="A group"),

@@ -49,7 +49,7 @@ class Surroundings:
                 yield Missing(f"the group {name} does not exist here", "create it with `groupadd`, or change `group`")
         if not self._is_directory(launch.directory):
             yield Missing(f"the directory {launch.directory} does not exist here")
-        elif pool.kind != "command" and pool.app and not self._is_there(os.path.join(pool.app, "artisan")):
+        elif pool.artisan and pool.app and not self._is_there(os.path.join(pool.app, "artisan")):
             yield Missing(f"there is no artisan in {pool.app}", "set `app` to the root of the Laravel application")
         path = dict(launch.environment).get("PATH", "")
         if not path:  # as system/children.py gives it to the process

@@ -163,7 +163,7 @@ async def _pause(operator: Operator, selectors: tuple[str, ...], *, paused: bool
     control = operator.controller
     names = _selected(operator, selectors)
     for name in names:
-        if name.pool in control.pools and control.pools[name.pool].kind == "command":
+        if name.pool in control.pools and not control.pools[name.pool].artisan:
             raise UsageError(
                 f"cannot pause {name}: only Laravel workers and Horizon know how to pause",
                 f"stop it with `queuepool stop {name}`",

@@ -110,11 +110,15 @@ async def signal_all(face: Face, caller: Caller, signal: str) -> Results:
 
 @method("supervisor.sendProcessStdin", returns="boolean", name="string", chars="string")
 async def send_stdin(face: Face, caller: Caller, name: str, chars: str) -> bool:
-    """Send text to the standard input of a process. None has one here, so this ends in NO_FILE."""
+    """Send text to the standard input of a process. Only event listeners have one, the others end in NO_FILE."""
     member = face.roster().process(name)
     if not _in(face, [member], frozenset({State.RUNNING, State.STARTING})):
         raise RpcFault(Code.NOT_RUNNING, name)
-    raise RpcFault(Code.NO_FILE, name)
+    engine = face.control.engine
+    lives = [life for life in engine.lives.get(member.slot, ()) if life.process.pid is not None]
+    if not lives or not engine.listeners.feed(lives[-1], chars.encode()):
+        raise RpcFault(Code.NO_FILE, name)
+    return True
 
 
 async def stop_members(face: Face, caller: Caller, members: Iterable[Member], *, wait: bool) -> Results:

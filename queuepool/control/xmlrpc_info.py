@@ -15,6 +15,7 @@ from queuepool.control.xmlrpc_names import groups_of, roster
 from queuepool.control.xmlrpc_structs import config_info, process_info
 from queuepool.control.xmlrpc_table import Caller, method
 from queuepool.domain.names import ProcessName
+from queuepool.domain.supervisor_events import remote_notice
 
 API_VERSION = "3.0"
 SUPERVISOR_VERSION = "4.3.0"
@@ -109,7 +110,8 @@ async def restart(face: Face, caller: Caller) -> bool:
 
 @method("supervisor.sendRemoteCommEvent", returns="boolean", type="string", data="string")
 async def send_event(face: Face, caller: Caller, type: str, data: str) -> bool:
-    """Tell event listeners of something. As long as there are none, nobody hears it, as in Supervisor."""
+    """Tell event listeners of something, as a REMOTE_COMMUNICATION event. True whether or not there are any."""
+    face.control.engine.listeners.tell(remote_notice(type, data))
     return True
 
 

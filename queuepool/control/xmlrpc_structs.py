@@ -101,7 +101,8 @@ def config_info(
         "name": member.name,
         "group": group.name,
         "group_prio": group.priority,
-        "process_prio": spec.priority,
+        # Supervisor's other default for event listeners is that of their group alone.
+        "process_prio": 999 if spec.listening and spec.priority == -1 else spec.priority,
         "inuse": inuse,
         "autostart": spec.autostart,
         "command": shlex.join(launch.argv),
@@ -118,14 +119,14 @@ def config_info(
         "stdout_logfile": out.path or "none",
         "stdout_logfile_maxbytes": out.maxbytes,
         "stdout_logfile_backups": out.backups,
-        "stdout_capture_maxbytes": 0,
-        "stdout_events_enabled": False,
+        "stdout_capture_maxbytes": process.taps[0].capture,
+        "stdout_events_enabled": process.taps[0].events,
         "stdout_syslog": False,
         "stderr_logfile": (err.path if err else None) or "none",
         "stderr_logfile_maxbytes": (err or out).maxbytes,
         "stderr_logfile_backups": (err or out).backups,
-        "stderr_capture_maxbytes": 0,
-        "stderr_events_enabled": False,
+        "stderr_capture_maxbytes": process.taps[1].capture,
+        "stderr_events_enabled": process.taps[1].events,
         "stderr_syslog": False,
     }
 

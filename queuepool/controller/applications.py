@@ -40,7 +40,7 @@ class Application:
 
 def application_of(pool: PoolSpec) -> Application | None:
     """The application of a pool; None for a command, or a pool without one."""
-    if pool.app is None or pool.kind == "command":
+    if pool.app is None or not pool.artisan:
         return None
     launch = pool.process(0).launch
     return Application(

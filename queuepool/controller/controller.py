@@ -20,8 +20,12 @@ from queuepool.domain.observed import ProcessView, ProgramView
 from queuepool.domain.pool import Loaded, PoolSpec
 from queuepool.domain.reconcile import End, is_calm, reconcile, settled
 from queuepool.domain.states import State
+from queuepool.domain.supervisor_events import group_notice
 from queuepool.domain.work import CountsView
 from queuepool.engines.local import LocalEngine
+
+LISTENERS_SECONDS = 3.0
+"""How long event listeners get, when all else has stopped, to deal with what they were told of that."""
 
 
 class Controller:
@@ -69,7 +73,7 @@ class Controller:
 
     def impose(self, wanted: Mapping[str, PoolSpec]) -> Changes:
         """Bring these settings of all programs in force, whatever the file says. Returns what changed."""
-        changes = compare(self.pools, wanted)
+        changes, groups = compare(self.pools, wanted), self._group_names()
         for name in changes.removed:
             self._leaving[name] = self.pools[name]
         for name in wanted:
@@ -78,6 +82,8 @@ class Controller:
         self.pools = dict(sorted(wanted.items(), key=lambda item: order.get(item[0], len(order))))
         self._desired.clear()
         self.engine.know(self.pools)
+        for name in sorted(self._group_names() - groups, key=self._order_of_group):
+            self.engine.listeners.tell(group_notice(name, added=True))
         self._used()
         self.poke(*self.pools, *changes.removed)
         return changes
@@ -153,7 +159,16 @@ class Controller:
         self.engine.apply(ends, {})
         self.engine.prune(pool, 0)
         if not self.engine.observe(pool):
-            self._leaving.pop(pool, None)
+            gone = self._leaving.pop(pool, None)
+            if gone is not None and gone.group not in self._group_names():
+                self.engine.listeners.tell(group_notice(gone.group, added=False))
+
+    def _group_names(self) -> set[str]:
+        """Supervisor's groups: those of the programs there are, and of those that are not gone yet."""
+        return {spec.group for spec in (*self.pools.values(), *self._leaving.values())}
+
+    def _order_of_group(self, name: str) -> tuple[int, str]:
+        return min(spec.priority for spec in self.pools.values() if spec.group == name), name
 
     def desire(self, spec: PoolSpec) -> DesiredPool:
         """What should run of a pool now."""
@@ -215,6 +230,8 @@ class Controller:
         self.stopping = True
         levels = stop_levels(self.pools)
         while levels:
+            if any(self.pools[name].listening for name in levels[-1]):
+                await self.engine.listeners.settle(LISTENERS_SECONDS)
             levels = levels[:-1]
             self._stop_levels = levels
             self.poke(*self.pools, *self._leaving, *(name.pool for name in self.engine.lives))

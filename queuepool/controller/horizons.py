@@ -79,7 +79,7 @@ class Horizons:
         host = os.uname().nodename
         living = {pid for pid in view.pids_on(host) if procstat.birth(pid) is not None}
         self._notice_continued(view, [pool.name for pool in pools if pool.kind == "horizon"])
-        programs = [self._beside(pool) for pool in pools if pool.kind != "command"]
+        programs = [self._beside(pool) for pool in pools if pool.artisan]
         troubles = judge(view, programs, host=host, living=living)
         return Shown(paused_pids(view), view.to_json([trouble.text for trouble in troubles]))
 

@@ -34,7 +34,7 @@ def served(pool: PoolSpec, config: AppConfig) -> tuple[QueueName, ...]:
         names = (QueueName(one.connection, queue, pool.app or "") for one in ours for queue in one.queues)
         return tuple(dict.fromkeys(names))
     connection = pool.connection or config.default_connection
-    if pool.kind == "command" or connection is None:
+    if not pool.artisan or connection is None:
         return ()
     known = config.connections.get(connection)
     queues = pool.queues or ((known.queue if known and known.queue else "default"),)

@@ -15,7 +15,7 @@ def unsupported(pools: Mapping[str, PoolSpec]) -> tuple[str, ...]:
     versions: dict[str, str] = {}
     found: list[str] = []
     for pool in pools.values():
-        if pool.app is None or pool.kind == "command":
+        if pool.app is None or not pool.artisan:
             continue
         if pool.app not in versions:
             versions[pool.app] = inspect(pool.app).laravel or ""

@@ -45,11 +45,20 @@ def compare(before: Mapping[str, PoolSpec], after: Mapping[str, PoolSpec]) -> Ch
 
 def describe(old: PoolSpec, new: PoolSpec) -> tuple[str, ...]:
     """What differs between two settings of one program: `numprocs 2 -> 4`. Values of the environment are not shown."""
-    found = _differences(old, new, skip={"name", "process", "source", "php", "says", "verbose"})
+    found = _differences(old, new, skip={"name", "process", "source", "php", "says", "verbose", "home", "listening"})
+    if old.group != new.group:
+        found.append(f"group {old.group} -> {new.group}")
+    if old.listening and new.listening:
+        found += _differences(old.listening, new.listening)
     one, other = old.process(0), new.process(0)
     found += _differences(one.launch, other.launch)
     found += _differences(one.policy, other.policy)
     found += _differences(one.stdout, other.stdout, prefix="stdout_logfile ")
+    found += [
+        f"{stream} events"
+        for stream, was, now in zip(("stdout", "stderr"), one.taps, other.taps, strict=True)
+        if was != now
+    ]
     if one.stderr and other.stderr:
         found += _differences(one.stderr, other.stderr, prefix="stderr_logfile ")
     elif one.stderr != other.stderr:

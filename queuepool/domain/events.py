@@ -45,6 +45,8 @@ class Kind(StrEnum):
     JOB_LEFT = "job_left"
     REDIS_TROUBLE = "redis_trouble"
     REDIS_WELL = "redis_well"
+    LISTENER = "listener"
+    EVENTS_DROPPED = "events_dropped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,8 @@ _WORDS = {
     Kind.JOB_LEFT: "{subject} died in {job}, which runs again after retry_after: {reason}",
     Kind.REDIS_TROUBLE: "{reason}",
     Kind.REDIS_WELL: "{reason}",
+    Kind.LISTENER: "{subject}: {reason}",
+    Kind.EVENTS_DROPPED: "{subject} had no listener ready in time: {dropped} events were dropped, the oldest first",
 }
 
 

@@ -10,7 +10,11 @@ from enum import Enum
 from functools import cache, lru_cache
 
 from queuepool.domain.access import Listening
+from queuepool.domain.capture import Tap
 from queuepool.domain.names import ProcessName
+
+COMMANDS = frozenset({"command", "eventlistener"})
+"""Kinds of programs that run what `command` says, whatever that is."""
 
 
 class Autorestart(Enum):
@@ -111,7 +115,8 @@ class LogPolicy:
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
-    """One slot of a pool, ready to be run. display: the name in Supervisor's form, `group:process`."""
+    """One slot of a pool, ready to be run. display: the name in Supervisor's form, `group:process`. taps: what of
+    stdout and of stderr goes to event listeners."""
 
     name: ProcessName
     display: str
@@ -119,6 +124,16 @@ class ProcessSpec:
     policy: Policy
     stdout: LogPolicy
     stderr: LogPolicy | None = None
+    taps: tuple[Tap, Tap] = (Tap(), Tap())
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """What makes a program an event listener. events: types of events that it is told of, by Supervisor's names.
+    buffer_size: how many may wait for it."""
+
+    events: tuple[str, ...]
+    buffer_size: int = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +171,8 @@ def _share(value: int | str, whole: int, *, up: bool) -> int:
 class PoolSpec:
     """A program of the file, resolved.
 
-    kind: worker, listen, horizon or command. process: the spec of any slot, also beyond numprocs (scale). priority:
+    kind: worker, listen, horizon, command or eventlistener. process: the spec of any slot, also beyond numprocs
+    (scale). home: the first group of the file that has it, or its own name. listening: of an event listener. priority:
     lower starts first and stops last. depends_on: programs that must be RUNNING before this one starts. pace: whether
     starts wait for earlier ones to have booted. app: the Laravel root whose real path is the release; None for a
     command without one. queues: (connection or None for the default, queue names) of workers. says: whether its
@@ -182,7 +198,19 @@ class PoolSpec:
     verbose: bool = False
     requeue: bool = True
     stop_follows: bool = False
+    home: str = ""
+    listening: Listening | None = None
     source: str = ""
+
+    @property
+    def artisan(self) -> bool:
+        """Whether its processes are Laravel's own: they boot the application and know its queues."""
+        return self.kind not in COMMANDS
+
+    @property
+    def group(self) -> str:
+        """The group by which Supervisor's clients and listeners know it."""
+        return self.home or self.name
 
     def patient(self, seconds: float) -> PoolSpec:
         """The same pool, whose processes get this long to end."""

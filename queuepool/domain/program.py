@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from queuepool.domain import command
+from queuepool.domain.capture import Tap
 from queuepool.domain.expand import CannotExpand, Template, template
 from queuepool.domain.names import ProcessName
 from queuepool.domain.places import Fault, File, Membership, Path, absolute, key_of
-from queuepool.domain.pool import Launch, LogPolicy, Policy, PoolSpec, ProcessSpec, Strategy
+from queuepool.domain.pool import COMMANDS, Launch, Listening, LogPolicy, Policy, PoolSpec, ProcessSpec, Strategy
 from queuepool.domain.slots import Slots, at
 from queuepool.domain.spec import KIND_DEFAULTS, Program
 
@@ -61,6 +62,7 @@ class OneProgram:
             numprocs=self.want.numprocs,
         )
         self.values.environ = self.place.environ
+        self.home = member.group
         self.priority = self.want.priority
         if "priority" not in self.said and member.priority is not None:
             self.priority = member.priority
@@ -68,16 +70,17 @@ class OneProgram:
     def pool(self) -> PoolSpec | None:
         """The pool, or None when nothing could be made of it; what is wrong is in `faults`."""
         self._check_keys()
-        if self.kind == "command" and self.want.command is None:
+        if self.kind in COMMANDS and self.want.command is None:
             self._fault("", "has no `command`, what it is to run", "add it, or remove `type`: then it is a worker")
             return None
+        self._check_listener()
         try:
             slots = self._slots()
             first = slots(0)
         except _Abandon:
             return None
         self._check_first(slots, first)
-        artisan = self.kind != "command"
+        artisan = self.kind not in COMMANDS
         says, verbose = command.says(first.launch.argv) if artisan else (False, False)
         return PoolSpec(
             name=self.name,
@@ -97,6 +100,8 @@ class OneProgram:
             verbose=verbose,
             requeue=self.want.requeue,
             stop_follows=artisan and "stopwaitsecs" not in self.said,
+            home=self.home,
+            listening=Listening(self.want.events, self.want.buffer_size) if self.kind == "eventlistener" else None,
             source=self.place.source(("programs", self.name)),
         )
 
@@ -135,12 +140,23 @@ class OneProgram:
             stderr=stderr and stderr[1],
             spec=ProcessSpec(
                 ProcessName(self.name, 0), "", launch, self._policy(),
-                at(*stdout, at_first), stderr and at(*stderr, at_first),
+                at(*stdout, at_first), stderr and at(*stderr, at_first), self._taps(redirect),
             ),
         )  # fmt: skip
 
+    def _taps(self, redirect: bool) -> tuple[Tap, Tap]:
+        """What of stdout and stderr goes to event listeners."""
+        want, own = self.want, self.kind == "eventlistener"
+        stdout = Tap() if own else Tap(want.stdout_capture_maxbytes, want.stdout_events_enabled)
+        stderr = Tap(want.stderr_capture_maxbytes, want.stderr_events_enabled)
+        if redirect and stderr:
+            key = "stderr_capture_maxbytes" if stderr.capture else "stderr_events_enabled"
+            what = "has no effect, for redirect_stderr is true: all goes to stdout"
+            self._fault(key, what, "give it for stdout, or set redirect_stderr to false", warning=True)
+        return stdout, Tap() if redirect else stderr
+
     def _argv(self, directory: Template) -> tuple[str, ...]:
-        if self.kind == "command":
+        if self.kind in COMMANDS:
             return self.want.command or ()
         keys = command.keys(self.kind)
         given = {key_of(name): getattr(self.want, name) for name in self.said if key_of(name) in keys}
@@ -157,7 +173,7 @@ class OneProgram:
     def _process_name(self) -> str:
         if self.want.process_name is not None:
             return self.want.process_name
-        single = self.kind in ("command", "horizon") and self.want.numprocs <= 1
+        single = self.kind in (*COMMANDS, "horizon") and self.want.numprocs <= 1
         return "%(program_name)s" if single else "%(program_name)s_%(process_num)02d"
 
     def _policy(self) -> Policy:
@@ -167,7 +183,7 @@ class OneProgram:
             startretries=want.startretries,
             autorestart=want.autorestart,
             exitcodes=frozenset(want.exitcodes),
-            recycle_codes=frozenset() if self.kind == "command" else RECYCLE_CODES,
+            recycle_codes=frozenset() if self.kind in COMMANDS else RECYCLE_CODES,
             stopsignal=want.stopsignal,
             stop_seconds=self._stop_seconds(),
             stopasgroup=want.stopasgroup,
@@ -249,7 +265,7 @@ class OneProgram:
         target: str = getattr(want, f"{stream}_logfile")
         path = None
         if target.lower() in ("auto", "default"):
-            folder = "storage/logs" if self.kind != "command" or self.place.laravel else "logs"
+            folder = "storage/logs" if self.kind not in COMMANDS or self.place.laravel else "logs"
             ending = ".err.log" if stream == "stderr" else ".log"
             path = Template((posixpath.join(self.place.app, folder, self.name + ending),))
         elif target.lower() not in _NOWHERE:
@@ -291,7 +307,7 @@ class OneProgram:
         for name in sorted(self.program.model_fields_set & _ALL):
             key = key_of(name)
             if key == "command":
-                if self.kind != "command":
+                if self.kind not in COMMANDS:
                     self._fault(key, f"is for programs of `type: command`, this is {_A_KIND[self.kind]}")
             elif key not in keys:
                 self._fault(key, f"has no meaning for {_A_KIND[self.kind]}", _INSTEAD.get(self.kind, ""))
@@ -302,6 +318,21 @@ class OneProgram:
                 "numprocs", "starts several Horizon masters, each with all its workers",
                 "set maxProcesses in config/horizon.php instead", warning=True,
             )  # fmt: skip
+
+    def _check_listener(self) -> None:
+        """What has a meaning for event listeners alone, or none for them."""
+        given = self.program.model_fields_set
+        if self.kind != "eventlistener":
+            for key in sorted(given & {"events", "buffer_size"}):
+                self._fault(key, f"is for event listeners, this is {_A_KIND[self.kind]}", "add `type: eventlistener`")
+            return
+        if not self.want.events:
+            what = "has no `events`, what it is to be told of"
+            self._fault("events" if "events" in given else "", what, "add them: `events: [PROCESS_STATE]`")
+        if self.want.redirect_stderr:
+            self._fault("redirect_stderr", "cannot be true: stdout of an event listener is the protocol", "remove it")
+        for key in sorted(given & _OF_STDOUT):
+            self._fault(key, "has no meaning: stdout of an event listener is the protocol", "give it for stderr")
 
     def _check_first(self, slots: Slots, first: ProcessSpec) -> None:
         shown = slots.process_name.render({"process_num": slots.first})
@@ -331,16 +362,19 @@ class _Abandon(Exception):
 
 
 _NOWHERE = frozenset({"none", "off", "false"})
+_OF_STDOUT = frozenset({"stdout_capture_maxbytes", "stdout_events_enabled"})
 _ALL = frozenset(name for name in Program.model_fields if key_of(name) in ARTISAN_KEYS)
-_A_KIND = {"worker": "a worker", "listen": "queue:listen", "horizon": "Horizon", "command": "a command"}
+_A_KIND = {"worker": "a worker", "listen": "queue:listen", "horizon": "Horizon", "command": "a command",
+           "eventlistener": "an event listener"}  # fmt: skip
 _INSTEAD = {
     "horizon": "it is set in config/horizon.php",
     "command": "remove it, or remove `command`: then it is a worker",
+    "eventlistener": "remove it",
 }
 
 
 def kind_of(program: Program) -> str:
-    """worker, listen, horizon or command; what has a `command` need not say that it is one."""
+    """worker, listen, horizon, command or eventlistener; what has a `command` need not say that it is one."""
     return program.type or ("command" if "command" in program.model_fields_set else "worker")
 
 

@@ -47,6 +47,8 @@ def inherit(kind: str, files: Sequence[File]) -> Inherited:
     values: dict[str, Any] = dict(KIND_DEFAULTS[kind])
     said: dict[str, int] = {}
     skipped = NO_DEFAULT | _MERGED | (ARTISAN_KEYS - command.keys(kind))
+    if kind == "eventlistener":
+        skipped |= {"redirect_stderr", "stdout_logfile", "priority"}  # those of other programs would break the protocol
     if kind == "horizon":
         skipped |= {"options"}  # raw arguments in defaults are meant for queue:work
     for level, file in enumerate(files):

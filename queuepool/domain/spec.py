@@ -21,11 +21,13 @@ from queuepool.domain.values import (
     Address,
     Arguments,
     Backoff,
+    BufferSize,
     Bytes,
     CanaryTime,
     Commands,
     Count,
     Environment,
+    Events,
     ExitCodes,
     HostNames,
     Kind,
@@ -126,11 +128,12 @@ class WorkKeys(Model):
     type: Kind | None = key(
         None,
         "`worker` (queue:work), `listen` (queue:listen: boots the application for every job, for development), "
-        "`horizon` or `command`. Unset: `command` where `command` is given, else `worker`.",
+        "`horizon`, `command` or `eventlistener` (as in Supervisor). Unset: `command` where `command` is given, else "
+        "`worker`.",
     )
     command: Words | None = key(
         None,
-        "What a `command` program runs: text, split as a shell would but run without one, or a list. "
+        "What a `command` or an `eventlistener` runs: text, split as a shell would but run without one, or a list. "
         "`%(program_name)s` and the like expand.",
     )
     connection: Word | None = key(None, "Queue connection of config/queue.php. Unset: the application's default.")
@@ -291,7 +294,26 @@ class LogKeys(Model):
     log_format: Literal["plain", "json"] = key("plain", "`json`: every line becomes a JSON object.")
 
 
-class Program(LogKeys, LifeKeys, RunKeys, WorkKeys):
+class ListenerKeys(Model):
+    """Event listeners"""
+
+    events: Events = key(
+        (), "For an `eventlistener`: the events that it is told of, such as `[PROCESS_STATE, TICK_60]`."
+    )
+    buffer_size: BufferSize = key(
+        10, "For an `eventlistener`: how many events may wait for it; of more, the oldest is dropped."
+    )
+    stdout_capture_maxbytes: Bytes = key(
+        0,
+        "Bytes that are kept of what is printed between `<!--XSUPERVISOR:BEGIN-->` and `<!--XSUPERVISOR:END-->`: it "
+        "becomes a PROCESS_COMMUNICATION event for event listeners, instead of going into the log; 0: nothing does.",
+    )
+    stdout_events_enabled: bool = key(False, "Tell event listeners of all that is printed, as PROCESS_LOG events.")
+    stderr_capture_maxbytes: Bytes = key(0, "As for stdout, of stderr alone. See `redirect_stderr`.")
+    stderr_events_enabled: bool = key(False, "As for stdout, of stderr alone. See `redirect_stderr`.")
+
+
+class Program(ListenerKeys, LogKeys, LifeKeys, RunKeys, WorkKeys):
     """A program of the file, or its `defaults`."""
 
 
@@ -468,10 +490,19 @@ KIND_DEFAULTS: dict[str, dict[str, Any]] = {
         "startretries": 3,
         "pace": False,
     },
+    "eventlistener": {
+        "strategy": Strategy.model_construct(max_surge=0, max_unavailable=1),
+        "stopwaitsecs": 10.0,
+        "startretries": 3,
+        "pace": False,
+        "priority": -1,
+        "redirect_stderr": False,
+        "stdout_logfile": "NONE",
+    },
 }
 """Kind of program -> defaults that differ from those above."""
 
-NO_DEFAULT = frozenset({"type", "command", "depends_on"})
+NO_DEFAULT = frozenset({"type", "command", "depends_on", "events", "buffer_size"})
 """Keys of a program that `defaults` cannot hold."""
 
 LATER = {
@@ -484,8 +515,7 @@ LATER = {
 
 WITHOUT_EQUIVALENT = frozenset(
     [
-        *("serverurl", "stdout_capture_maxbytes", "stderr_capture_maxbytes", "stdout_events_enabled", "stdout_syslog"),
-        *("stderr_events_enabled", "stderr_syslog", "events", "buffer_size", "result_handler", "socket"),
+        *("serverurl", "stdout_syslog", "stderr_syslog", "result_handler", "socket"),
     ]
 )
 """Supervisor's options of a program that mean nothing here."""

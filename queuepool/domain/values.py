@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from queuepool.domain import units
 from queuepool.domain.names import PROGRAM_NAME
 from queuepool.domain.pool import Autorestart
+from queuepool.domain.supervisor_events import TYPES
 
 
 def _restart_when(value: object) -> object:
@@ -104,6 +105,17 @@ def _backoff(value: object) -> tuple[int, ...]:
     return tuple(units.whole_seconds(item) for item in items)
 
 
+def _events(value: object) -> tuple[str, ...]:
+    found = tuple(dict.fromkeys(name.upper() for name in units.names(value)))
+    for name in found:
+        if name not in TYPES:
+            from difflib import get_close_matches  # here: only a wrong file needs it
+
+            near = get_close_matches(name[:100], list(TYPES), 1)
+            raise ValueError(f"names {name[:60]!r}, which is no event" + (f"; did you mean {near[0]}?" if near else ""))
+    return found
+
+
 def _name(value: str) -> str:
     if value.lower() == "all":
         raise ValueError("cannot be a name: it stands for all programs")
@@ -170,5 +182,11 @@ RootPath = Annotated[str, BeforeValidator(_root_path), _schema("string")]
 HostNames = Annotated[tuple[str, ...], BeforeValidator(_host_names), _LIST]
 Networks = Annotated[tuple[str, ...], BeforeValidator(_networks), _LIST]
 Access = Literal["viewer", "operator"]
-Kind = Literal["worker", "listen", "horizon", "command"]
+Events = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_events),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"enum": sorted(TYPES)}}]}),
+]
+BufferSize = Annotated[int, Field(ge=1, le=10_000)]
+Kind = Literal["worker", "listen", "horizon", "command", "eventlistener"]
 Rotation = Literal["never", "hourly", "daily"]

@@ -85,6 +85,8 @@ def _take(engine: LocalEngine, entry: Entry, pids: dict[int, int]) -> bool:
     except OSError:  # the pipe was removed by hand; the process lives on, what it prints is lost
         life.pipes, life.fds = (), ()
     life.desk = engine.board.seat(life.name.pool, life.number, adopted=True)
+    life.ear = engine.listeners.restore(life, engine.pipes.input(life), entry.listener)
+    engine.tap(life)
     engine.pipes.attach(life, adopted=True)
     engine.place(life.name).append(life)
     if alive:
@@ -105,9 +107,7 @@ def _take(engine: LocalEngine, entry: Entry, pids: dict[int, int]) -> bool:
     else:  # it had ended, or waited for its next start, or the former daemon ended before it made the process
         life.process = replace(life.process, state=State.STOPPED)
         engine.forget(life)
-        if life.desk:
-            engine.board.leave(life.desk)
-            life.desk = None
+        engine.clear_desk(life)
     return False
 
 
@@ -147,7 +147,9 @@ def _departed(name: ProcessName, entry: Entry) -> ProcessSpec:
 
 def _sweep_pipes(engine: LocalEngine) -> None:
     """Remove the pipes of lives that are gone."""
-    used = {pipe for lives in engine.lives.values() for life in lives for pipe in life.pipes}
+    known = [life for lives in engine.lives.values() for life in lives]
+    used = {pipe for life in known for pipe in life.pipes}
+    used |= {path for life in known if life.ear for path in (life.ear.path, life.ear.event_path)}
     for name in os.listdir(engine.pipes.directory):
         path = os.path.join(engine.pipes.directory, name)
         if path not in used:

@@ -12,6 +12,8 @@ from queuepool.domain.pool import ProcessSpec
 from queuepool.domain.states import State
 from queuepool.engines.base import Judge
 from queuepool.engines.board import Desk
+from queuepool.engines.ear import Ear
+from queuepool.engines.tapping import Tapped
 from queuepool.system import procstat
 
 
@@ -22,7 +24,8 @@ class Life:
     number: unique, growing. fds, pipes: our ends of its FIFOs and their paths; stdout, and stderr where that goes
     elsewhere. attached: whether the pump reads from them. release: real path of the application it runs. started_at,
     changed_at: unix seconds. adopted: started by a former daemon. last_lines: of the last process that ended.
-    desk: where it works, when it says what it does with which job. cpu_before: (clock, processor seconds) of the last
+    desk: where it works, when it says what it does with which job. ear: of an event listener. taps: of stdout and
+    stderr, where something of them goes to event listeners. cpu_before: (clock, processor seconds) of the last
     look.
     """
 
@@ -42,6 +45,8 @@ class Life:
     paused: bool = False
     last_lines: tuple[bytes, ...] = ()
     desk: Desk | None = None
+    ear: Ear | None = None
+    taps: dict[int, Tapped] = field(default_factory=dict)
     cpu_before: tuple[float, float] = (0.0, 0.0)
 
     @property
@@ -64,6 +69,7 @@ class Life:
         queued = state is State.STARTING and not alive
         retiring = state is State.STOPPING and not process.wanted
         desk = self.desk if alive else None
+        reason = process.reason or (self.ear.trouble if self.ear else "")
         wanted, stale = (False, False) if retiring else judge(name, self.revision, self.release if alive else None)
         return ProcessView(
             name=f"{name.pool}:{name.slot}",
@@ -77,7 +83,7 @@ class Life:
             uptime=round(wall - self.started_at, 1) if alive and self.started_at else None,
             restarts=max(0, process.starts - 1),
             exit_code=process.code,
-            reason="waiting for its turn to boot" if queued else process.reason,
+            reason="waiting for its turn to boot" if queued else reason,
             release=self.release,
             adopted=self.adopted,
             job=desk.job.to_json() if desk and desk.job else None,

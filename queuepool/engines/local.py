@@ -20,17 +20,22 @@ from queuepool.domain.observed import ProcessView
 from queuepool.domain.pool import Launch, PoolSpec, ProcessSpec
 from queuepool.domain.reconcile import Action, Begin, Observed, Seen
 from queuepool.domain.states import State
+from queuepool.domain.supervisor_events import Who, state_notices
+from queuepool.domain.supervisor_moves import steps
 from queuepool.domain.work import CountsView, Job, WorkView
 from queuepool.engines.base import Judge
 from queuepool.engines.board import Board
 from queuepool.engines.deadlines import Deadlines
+from queuepool.engines.ear import Ear
 from queuepool.engines.ending import Endings
 from queuepool.engines.life import Life
+from queuepool.engines.listening import Listeners
 from queuepool.engines.memory import MemoryWatch
 from queuepool.engines.pacer import Pacer
 from queuepool.engines.pipes import Pipes
 from queuepool.engines.record import Entry, Record
 from queuepool.engines.starting import Starter
+from queuepool.engines.tapping import Tapped
 from queuepool.errors import SpawnError
 from queuepool.logs.pump import Pump
 from queuepool.system import children, procstat
@@ -80,6 +85,7 @@ class LocalEngine:
         """Pool -> release that new lives start from while a deploy holds the pool; a life that has one keeps it."""
         self.board = Board(run.jobs, asyncio.get_running_loop().call_soon)
         self.pipes = Pipes(run.pipes, pump, keep, unkeep)
+        self.listeners = Listeners(lambda life, text: record.change(life, listener=text), publish, pump.hurry, clock)
         self.deadlines = Deadlines(clock, self._due)
         self.endings = Endings(clock, self._exited, self._gone)
         self._starter = Starter(self._spawn, Pacer(procstat.appetite, clock))
@@ -103,6 +109,7 @@ class LocalEngine:
             name: pool.patient(self._patience[name]) if name in self._patience else pool for name, pool in pools.items()
         }
         self.board.know(self.pools)
+        self.listeners.know(self.pools)
         for name, lives in self.lives.items():
             if pool := self.pools.get(name.pool):
                 spec = pool.process(name.slot)
@@ -119,6 +126,7 @@ class LocalEngine:
     def _respec(self, life: Life, spec: ProcessSpec) -> None:
         before = life.spec
         life.spec = replace(spec, launch=before.launch)  # it is what it was started as, until it is replaced
+        self.tap(life)
         self.pipes.redirect(life)
         waited = spec.policy.stop_seconds - before.policy.stop_seconds
         if life.process.state is State.STOPPING and life.process.deadline is not None and waited:
@@ -168,7 +176,7 @@ class LocalEngine:
     async def close(self) -> None:
         """See Engine.close."""
         self._closed = True
-        for part in (self._starter, self.deadlines, self.endings, self._memory):
+        for part in (self._starter, self.deadlines, self.endings, self._memory, self.listeners):
             part.close()
         for lives in self.lives.values():
             for life in lives:
@@ -213,6 +221,8 @@ class LocalEngine:
         life.process = after  # stored first: performing an effect may bring the next event
         if after.deadline is not None and after.deadline != before.deadline:
             self.deadlines.arm(life)
+        if self.listeners.wanted and not (isinstance(event, lifecycle.Spawned) and event.lived):  # that was told of
+            self.listeners.tell(*state_notices(self.who(life), steps(before, after, life.spec.policy)))
         for effect in effects:
             self._perform(life, effect)
         now = life.process
@@ -251,6 +261,8 @@ class LocalEngine:
     def _settle(self, life: Life, before: lifecycle.Process, now: lifecycle.Process) -> None:
         if before.wanted and not now.wanted and now.state is State.STOPPING:
             self.record.change(life.number, retiring=True, kill_at=time.time() + life.spec.policy.stop_seconds)
+        if life.ear is not None and now.state is State.RUNNING:
+            self._hears_now(life, life.ear)
         if now.state is State.STOPPED and not now.wanted:
             self.forget(life)
         elif now.state is State.RUNNING and life.name.pool in self._braked:
@@ -285,7 +297,7 @@ class LocalEngine:
         if not rest:
             self.record.change(life.number, pid=0, birth="")
         lines = () if rest else self.pipes.drain(life)
-        job = None if rest else self._clear_desk(life)
+        job = None if rest else self.clear_desk(life)
         self.handle(life, lifecycle.Exited(pid, code, rest, lines))
         self._starter.ended(life)
         if job is not None:
@@ -293,13 +305,43 @@ class LocalEngine:
 
     def _gone(self, life: Life, pid: int) -> None:
         self.pipes.drain(life)
-        job, code = self._clear_desk(life), life.process.code
+        job, code = self.clear_desk(life), life.process.code
         self.handle(life, lifecycle.TreeGone(pid))
         if job is not None:
             self._crashed(life.name, job, code)
 
-    def _clear_desk(self, life: Life) -> Job | None:
+    def _hears_now(self, life: Life, ear: Ear) -> None:
+        """A listener is RUNNING, so events may be handed to it, if it is known what it waits for."""
+        if ear.doubt:
+            self._publish(Kind.LISTENER, str(life.name), {"reason": f"it is started anew: {ear.doubt}"})
+            self.handle(life, lifecycle.Recycle(ear.doubt))
+        else:
+            self.listeners.look(life.name.pool)
+
+    def who(self, life: Life) -> Who:
+        """What Supervisor's clients and listeners call a process."""
+        pool = self.pools.get(life.name.pool)
+        return Who(life.spec.display.rpartition(":")[2], pool.group if pool else life.name.pool)
+
+    def tap(self, life: Life) -> None:
+        """See that event listeners get of its output what they are to get."""
+        for stream, (tap, channel) in enumerate(zip(life.spec.taps, ("stdout", "stderr"), strict=True)):
+            there = life.taps.get(stream)
+            if not tap:
+                life.taps.pop(stream, None)
+            elif there is not None:
+                there.tap = tap
+            else:
+                listeners = self.listeners
+                life.taps[stream] = Tapped(
+                    tap, channel, lambda: (self.who(life), life.process.pid or 0), listeners.hears, listeners.tell
+                )
+
+    def clear_desk(self, life: Life) -> Job | None:
         """The process is gone, and what it printed was read; the job that it did not end."""
+        ear, life.ear = life.ear, None
+        if ear is not None:
+            self.listeners.leave(life, ear)
         desk, life.desk = life.desk, None
         return self.board.leave(desk) if desk else None
 
@@ -323,14 +365,20 @@ class LocalEngine:
             self.pipes.make(life)
             self._record(life)
             life.desk = self.board.seat(life.name.pool, life.number)
+            life.ear = self.listeners.seat(life, self.pipes.input(life))
+            self.tap(life)
             self.pipes.attach(life)
             with self.pipes.ends(life) as (stdout, stderr):
-                pid = children.spawn(launch, self._names(life), stdout, stderr)
+                if life.ear is None:
+                    pid = children.spawn(launch, self._names(life), stdout, stderr)
+                else:
+                    pid = children.spawn(launch, self._names(life), stdout, stderr, life.ear.child)
+                    life.ear.given()
         except (SpawnError, OSError) as error:
             why = f"{error}" if isinstance(error, SpawnError) else f"cannot make its pipes: {error}"
             hint = getattr(error, "hint", "")
             self.pipes.release(life)
-            self._clear_desk(life)
+            self.clear_desk(life)
             self.handle(life, lifecycle.SpawnFailed(f"{why} ({hint})" if hint else why))
             return None
         self._born(life, pid)
@@ -380,14 +428,14 @@ class LocalEngine:
         self.handle(life, lifecycle.Spawned(pid))
 
     def _names(self, life: Life) -> dict[str, str]:
-        group, _, process = life.spec.display.rpartition(":")
+        who = self.who(life)
         return self.environment | {
             "QUEUEPOOL_PROGRAM": life.name.pool,
             "QUEUEPOOL_PROCESS": str(life.name),
             "QUEUEPOOL_SLOT": str(life.name.slot),
             "SUPERVISOR_ENABLED": "1",
-            "SUPERVISOR_PROCESS_NAME": process,
-            "SUPERVISOR_GROUP_NAME": group or process,
+            "SUPERVISOR_PROCESS_NAME": who.process,
+            "SUPERVISOR_GROUP_NAME": who.group,
         }
 
     # --- what people ask for ------------------------------------------------------------------------------------------

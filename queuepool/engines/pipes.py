@@ -45,6 +45,10 @@ class Pipes:
         """Open our ends: not blocking, and with a reading and a writing end, so that there is never an end of file."""
         life.fds = tuple(os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC) for path in life.pipes)
 
+    def input(self, life: Life) -> str:
+        """Where the standard input of an event listener is."""
+        return os.path.join(self.directory, f"{life.key}.in")
+
     @contextlib.contextmanager
     def ends(self, life: Life) -> Iterator[tuple[int, int | None]]:
         """(stdout, stderr or None) for the worker. Opened apart from ours: O_NONBLOCK belongs to an open file, and a
@@ -62,8 +66,12 @@ class Pipes:
         """Let the pump read what the life prints. adopted: a former daemon had begun to."""
         policies = (life.spec.stdout, life.spec.stderr or life.spec.stdout)
         for stream, fd in enumerate(life.fds):
-            hear = life.desk.hear if life.desk and not stream else None
-            self.pump.attach((life.key, stream), str(life.name), fd, policies[stream], adopted=adopted, hear=hear)
+            listens = life.desk or life.ear
+            hear = listens.hear if listens and not stream else None
+            tap = life.taps.get(stream)
+            self.pump.attach(
+                (life.key, stream), str(life.name), fd, policies[stream], adopted=adopted, hear=hear, tap=tap
+            )
             self._keep(f"{life.key}.{stream}", fd)
         life.attached = True
 
@@ -72,7 +80,7 @@ class Pipes:
         policies = (life.spec.stdout, life.spec.stderr or life.spec.stdout)
         if life.attached:
             for stream in range(len(life.fds)):
-                self.pump.repolicy((life.key, stream), policies[stream])
+                self.pump.repolicy((life.key, stream), policies[stream], life.taps.get(stream))
 
     def drain(self, life: Life) -> tuple[bytes, ...]:
         """Write what is left in the FIFOs of a process that ended; its last lines."""

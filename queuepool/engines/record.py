@@ -16,7 +16,8 @@ class Entry:
     """One life of a slot. life: unique number, growing. pipe, err: paths of its FIFOs. pid 0: about to be spawned.
     birth: procstat.birth of the leader. started: unix seconds. paused: told to take no jobs. retiring: told to stop.
     kill_at: unix seconds at which a retiring one is to be killed. starts: of the slot so far. stop_seconds, log: of
-    its settings, for a program that is no longer in the file when its process is found again."""
+    its settings, for a program that is no longer in the file when its process is found again. listener: of an event
+    listener, as engines/listening.py keeps it."""
 
     name: str
     life: int
@@ -34,6 +35,7 @@ class Entry:
     kill_at: float = 0.0
     stop_seconds: float = 60.0
     log: str | None = None
+    listener: str = ""
 
     @property
     def process(self) -> ProcessName:

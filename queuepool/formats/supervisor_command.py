@@ -70,7 +70,7 @@ def understand(
         directory, words = words[1], words[3:]
         written = shlex.join(words)
     directory = _absolute(directory, base, say)
-    found = _artisan(tuple(words), directory, program, say, around)
+    found = _artisan(tuple(words), directory, program, say, around) if program.kind != "eventlistener" else None
     if found is not None:
         return found
     shell = by_shell(words)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from queuepool.domain.pool import Autorestart
+from queuepool.domain.supervisor_events import TYPES
 from queuepool.formats import supervisor_values as values
 from queuepool.formats.supervisor_ini import Ini, Option, Section, Where
 from queuepool.formats.supervisor_model import Config, Group, Log, Program, Server, Surroundings
@@ -165,8 +166,10 @@ class _One:
         if command is None or not str(command).strip():
             self._wrong("", f"has no command; {REFUSES}", "add one, or remove the section")
             return None
-        if kind == "eventlistener" and not self.text("events"):
-            self._wrong("events", f"are not given; {REFUSES}", "write `events=PROCESS_STATE`")
+        events = self._events() if kind == "eventlistener" else ()
+        buffer_size = self._take("buffer_size", values.integer, 10) if kind == "eventlistener" else 10
+        if buffer_size < 1:
+            self._wrong("buffer_size", f"is less than 1; {REFUSES}", "remove it: it is 10 then")
         if kind == "eventlistener" and self._take("redirect_stderr", values.boolean, False):
             self._wrong("redirect_stderr", f"cannot be true for an event listener; {REFUSES}", "remove it")
         if kind == "fcgi-program" and not self.text("socket"):
@@ -210,7 +213,21 @@ class _One:
             environment=self.environment(),
             stdout=self._log("stdout"),
             stderr=self._log("stderr"),
+            events=events,
+            buffer_size=max(1, buffer_size),
         )
+
+    def _events(self) -> tuple[str, ...]:
+        """What a listener is told of. A name that Supervisor does not know is left out, and said."""
+        nothing: tuple[str, ...] = ()
+        given = tuple(dict.fromkeys(name.upper() for name in self._take("events", values.strings, nothing)))
+        known = tuple(name for name in given if name in TYPES)
+        for name in given:
+            if name not in known:
+                self._wrong("events", f"has {quoted(name)}, which is no event; {REFUSES}", "mend it; it was left out")
+        if not given:
+            self._wrong("events", f"are not given; {REFUSES}", "write `events=PROCESS_STATE`")
+        return known
 
     def group(self, name: str) -> Group:
         return Group(

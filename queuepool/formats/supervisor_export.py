@@ -12,9 +12,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from queuepool.domain.capture import Tap
 from queuepool.domain.exits import signal_name
 from queuepool.domain.expand import Template
-from queuepool.domain.pool import LogPolicy, PoolSpec, ProcessSpec
+from queuepool.domain.pool import Listening, LogPolicy, PoolSpec, ProcessSpec
 from queuepool.domain.slots import Slots
 from queuepool.formats.supervisor_command import by_shell
 from queuepool.formats.supervisor_values import size_text
@@ -108,6 +109,8 @@ _USUAL = {
     "stopsignal": "TERM", "stopwaitsecs": "10", "stopasgroup": "false", "killasgroup": "false",
     "redirect_stderr": "false", "stdout_logfile_maxbytes": "50MB", "stdout_logfile_backups": "10",
     "stderr_logfile_maxbytes": "50MB", "stderr_logfile_backups": "10", "environment": "",
+    "stdout_capture_maxbytes": "0", "stdout_events_enabled": "false", "stderr_capture_maxbytes": "0",
+    "stderr_events_enabled": "false", "buffer_size": "10",
 }  # fmt: skip
 """Supervisor's own defaults, which need not be written."""
 
@@ -120,6 +123,7 @@ def _section(
     stopasgroup = policy.stopasgroup or (policy.killasgroup and by_shell(launch.argv))
     lines = {
         "command": " ".join(_word(word) for word in slots.argv),
+        **_listening(pool.listening),
         **own,
         "directory": _text(slots.directory),
         **({"user": launch.user} if launch.user else {}),
@@ -136,16 +140,21 @@ def _section(
         "stopasgroup": _bool(stopasgroup),
         "killasgroup": _bool(policy.killasgroup),
         "redirect_stderr": _bool(launch.redirect_stderr),
-        **_log("stdout", spec.stdout, slots.stdout),
-        **(_log("stderr", spec.stderr, slots.stderr) if spec.stderr else {}),
+        **_log("stdout", spec.stdout, slots.stdout, spec.taps[0]),
+        **(_log("stderr", spec.stderr, slots.stderr, spec.taps[1]) if spec.stderr else {}),
     }
     # killasgroup follows stopasgroup, so that one is written wherever the other is.
     needed = {key: text for key, text in lines.items() if _USUAL.get(key) != text}
     if stopasgroup:
         needed["killasgroup"] = lines["killasgroup"]
+    if pool.listening is not None and pool.priority == -1:
+        needed.pop("priority", None)  # its own default for event listeners
+    elif pool.listening is not None:
+        needed["priority"] = lines["priority"]
     if own and _text(slots.process_name) == pool.name:
         needed.pop("process_name", None)
-    return f"[program:{name}]\n" + "".join(f"{key}={text}\n" for key, text in lines.items() if key in needed)
+    kind = "program" if pool.listening is None else "eventlistener"
+    return f"[{kind}:{name}]\n" + "".join(f"{key}={text}\n" for key, text in lines.items() if key in needed)
 
 
 def _with_home(slots: Slots, spec: ProcessSpec, homes: Mapping[str, str]) -> dict[str, Template]:
@@ -155,8 +164,16 @@ def _with_home(slots: Slots, spec: ProcessSpec, homes: Mapping[str, str]) -> dic
     return {**{name: Template((text,)) for name, text in usual.items()}, **dict(slots.environment)}
 
 
-def _log(stream: str, policy: LogPolicy, path: Template | None) -> dict[str, str]:
+def _listening(listening: Listening | None) -> dict[str, str]:
+    if listening is None:
+        return {}
+    return {"events": ",".join(listening.events), "buffer_size": str(listening.buffer_size)}
+
+
+def _log(stream: str, policy: LogPolicy, path: Template | None, tap: Tap) -> dict[str, str]:
     found = {f"{stream}_logfile": "NONE"}
+    found[f"{stream}_capture_maxbytes"] = size_text(tap.capture)
+    found[f"{stream}_events_enabled"] = _bool(tap.events)
     if path is not None:
         # Supervisor expands the path of a log twice.
         found[f"{stream}_logfile"] = _text(_doubled(path))
@@ -217,6 +234,7 @@ def _groups(pools: Mapping[str, PoolSpec], groups: Mapping[str, Sequence[str]]) 
     taken: set[str] = set()
     for name, programs in groups.items():
         members = [program for program in programs if program in pools and program not in taken]
+        members = [member for member in members if pools[member].listening is None]  # which are in no group there
         taken.update(members)
         if members:
             priority = min(pools[member].priority for member in members)

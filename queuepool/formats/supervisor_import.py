@@ -13,11 +13,6 @@ from queuepool.formats.supervisor_program import Draft, OneProgram
 from queuepool.formats.supervisor_remarks import Remark, Verdict, quoted
 from queuepool.formats.supervisor_translate import Size, Translator
 
-_A_LISTENER = (
-    "is an event listener; queuepool has no event protocol, so it was left out",
-    "`memory_limit` of a program does what memmon does; `queuepool status` and `queuepool events` tell of crashes",
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Drafts:
@@ -41,19 +36,17 @@ class _Whole(Translator):
 
     def drafts(self) -> Drafts:
         drafts: list[Draft] = []
-        others: list[Program] = []
         logs: dict[str, str] = {}
-        for program in self.config.programs:
-            if program.kind != "program":
-                others.append(program)
-                continue
-            one = OneProgram(self, program, self._name(program))
-            if (made := one.draft()) is not None:
-                drafts.append(made)
-                one.logs.look(logs)
-        for program in others:
-            if not self._memory(program, drafts):
-                self._left_out(program)
+        for program in sorted(self.config.programs, key=lambda program: program.kind == "eventlistener"):
+            if program.kind == "fcgi-program":
+                what = "is a FastCGI program, which queuepool does not run"
+                todo = "php-fpm manages such processes itself"
+                self.say(Verdict.LEFT, program.where(), f"[{program.section.name}]", "", what, todo)
+            elif program.kind != "eventlistener" or not self._memory(program, drafts):
+                one = OneProgram(self, program, self._name(program))
+                if (made := one.draft()) is not None:
+                    drafts.append(made)
+                    one.logs.look(logs)
         groups = self._groups({one.program.name: one.name for one in drafts})
         if drafts:
             what = "is clean here: HOME, USER, PATH of the user and what the file gives, no more that of supervisord"
@@ -69,8 +62,9 @@ class _Whole(Translator):
         return Drafts(tuple(drafts), groups, environment, tuple(self.remarks))
 
     def _memory(self, listener: Program, drafts: Sequence[Draft]) -> bool:
-        """Whether this is memmon, whose limits the programs have got now."""
-        found = limits(str(listener.command)) if listener.kind == "eventlistener" else None
+        """Whether this is memmon, whose limits the programs have got now. One that mails is carried as it is."""
+        found = limits(str(listener.command))
+        found = None if found is None or found.mails else found
         limited = []
         for one in drafts if found else ():
             program = one.program
@@ -81,17 +75,8 @@ class _Whole(Translator):
                 limited.append(one.name)
         if limited:
             what = f"is memmon; {', '.join(limited[:20])} got `memory_limit`: a worker above it ends after its job"
-            todo = "nobody is mailed; `queuepool events` has it" if found and found.mails else ""
-            label = f"[{listener.section.name}]"
-            self.say(Verdict.CHANGED, listener.where("command"), label, "", what, todo)
+            self.say(Verdict.CHANGED, listener.where("command"), f"[{listener.section.name}]", "", what)
         return bool(limited)
-
-    def _left_out(self, program: Program) -> None:
-        if program.kind == "eventlistener":
-            what, todo = _A_LISTENER
-        else:
-            what, todo = "is a FastCGI program, which queuepool does not run", "php-fpm manages such processes itself"
-        self.say(Verdict.LEFT, program.where(), f"[{program.section.name}]", "", what, todo)
 
     def _name(self, program: Program) -> str:
         name = _named(program.name, self.names.values(), "program")

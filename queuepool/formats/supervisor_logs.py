@@ -5,9 +5,11 @@ from __future__ import annotations
 import posixpath
 
 from queuepool.formats.supervisor_model import Log
+from queuepool.formats.supervisor_remarks import Verdict
 from queuepool.formats.supervisor_translate import Part, Size
 
 _DEFAULT_BYTES = 50 * 1024**2
+_KEPT = "is a file in storage/logs or logs here, and kept; Supervisor wiped its own at each start"
 
 
 class Logs(Part):
@@ -17,7 +19,11 @@ class Logs(Part):
         """Put their keys where they belong."""
         program = self.program
         stdout, stderr = program.stdout, program.stderr
+        if program.kind == "eventlistener":
+            self._of_listener(stdout, stderr)
+            return
         self._log("stdout", stdout)
+        self._events("stdout", stdout)
         same = stdout.kind == stderr.kind == "path" and str(stdout.path) == str(stderr.path)
         if program.redirect_stderr:
             if stderr.kind == "path":
@@ -28,9 +34,43 @@ class Logs(Part):
             self.changed("redirect_stderr", "is true here: stderr goes into the log of stdout")
         elif stderr.kind in ("path", "none"):
             self._log("stderr", stderr)
+        elif stderr.capture_maxbytes or stderr.events:
+            self.keys["redirect_stderr"] = False
+            self.changed("stderr_logfile", _KEPT)
         else:
             self.changed("stderr_logfile", "goes into the log of stdout here; Supervisor wiped its own at each start")
             self.changed("redirect_stderr", "is true here: stderr goes into the log of stdout")
+
+        self._events("stderr", stderr)
+
+    def _of_listener(self, stdout: Log, stderr: Log) -> None:
+        """The logs of an event listener, whose stdout is the protocol."""
+        if stdout.kind == "path":
+            self._log("stdout", stdout)
+        elif stdout.kind == "auto":
+            self.changed("stdout_logfile", "is not written here: what is in it is the protocol")
+        for option in ("stdout_capture_maxbytes", "stdout_events_enabled"):
+            if self.program.said(option):
+                self.say(Verdict.LEFT, option, "means nothing for an event listener, in Supervisor too")
+        if stderr.kind in ("path", "none"):
+            self._log("stderr", stderr)
+        else:
+            self.changed("stderr_logfile", _KEPT)
+        self._events("stderr", stderr)
+
+    def _events(self, stream: str, log: Log) -> None:
+        """What of a stream goes to event listeners."""
+        apart = stream == "stdout" or "stderr_logfile" in self.keys or self.keys.get("redirect_stderr") is False
+        apart = apart or self.program.kind == "eventlistener"
+        for option, value in (("capture_maxbytes", Size(log.capture_maxbytes)), ("events_enabled", log.events)):
+            if value and apart:
+                self.keys[f"{stream}_{option}"] = value
+            elif value and self.program.redirect_stderr:
+                what = "has no effect, for redirect_stderr is true: all goes to stdout"
+                self.wrong(f"{stream}_{option}", what, "nothing: left out")
+            elif value:
+                what = "was left out, for stderr goes into the log of stdout here"
+                self.say(Verdict.LEFT, f"{stream}_{option}", what, "give stderr a file of its own")
 
     def _log(self, stream: str, log: Log) -> None:
         key = f"{stream}_logfile"
@@ -52,9 +92,7 @@ class Logs(Part):
             if path in ("/dev/stdout", "/dev/stderr") or path.startswith("/dev/fd/"):
                 return
         elif log.kind == "auto" and stream == "stdout":
-            self.changed(
-                key, "is a file in storage/logs or logs here, and kept; Supervisor wiped its own at each start"
-            )
+            self.changed(key, _KEPT)
         if log.maxbytes != _DEFAULT_BYTES:
             self.keys[f"{key}_maxbytes"] = Size(log.maxbytes)
         if log.backups != 10:

@@ -39,7 +39,7 @@ class Log:
 @dataclass(frozen=True, slots=True)
 class Program:
     """A [program:x], [fcgi-program:x] or [eventlistener:x] as Supervisor understands it. Of the templates, nothing is
-    filled in."""
+    filled in. events, buffer_size: of an event listener."""
 
     kind: str
     name: str
@@ -65,6 +65,8 @@ class Program:
     environment: Mapping[str, Template] = field(repr=False)
     stdout: Log
     stderr: Log
+    events: tuple[str, ...] = ()
+    buffer_size: int = 10
 
     def said(self, option: str) -> Option | None:
         """What the file says of an option, None when nothing."""

@@ -7,7 +7,7 @@ supervisord would see against the remarks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from queuepool.domain import spec as queuepool
 from queuepool.domain.exits import signal_name
 from queuepool.domain.places import key_of
-from queuepool.domain.pool import Autorestart
+from queuepool.domain.pool import COMMANDS, Autorestart
 from queuepool.domain.program import LARAVEL_SLEEP, LARAVEL_TIMEOUT, NO_LIMIT_STOP, STOP_MARGIN
 from queuepool.formats.supervisor_command import Command, understand
 from queuepool.formats.supervisor_logs import Logs
@@ -27,19 +27,22 @@ from queuepool.formats.supervisor_values import Template, name_fault, template
 
 TERM, QUIT = 15, 3
 _USUAL_RETRIES = 10
+MOST_EVENTS = 10_000
+"""The largest buffer_size of queuepool.yml."""
 _ENDS = {
     "worker": "a worker that ends itself with 0, as after --max-time, queue:restart or a deploy",
     "listen": "a listener that ends with 0, as after queue:restart or a deploy",
     "horizon": "a Horizon that ends with 0, as after horizon:terminate in a deploy",
     "command": "a program that ends with 0, though it is to run for ever",
+    "eventlistener": "a listener that ends with 0, though it is to run for ever",
 }
 _NUMBERED = "%(program_name)s_%(process_num)02d"
 
 
 @dataclass(slots=True)
 class Draft:
-    """A program on its way into queuepool.yml. kind: worker, listen, horizon or command. app: the Laravel root; None
-    where the command has none. below: comments after the keys."""
+    """A program on its way into queuepool.yml. kind: worker, listen, horizon, command or eventlistener. app: the
+    Laravel root; None where the command has none. below: comments after the keys."""
 
     name: str
     program: Program
@@ -65,9 +68,13 @@ class OneProgram(Part):
         found = understand(program, self.whole.config.directory, self.text, self.say, self.whole.around)
         if found is None:
             return None
+        if program.kind == "eventlistener":
+            found = replace(found, kind=program.kind)
         self.command = found
-        self.artisan = found.kind != "command"
+        self.artisan = found.kind not in COMMANDS
         self.keys.update(found.keys)
+        if found.kind == "eventlistener" and not self._listens():
+            return None
         self._count()
         self._place(found)
         self._restart()
@@ -80,13 +87,27 @@ class OneProgram(Part):
         self._only_what_fits()
         return Draft(self.name, program, found.kind, self.keys, found.app, found.php, self.below)
 
+    def _listens(self) -> bool:
+        """What an event listener is told of; whether it is anything."""
+        program = self.program
+        if not program.events:
+            self.say(Verdict.LEFT, "events", "name no event, so it would be told of nothing", "write it anew")
+            return False
+        self.keys |= {"type": "eventlistener", "events": list(program.events)}
+        if program.buffer_size != 10:
+            self.keys["buffer_size"] = min(program.buffer_size, MOST_EVENTS)
+        if program.said("result_handler"):
+            what = "is a function in Python for Supervisor alone: here `OK` is yes, and all else no"
+            self.say(Verdict.LEFT, "result_handler", what)
+        return True
+
     def _count(self) -> None:
         program = self.program
         if program.numprocs != 1:
             self.keys["numprocs"] = program.numprocs
         if program.numprocs_start:
             self.keys["numprocs_start"] = program.numprocs_start
-        if program.priority != 999:
+        if program.priority != (-1 if program.kind == "eventlistener" else 999):
             self.keys["priority"] = program.priority
         if not program.autostart:
             self.keys["autostart"] = False
@@ -95,7 +116,7 @@ class OneProgram(Part):
         if name_fault(literal):
             self.wrong("process_name", f"{name_fault(literal)}; {REFUSES}", "its usual form was taken")
             return
-        single = self.command.kind in ("command", "horizon") and program.numprocs <= 1
+        single = self.command.kind in (*COMMANDS, "horizon") and program.numprocs <= 1
         usual = "%(program_name)s" if single else _NUMBERED
         names: dict[str, str | int] = {"program_name": program.name}
         if not any(program.name in group.programs for group in self.whole.config.groups):
@@ -230,14 +251,10 @@ class OneProgram(Part):
     def _without_equivalent(self) -> None:
         program = self.program
         for stream, log in (("stdout", program.stdout), ("stderr", program.stderr)):
-            if log.capture_maxbytes:
-                self.say(Verdict.LEFT, f"{stream}_capture_maxbytes", "PROCESS_COMMUNICATION events do not exist here")
             if log.syslog:
                 option = f"{stream}_syslog" if program.said(f"{stream}_syslog") else f"{stream}_logfile"
                 what = "goes to syslog, which queuepool does not write: it has a file here"
                 self.say(Verdict.LEFT, option, what, "let a log shipper read the file")
-            if log.events:
-                self.say(Verdict.LEFT, f"{stream}_events_enabled", "PROCESS_LOG events do not exist here")
         if program.said("serverurl"):
             self.say(Verdict.LEFT, "serverurl", "is for programs that call Supervisor's XML-RPC")
 

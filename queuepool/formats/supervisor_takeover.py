@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from queuepool.domain.names import ProcessName
+from queuepool.domain.pool import COMMANDS
 from queuepool.domain.program import LARAVEL_TIMEOUT, NO_LIMIT_STOP
 from queuepool.formats.supervisor_import import Drafts
 from queuepool.formats.supervisor_model import Config, Surroundings
@@ -93,7 +94,7 @@ def counterparts(config: Config, drafts: Drafts, around: Surroundings, most: int
 
 def job_seconds(draft: Draft) -> float | None:
     """How long a job of this program may take; None where it has none."""
-    if draft.kind == "command":
+    if draft.kind in COMMANDS:
         return None
     timeout = draft.keys.get("timeout", LARAVEL_TIMEOUT) if draft.kind != "horizon" else 0
     return float(timeout or NO_LIMIT_STOP)

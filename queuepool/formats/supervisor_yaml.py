@@ -12,6 +12,7 @@ from typing import Any
 
 from queuepool.domain import command
 from queuepool.domain.places import key_of
+from queuepool.domain.pool import COMMANDS
 from queuepool.domain.program import ARTISAN_KEYS
 from queuepool.domain.spec import Program
 from queuepool.domain.yamltext import comment, flow_list, scalar
@@ -26,12 +27,12 @@ MAIN = "queuepool.yml"
 FOLDER = "queuepool.d"
 """Beside the main file: a file for each further application."""
 
-_ORDER = ("type", "command", "connection", "queue", "numprocs")
+_ORDER = ("type", "command", "events", "buffer_size", "connection", "queue", "numprocs")
 _KEYS = (*_ORDER, *(key for key in map(key_of, Program.model_fields) if key not in _ORDER))
 _OWN = frozenset(
-    ["type", "command", "queue", "numprocs", "numprocs_start", "process_name", "directory", "user", "environment",
-     "stdout_logfile", "stderr_logfile", "options", "name", "priority", "autostart", "autorestart", "exitcodes",
-     "stopsignal", "stopasgroup", "killasgroup"]
+    ["type", "command", "events", "buffer_size", "queue", "numprocs", "numprocs_start", "process_name", "directory",
+     "user", "environment", "stdout_logfile", "stderr_logfile", "options", "name", "priority", "autostart",
+     "autorestart", "exitcodes", "stopsignal", "stopasgroup", "killasgroup"]
 )  # fmt: skip
 """Keys that say what is special about a program, so that they are no default for all."""
 _WIDTH = 112
@@ -85,7 +86,7 @@ def _places(programs: Sequence[Draft]) -> list[Place]:
     alone; a command names it itself."""
     counts: Counter[Place] = Counter()
     for draft in programs:
-        if draft.kind != "command":
+        if draft.kind not in COMMANDS:
             counts[draft.app, draft.php] += 1
     if not counts:
         counts.update((draft.app, ("php",)) for draft in programs if draft.app is not None)
@@ -96,7 +97,7 @@ def _by_place(programs: Sequence[Draft], places: Sequence[Place]) -> dict[Place,
     found: dict[Place, list[Draft]] = {place: [] for place in places}
     for draft in programs:
         place = (draft.app, draft.php)
-        if draft.kind == "command":
+        if draft.kind in COMMANDS:
             place = next((known for known in places if known[0] == draft.app), places[0])
         found[place].append(draft)
     return found
@@ -164,7 +165,7 @@ def _user_lines(user: str | None, programs: Sequence[Draft]) -> Iterator[str]:
 
 
 def _of_laravel(draft: Draft) -> bool:
-    return draft.kind != "command" or "artisan" in str(draft.keys["command"])
+    return draft.kind not in COMMANDS or "artisan" in str(draft.keys["command"])
 
 
 def _program(draft: Draft, place: Place, user: str | None, shared: Mapping[str, Any], beside: str) -> Iterator[str]:

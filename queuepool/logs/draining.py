@@ -3,6 +3,7 @@ is pump.py's matter; what a stream and a log are, stream.py's and rotating.py's.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Hashable
 
@@ -80,7 +81,10 @@ class Drainer:
     def finish_line(self, stream: Stream) -> None:
         """See that what another process writes next begins a line."""
         log = stream.log
+        rest = stream.tap.finish() if stream.tap is not None else b""
         if stream.spool is not None:
+            with contextlib.suppress(OSError):
+                stream.spool.put(rest)
             stream.spool.end_line()
             self.finish_spool(stream)
         elif log is not None and (log.holder is stream or (log.streams == 1 and log.holder is None)):
@@ -232,13 +236,23 @@ class Drainer:
         return len(data)
 
     def _drain_unwanted(self, stream: Stream) -> int:
-        data = self.mover.read(stream.fd, LARGEST_PIPE)
+        data = self.mover.read(stream.fd, LARGEST_PIPE if stream.tap is None else _PIECE)
+        if stream.tap is not None:
+            stream.tap(data)
         stream.wrote(data)
         self._publish(stream, data)
         return len(data)
 
+    def _fill(self, stream: Stream, spool: Spool) -> int:
+        """Take what a pipe holds into the spool, but for what a tap takes out; how many bytes that was."""
+        if stream.tap is None:
+            return spool.fill(self.mover, stream.fd)
+        data = self.mover.read(stream.fd, _PIECE)
+        spool.put(stream.tap(data))
+        return len(data)
+
     def _drain_decorated(self, stream: Stream, spool: Spool, log: LogFile, last: bool) -> int:
-        moved = spool.fill(self.mover, stream.fd)
+        moved = self._fill(stream, spool)
         delivered = self._deliver(stream, spool, log, last)
         if not delivered and spool.backlog > BACKLOG:
             data = spool.read()

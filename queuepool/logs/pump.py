@@ -21,7 +21,7 @@ from queuepool.logs.ledger import Ledger
 from queuepool.logs.pipes import LARGEST_PIPE, can_splice, capacity, make_mover
 from queuepool.logs.rotating import FileStats, LogFile, Trouble
 from queuepool.logs.spool import Spool, leftover, recover, spool_path
-from queuepool.logs.stream import TAIL_LINES, Stream
+from queuepool.logs.stream import TAIL_LINES, Stream, Tap
 from queuepool.logs.watching import Alarm, make_watch
 
 SHORTEST_PAUSE = 0.0002
@@ -88,6 +88,7 @@ class Pump:
         adopted: bool = False,
         name: str | None = None,
         hear: Callable[[bytes], None] | None = None,
+        tap: Tap | None = None,
     ) -> None:
         """Begin to read a process's pipe, from the next turn of the loop on.
 
@@ -95,7 +96,8 @@ class Pump:
         and open until `detach`; its flags are not changed, since the process has the same ones. adopted: the process
         was started by a former daemon, so that an unfinished line goes on. name: what the stream is called in every
         daemon's life; left out, the path of the FIFO. hear: called with each chunk of bytes after it was written, as
-        subscribers are; nothing is moved sooner for its sake.
+        subscribers are; nothing is moved sooner for its sake. tap: takes out what is not for the log, before anybody
+        else sees it; what it has taken is lost with the daemon.
         """
         if key in self._streams:
             raise ValueError(f"{key!r} is attached already")
@@ -103,7 +105,7 @@ class Pump:
         spool_at = spool_path(self._spools, name) if self._spools is not None else None
         stream = Stream(key, label, name, fifo_fd, policy, capacity(fifo_fd), spool_at)
         stream.fresh = not adopted
-        stream.hear = hear
+        stream.hear, stream.tap = hear, tap
         self._direct(stream, policy)
         self._streams[key] = self._by_fd[fifo_fd] = stream
         self._watch.add(fifo_fd)
@@ -113,11 +115,11 @@ class Pump:
             self._active[fifo_fd] = stream
             self._alarm.set(SHORTEST_PAUSE)
 
-    def repolicy(self, key: Hashable, policy: LogPolicy) -> None:
+    def repolicy(self, key: Hashable, policy: LogPolicy, tap: Tap | None = None) -> None:
         """Let a process print elsewhere, or otherwise, from now on."""
         stream = self._streams[key]
         before, stream.policy = stream.policy, policy
-        if (policy.path, policy.plain) == (before.path, before.plain):
+        if (policy.path, policy.plain, tap) == (before.path, before.plain, stream.tap):
             if stream.log is not None:
                 stream.log.apply(policy)
             if stream.spool is not None:
@@ -127,6 +129,7 @@ class Pump:
         stream.remember()
         self._drainer.finish_line(stream)
         self._leave(stream)
+        stream.tap = tap
         self._direct(stream, policy)
         stream.fresh = True
 
@@ -158,7 +161,7 @@ class Pump:
             found = leftover(path) if path not in attached else None
             if found is not None:
                 stream = Stream(path, found[0], path, -1, found[1], 0, path)
-                self._direct(stream, found[1])
+                self._direct(stream, found[1], spooled=True)
                 self._drainer.finish_line(stream)
                 self._leave(stream)
                 count += 1
@@ -172,6 +175,10 @@ class Pump:
         for log in self._files.values():
             log.reopen()
         return len(self._files)
+
+    def hurry(self, more: int) -> None:
+        """Somebody more (1) or less (-1) waits for what is printed, so that nothing may wait longer than a few ms."""
+        self._prompt += more
 
     def subscribe(self, callback: Subscriber, *, prompt: bool = True) -> Callable[[], None]:
         """Have `callback` called with key, label and each chunk of bytes as the process printed them, after they were
@@ -268,13 +275,13 @@ class Pump:
         limit = stream.policy.maxbytes
         self._drainer.enlarge(stream, max(min(LARGEST_PIPE, limit // 4), 1 << 16) if limit else LARGEST_PIPE)
 
-    def _direct(self, stream: Stream, policy: LogPolicy) -> None:
-        """Connect a stream with its log."""
+    def _direct(self, stream: Stream, policy: LogPolicy, *, spooled: bool = False) -> None:
+        """Connect a stream with its log. spooled: by way of a spool in any case."""
         if policy.path is None:
             return
         log = stream.log = self._file(policy)
         log.streams += 1
-        if not policy.plain:
+        if spooled or stream.tap is not None or not policy.plain:
             stream.spool = Spool(stream.spool_at, stream.label, policy)
         if log.streams == 2 and log.fd >= 0 and log.holder is None and log.regular and not log.at_line_start():
             log.holder = next((other for other in self._streams.values() if other.log is log), None)

@@ -77,6 +77,13 @@ class Spool:
         self.end += moved
         return moved
 
+    def put(self, data: bytes) -> None:
+        """Take bytes that were read already. OSError is the spool's."""
+        while data:
+            written = os.pwrite(self._fd, data, self.end)
+            self.end += written
+            data = data[written:]
+
     def end_line(self) -> None:
         """See that what is taken next begins a line."""
         if self.backlog and os.pread(self._fd, 1, self.end - 1) != b"\n":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Hashable
+from typing import Protocol
 
 from queuepool.domain.pool import LogPolicy
 from queuepool.logs.ledger import digest
@@ -15,18 +16,29 @@ TAIL_LINES = 20
 _EXTENTS = 32
 
 
+class Tap(Protocol):
+    """Sees what a process prints before it is written."""
+
+    def __call__(self, data: bytes) -> bytes:
+        """What of `data` is for the log."""
+
+    def finish(self) -> bytes:
+        """What it still has that is for the log, at the end of the stream."""
+
+
 class Stream:
     """The standard output (or error) of one process.
 
     log: None where the policy throws the output away. spool_at: the path of its spool, when it needs one; None: it has
     no name, and is lost with the daemon. resting: bytes of an unfinished line that are left in the pipe.
     shown: how many of those the subscribers have seen. skipping: the rest of the line that comes next was dropped.
-    fresh: nothing has been written yet, and it must begin a line. hear: told of every chunk, when it was written.
+    fresh: nothing has been written yet, and it must begin a line. hear: told of every chunk, when it was written. tap:
+    takes out what is not for the log; such a stream goes by way of a spool.
     """
 
     __slots__ = (
         "_extents", "_tail", "capacity", "digest", "fd", "fresh", "hear", "key", "label", "log", "policy", "resting",
-        "shown", "skipping", "spool", "spool_at",
+        "shown", "skipping", "spool", "spool_at", "tap",
     )  # fmt: skip
 
     def __init__(
@@ -46,6 +58,7 @@ class Stream:
         self.skipping = False
         self.fresh = True
         self.hear: Callable[[bytes], None] | None = None
+        self.tap: Tap | None = None
         self._tail = b""
         self._extents: list[tuple[int, int]] = []
 

@@ -40,6 +40,7 @@ class RunDirectory:
         self.pipes = os.path.join(self.path, "pipes")
         self.spool = os.path.join(self.path, "spool")
         self.record = os.path.join(self.path, "processes.jsonl")
+        self.events = os.path.join(self.path, "events.json")
         self.jobs = os.path.join(self.path, "jobs")
         self.overrides = os.path.join(self.state, "overrides.json")
         self.log = os.path.join(self.state, "queuepool.log")

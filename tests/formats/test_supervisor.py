@@ -140,9 +140,44 @@ def test_no_secret_is_in_the_report() -> None:
     assert "hunter2" not in repr(drafts).replace("%(hunter2)s", "")
 
 
-def test_the_event_listener_is_left_out_and_said() -> None:
-    _, drafts = imported(program("") + "[eventlistener:mine]\ncommand=/bin/listen\nevents=TICK_60\n")
-    assert "event listener" in said(drafts, Verdict.LEFT)[""]
+def test_an_event_listener_is_carried() -> None:
+    listener = "[eventlistener:mine]\ncommand=php /a/artisan queue:work\nevents=tick_60,PROCESS_STATE\nbuffer_size=20\n"
+    files, drafts = imported(program("") + listener + "result_handler=a:b\nstdout_events_enabled=true\n")
+    written = yaml.safe_load(files["queuepool.yml"])["programs"]["mine"]
+    assert written == {
+        "type": "eventlistener",
+        "command": "php /a/artisan queue:work",
+        "events": ["TICK_60", "PROCESS_STATE"],
+        "buffer_size": 20,
+        "autorestart": "unexpected",
+    }
+    assert {"result_handler", "stdout_events_enabled"} <= set(said(drafts, Verdict.LEFT))
+
+
+def test_an_event_that_is_none_is_said_and_left_out() -> None:
+    files, drafts = imported(program("") + "[eventlistener:e]\ncommand=cat\nevents=TICK_60,TICK_7\n")
+    assert yaml.safe_load(files["queuepool.yml"])["programs"]["e"]["events"] == ["TICK_60"]
+    assert "`TICK_7`, which is no event" in said(drafts, Verdict.WRONG)["events"]
+
+
+@pytest.mark.parametrize(
+    ("options", "keys", "left"),
+    [
+        ("", {"stdout_capture_maxbytes": "1MB", "stderr_events_enabled": True, "redirect_stderr": False}, set()),
+        ("redirect_stderr=true\n", {"stdout_capture_maxbytes": "1MB"}, set()),
+        (
+            "stdout_logfile=/tmp/a.log\nstderr_logfile=/tmp/a.log\n",
+            {"stdout_capture_maxbytes": "1MB"},
+            {"stderr_events_enabled"},
+        ),
+    ],
+)
+def test_what_goes_to_listeners_is_carried(options: str, keys: dict[str, object], left: set[str]) -> None:
+    files, drafts = imported(program(f"stdout_capture_maxbytes=1MB\nstderr_events_enabled=true\n{options}"))
+    written = yaml.safe_load(files["queuepool.yml"])["programs"]["w"]
+    found = {key: value for key, value in written.items() if "events" in key or "capture" in key or "redirect" in key}
+    assert found == keys
+    assert {option for option in said(drafts, Verdict.LEFT) if "events" in option} == left
 
 
 @pytest.mark.parametrize(
@@ -150,7 +185,8 @@ def test_the_event_listener_is_left_out_and_said() -> None:
     [
         ("-a 200MB", 200),
         ("-p w=100MB -a 200MB", 100),
-        ("--group=g=50MB -m me@example.org", 50),
+        ("--group=g=50MB", 50),
+        ("--group=g=50MB -m me@example.org", None),
         ("-pother=50MB", None),
         ("-p w_01=10MB", 10),
         ("-x 1", None),
@@ -163,7 +199,8 @@ def test_what_memmon_limits_is_a_memory_limit(options: str, limit: int | None) -
     files, drafts = imported(text)
     written = yaml.safe_load(files["queuepool.yml"])["programs"]["w"]
     assert written.get("memory_limit") == (limit and f"{limit}MB")
-    assert ("[eventlistener:m]" in str(said(drafts, Verdict.LEFT))) == (limit is None)
+    assert ("m" in yaml.safe_load(files["queuepool.yml"])["programs"]) == (limit is None)
+    assert ("memmon" in str(said(drafts, Verdict.CHANGED))) == (limit is not None)
 
 
 def test_home_and_user_are_left_to_queuepool() -> None:

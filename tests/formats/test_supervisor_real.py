@@ -190,7 +190,7 @@ def unexplained(case: Case, processes: list[dict[str, Any]]) -> Iterator[tuple[s
     labels = {program.program.name: program for program in case.drafts.programs}
     for one in case.found.config.programs:
         label = f"[{one.section.name}]"
-        if one.name not in labels or one.kind != "program":
+        if one.name not in labels:
             assert "" in explained(case, label), label
             continue
         pool = case.loaded.pools[labels[one.name].name]
@@ -238,7 +238,7 @@ def differences(theirs: dict[str, Any], pool: PoolSpec, spec: ProcessSpec) -> It
     expected = {
         "directory": theirs["directory"].rstrip("/") == launch.directory.rstrip("/"),
         "user": theirs["uid"] == ("none" if launch.user is None else uid(launch.user)),
-        "process_prio": theirs["process_prio"] == pool.priority,
+        "process_prio": theirs["process_prio"] == (999 if pool.listening and pool.priority == -1 else pool.priority),
         "autostart": theirs["autostart"] == pool.autostart,
         "autorestart": theirs["autorestart"] == policy.autorestart.value,
         "exitcodes": set(theirs["exitcodes"]) == policy.exitcodes,
@@ -254,10 +254,12 @@ def differences(theirs: dict[str, Any], pool: PoolSpec, spec: ProcessSpec) -> It
         "stdout_syslog": not theirs["stdout_syslog"],
         "stderr_syslog": not theirs["stderr_syslog"],
         "serverurl": theirs["serverurl"] == "none",
-        "stdout_capture_maxbytes": not theirs["stdout_capture_maxbytes"],
-        "stderr_capture_maxbytes": not theirs["stderr_capture_maxbytes"],
-        "stdout_events_enabled": not theirs["stdout_events_enabled"],
-        "stderr_events_enabled": not theirs["stderr_events_enabled"],
+        "stdout_capture_maxbytes": theirs["stdout_capture_maxbytes"] == spec.taps[0].capture,
+        "stderr_capture_maxbytes": theirs["stderr_capture_maxbytes"] == spec.taps[1].capture,
+        "stdout_events_enabled": theirs["stdout_events_enabled"] == spec.taps[0].events,
+        "stderr_events_enabled": theirs["stderr_events_enabled"] == spec.taps[1].events,
+        "events": set(theirs["events"]) == set(pool.listening.events if pool.listening else ()),
+        "buffer_size": theirs["buffer_size"] == (pool.listening.buffer_size if pool.listening else None),
     }
     yield from (option for option, same in expected.items() if not same)
     yield from log_differences(theirs, "stdout", spec.stdout)
@@ -307,7 +309,7 @@ ROUND = (
     "redirect_stderr", "serverurl", "startretries", "startsecs", "stderr_capture_maxbytes", "stderr_events_enabled",
     "stderr_logfile", "stderr_logfile_backups", "stderr_logfile_maxbytes", "stderr_syslog", "stdout_capture_maxbytes",
     "stdout_events_enabled", "stdout_logfile", "stdout_logfile_backups", "stdout_logfile_maxbytes", "stdout_syslog",
-    "stopasgroup", "stopsignal", "stopwaitsecs", "uid", "umask", "environment", "autorestart",
+    "stopasgroup", "stopsignal", "stopwaitsecs", "uid", "umask", "environment", "autorestart", "events", "buffer_size",
 )  # fmt: skip
 CALLED = {
     "uid": {"user"}, "process_prio": {"priority"}, "group_prio": {"priority"}, "group": {"name"},

@@ -55,7 +55,7 @@ def starts(made: Plan) -> list[str]:
         ("[program:a]\ncommand=cat\n[group:g]\nprograms=a\n", {"g:a": "a:0"}),
         ("[program:a.b!]\ncommand=cat\n", {"a.b!:a.b!": "a.b-:0"}),
         ("[program:a]\ncommand=cat\nprocess_name=%(ENV_NONE)s\n", {}),
-        ("[eventlistener:e]\ncommand=cat\nevents=TICK_5\n[program:a]\ncommand=cat\n", {"a:a": "a:0"}),
+        ("[eventlistener:e]\ncommand=cat\nevents=TICK_5\n[program:a]\ncommand=cat\n", {"a:a": "a:0", "e:e": "e:0"}),
     ],
 )
 def test_each_process_there_has_its_counterpart(text: str, names: dict[str, str]) -> None:

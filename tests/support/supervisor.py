@@ -14,6 +14,7 @@ from typing import Any
 from tests.bench.tools import cache
 
 PYPI = "4.3.0"
+SUPERLANCE = "2.0.0"
 
 
 def debian_python() -> str | None:
@@ -27,18 +28,27 @@ def debian_python() -> str | None:
 
 def pypi_python() -> str | None:
     """The Python of a venv with Supervisor 4.3.0, kept between runs; None where it cannot be installed."""
-    venv = cache() / f"supervisor-{PYPI}-py{sys.version_info.major}{sys.version_info.minor}"
+    return _venv(f"supervisor-{PYPI}", f"supervisor=={PYPI}")
+
+
+def superlance_python() -> str | None:
+    """The Python of a venv with superlance, kept between runs; None where it cannot be installed."""
+    return _venv(f"superlance-{SUPERLANCE}", f"supervisor=={PYPI}", f"superlance=={SUPERLANCE}")
+
+
+def _venv(name: str, *requirements: str) -> str | None:
+    venv = cache() / f"{name}-py{sys.version_info.major}{sys.version_info.minor}"
     if not (venv / "complete").exists():
         made = venv.with_suffix(f".{os.getpid()}")
         try:
             subprocess.run([sys.executable, "-m", "venv", str(made)], check=True, stdout=subprocess.DEVNULL)
-            command = [str(made / "bin/python"), "-m", "pip", "install", "--quiet", f"supervisor=={PYPI}"]
+            command = [str(made / "bin/python"), "-m", "pip", "install", "--quiet", *requirements]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=300)
             (made / "complete").touch()
             if not venv.exists():
                 made.rename(venv)
         except (OSError, subprocess.SubprocessError) as error:
-            print(f"cannot install Supervisor {PYPI}: {error}", file=sys.stderr)
+            print(f"cannot install {' and '.join(requirements)}: {error}", file=sys.stderr)
             return None
         finally:
             shutil.rmtree(made, ignore_errors=True)
@@ -79,10 +89,13 @@ def dump(path):
     daemon = Daemon()
     daemon.options = options
     more = {}
+    from supervisor.events import getEventNameByType
     for group in options.process_group_configs:
+        events = sorted(map(getEventNameByType, getattr(group, "pool_events", ())))
         for one in group.process_configs:
             restart = one.autorestart
             more[group.name, one.name] = {
+                "events": events, "buffer_size": getattr(group, "buffer_size", None),
                 "environment": one.environment, "umask": one.umask, "stopasgroup": one.stopasgroup,
                 "autorestart": {"RestartUnconditionally": "true", "RestartWhenExitUnexpected": "unexpected"}.get(
                     getattr(restart, "__name__", ""), "false"),

@@ -78,7 +78,7 @@ def _near(missing: str) -> tuple[str, ...]:
 def _programs(who: children.Identity, pools: Sequence[PoolSpec]) -> Iterator[Try]:
     wanted, failed = [], []
     for pool in pools:
-        if pool.kind != "command":
+        if pool.artisan:
             continue  # its PHP is looked at with its application
         launch = pool.process(0).launch
         asks = Try("command", "execute", "", subject=f"program {pool.name}", programs=(pool.name,), user=who.name)

@@ -42,7 +42,7 @@ async def look(scene: Scene, configs: Mapping[str, AppConfig]) -> tuple[HorizonF
 async def _of(scene: Scene, app: str, config: AppConfig, processes: Mapping[str, list[dict[str, Any]]]) -> HorizonFacts:
     about = config.horizon_config
     assert about is not None, "only such applications are looked at"
-    pools = [pool for pool in scene.loaded.pools.values() if pool.app == app and pool.kind != "command"]
+    pools = [pool for pool in scene.loaded.pools.values() if pool.app == app and pool.artisan]
     mine = [pool for pool in pools if pool.kind == "horizon"]
     seen = await horizon.read(scene.insight.servers, about.redis) if about.redis else None
     view = seen if isinstance(seen, HorizonView) else None
