@@ -43,6 +43,9 @@ class Kind(StrEnum):
     JOB_LEFT = "job_left"
     REDIS_TROUBLE = "redis_trouble"
     REDIS_WELL = "redis_well"
+    NOTIFIED = "notified"
+    NOTIFY_TROUBLE = "notify_trouble"
+    NOTIFY_WELL = "notify_well"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,9 @@ _WORDS = {
     Kind.JOB_LEFT: "{subject} died in {job}, which runs again after retry_after: {reason}",
     Kind.REDIS_TROUBLE: "{reason}",
     Kind.REDIS_WELL: "{reason}",
+    Kind.NOTIFIED: "told {target}: {notice}",
+    Kind.NOTIFY_TROUBLE: "cannot deliver notifications to {target}: {reason}",
+    Kind.NOTIFY_WELL: "notifications reach {target} again after {seconds} s",
 }
 
 
