@@ -8,8 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from functools import cache, lru_cache
+from typing import TYPE_CHECKING
 
 from queuepool.domain.names import ProcessName
+
+if TYPE_CHECKING:
+    from queuepool.domain.notify import Notify
 
 
 class Autorestart(Enum):
@@ -216,7 +220,8 @@ class Deployment:
 class Loaded:
     """A queuepool.yml as read: every pool by name in the order of the file, the groups, and what was wrong but did not
     stop it. broken: included files that could not be used; the pools that came from them are absent here.
-    problems: "file:line: path: what is wrong (hint)", one each. digest: changes when anything of it changes."""
+    problems: "file:line: path: what is wrong (hint)", one each. digest: changes when anything of it changes. notify:
+    who is told when something is wrong; None: nobody."""
 
     path: str
     pools: dict[str, PoolSpec]
@@ -226,3 +231,4 @@ class Loaded:
     app: str | None = None
     digest: str = ""
     deploy: Deployment = Deployment()
+    notify: Notify | None = None
