@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from queuepool.control.server import ControlServer
     from queuepool.controller.deploys import Deploys
     from queuepool.controller.insight import Insight
+    from queuepool.controller.notifier import Notifier as Notices
     from queuepool.controller.requeuer import Requeuer
 
 UPGRADE = "QUEUEPOOL_UPGRADE"
@@ -130,6 +131,8 @@ class Daemon:
         self._signals = 0
         self._server: ControlServer | None = None
         self.notifier = Notifier()
+        self.notices: Notices | None = None
+        self._noting = False
         self.journal = Journal()
         self.log = LogFile(directory.log)
         self.journal.listeners.append(self.log)
@@ -200,6 +203,8 @@ class Daemon:
     def begin(self, *, upgraded: bool) -> None:
         """Take over what a former daemon left, and start what is missing."""
         loaded = self.controller.loaded
+        if loaded.notify:
+            self._notify_soon()
         facts: dict[str, Fact] = {
             "pid": os.getpid(),
             "version": __version__,
@@ -241,6 +246,7 @@ class Daemon:
             upgrade=self.upgrade,
             reopen=self.reopen,
             deploys=self.deploys,
+            notices=lambda: self.notices,
         )
         supervisor = xmlrpc.XmlRpc(operator, self.directory.log, self._defect)
         app = api.build_app(
@@ -262,6 +268,8 @@ class Daemon:
         await self.watch.close()
         if self._has("requeuer"):
             await self.requeuer.close()
+        if self.notices:
+            await self.notices.close()
         if self._server:
             await self._server.stop(grace=2.0)
         for task in self._tasks:
@@ -391,7 +399,12 @@ class Daemon:
             socket=self.directory.socket,
             state=self.state,
             started_at=self.started_at,
-            problems=(*self.controller.loaded.problems, *self.problems.values(), *self.insight.monitor.away.values()),
+            problems=(
+                *self.controller.loaded.problems,
+                *self.problems.values(),
+                *self.insight.monitor.away.values(),
+                *(self.notices.problems() if self.notices else ()),
+            ),
             log=self.directory.log,
         )
         if names:
@@ -447,6 +460,10 @@ class Daemon:
         self.watch.forget()
         if self._has("insight"):
             self.insight.used()
+        if self.notices:
+            self.notices.use(self.controller.loaded.notify)
+        elif self.controller.loaded.notify:
+            self._notify_soon()
 
     def _suspect(self, pool: str) -> None:
         spec = self.controller.pools.get(pool)
@@ -468,7 +485,42 @@ class Daemon:
     def _looked(self) -> None:
         """The queues were looked at."""
         self.refusals.look(self.insight.monitor.away, self.watch.away)
+        if self.notices and self.notices.wants_queues:
+            self.notices.looked(self.insight.monitor.views())
         self.engine.wait(self.insight.patience())
+
+    def _notify_soon(self) -> None:
+        """Load the code of notifications when all has been started; what happens until then is kept for it."""
+        if not self._noting:
+            self._noting = True
+            heard: list[Event] = []
+            self.journal.listeners.append(heard.append)
+            self._spawn(self._notify(heard))
+
+    async def _notify(self, heard: list[Event]) -> None:
+        await self.engine.idle()
+        notifier, store = await asyncio.to_thread(_import_notifier)
+        kept = store.NoticeStore(self.directory.state, self._complain)
+        notices: Notices = notifier.Notifier(
+            self.controller.loaded.notify,
+            kept,
+            await asyncio.to_thread(kept.load),
+            self.journal,
+            notifier.Sights(self.controller, self._away, lambda: self.problems),
+            commands.run,
+            config=self.directory.config,
+            defect=self._defect,
+        )
+        self.journal.listeners.remove(heard.append)
+        for event in heard:
+            notices.heard(event)
+        self.journal.listeners.append(notices.heard)
+        self.notices = notices
+        self.notices.use(self.controller.loaded.notify)
+
+    def _away(self) -> set[str]:
+        """The Redis servers that cannot be used."""
+        return {*self.watch.away, *(self.insight.monitor.away if self._has("insight") else ())}
 
     async def _look(self) -> None:
         """Look at the queues for as long as the daemon runs. A defect there must not end it for good."""
@@ -504,6 +556,13 @@ def _import_the_rest() -> tuple[Any, Any, Any, Any]:
     from queuepool.control import api, operations, server, xmlrpc
 
     return api, operations, server, xmlrpc
+
+
+def _import_notifier() -> tuple[Any, Any]:
+    """The code of notifications, for those who want them."""
+    from queuepool.controller import noticestate, notifier
+
+    return notifier, noticestate
 
 
 def _listen(directory: RunDirectory, passed: dict[str, Any] | None) -> socket.socket:
