@@ -87,8 +87,9 @@ See [notifications](howto/notifications.md).
 """
 
 _OF_ALL = """\
-What else a target may say may stand here too: `on`, `programs`, `interval` and `burst` are then for each target that does
-not say otherwise; `slack`, `webhook` (with `headers` and `secret`), `email` and `command` are targets of these names.
+What else a target may say may stand here too: `on`, `programs`, `interval` and `burst` are then for each target that
+does not say otherwise; `slack`, `webhook` (with `headers` and `secret`), `email` and `command` are targets of these
+names.
 """
 
 _INCLUDES = """\

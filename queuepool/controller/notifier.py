@@ -126,7 +126,7 @@ class Notifier:
         if self._closed:
             return
         now = self._clock()
-        found = [replace(notice, host=self._host, config=self._config) for notice in self._alarms.take(now, self._eyes)]
+        found = [replace(notice, host=self._host, config=self._config) for notice in self._take(now)]
         before = dict(self._kept.boxes)
         for name, target in self._targets.items():
             box = before[name]

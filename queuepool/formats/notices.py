@@ -51,11 +51,11 @@ def subject(notice: Notice) -> str:
 
 def body(notice: Notice) -> str:
     """The text of an e-mail."""
-    parts = [notice.title, notice.text]
+    parts = [plain(notice.title), notice.text]
     if notice.lines:
         parts.append("What was printed last:\n" + "\n".join(f"    {line}" for line in notice.lines))
     parts.append(_before(notice))
-    facts = [f"host:   {notice.host}", f"file:   {notice.config}"]
+    facts = [f"host:   {plain(notice.host)}", f"file:   {notice.config}"]
     if notice.programs:
         facts.append(f"about:  {', '.join(notice.programs)}")
     if since := _since(notice):
