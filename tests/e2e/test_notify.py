@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from tests.support.daemon import Queuepool
+from tests.support.laravel import PHP, LaravelApp
 from tests.support.receiving import Hook
+from tests.support.redis import RedisServer
 from tests.support.wait import eventually
 
 PROGRAM = """\
@@ -169,3 +171,50 @@ def test_without_a_daemon_a_test_is_sent_by_the_command_itself(tmp_path: Path, h
         assert len(hook.received) == 1
         assert qp("notify").startswith("slack  slack 127.0.0.1:")
         assert qp.try_("notify", "slack").returncode == 2
+
+
+def test_a_deploy_that_fails_is_told_and_the_next_that_succeeds(tmp_path: Path, hook: Hook) -> None:
+    (tmp_path / "good").touch()
+    text = program(tmp_path) + notifications(f"webhook: {hook.url}")
+    with Queuepool(tmp_path / "site", text + "deploy: {observe: 0, check: 'false'}\n") as qp:
+        qp.up()
+        qp.running("w", 2)
+        assert qp.try_("deploy", "--force").returncode == 1
+        [failed] = hook.wait(1)
+        assert failed["title"].startswith(f"deploy {failed['facts']['deploy']} failed and was rolled back: ")
+        assert (failed["about"], failed["severity"]) == ("deploy", "error")
+        qp.write(text + "deploy: {observe: 0}\n")
+        qp("deploy", "--force")
+        again = hook.wait(2)[1]
+        assert again["title"].endswith(" is done, after one that failed")
+        assert (again["about"], again["severity"]) == ("deploy", "info")
+
+
+@pytest.mark.php
+def test_jobs_that_wait_redis_that_is_away_and_a_killed_worker_are_told_and_over_again(
+    tmp_path: Path, laravel_app: LaravelApp, redis_server: RedisServer, hook: Hook
+) -> None:
+    head = f"app: {laravel_app.root}\nphp: {json.dumps(PHP)}\n"
+    worker = "programs:\n  w: {connection: redis, numprocs: 1, sleep: 0.1, tries: 3}\n"
+    text = head + worker + notifications(f"webhook: {hook.url}", "wait_above: 1s")
+    with Queuepool(tmp_path / "site", text) as qp:
+        qp.up()
+        [pid] = qp.running("w", 1, 60).values()
+        os.kill(pid, signal.SIGKILL)
+        [killed] = hook.wait(key="memory:w")
+        assert killed["title"].startswith("w: ended for lack of memory, or killed, once")
+        qp("stop", "w")
+        laravel_app.dispatch("Ledger", 3)
+        [waits] = hook.wait(key=f"wait:redis:default@{laravel_app.root}")
+        assert waits["title"].startswith("redis:default: jobs wait ")
+        assert (waits["programs"], waits["command"]) == (["w"], "queuepool queues redis:default")
+        qp("start", "w")
+        hook.wait(2, key=waits["key"])
+        redis_server.stop()
+        where = f"127.0.0.1:{redis_server.port}"
+        [away] = hook.wait(key=f"redis:{where}")
+        assert away["title"] == f"redis at {where} refuses connections"
+        redis_server.start()
+        over = hook.wait(2, key=f"redis:{where}")[1]
+        assert over["title"].startswith(f"redis at {where} answers again after ")
+        assert "crash_loop:w" not in {one["key"] for one in hook.accepted()}
