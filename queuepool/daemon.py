@@ -316,6 +316,8 @@ class Daemon:
     def _exec(self) -> None:
         assert self._listener is not None
         self.pump.close()
+        if self.notices:
+            self.notices.save()
         for fd in (self._lock, self._listener.fileno()):
             os.set_inheritable(fd, True)
         for number in (signal.SIGHUP, signal.SIGUSR2, signal.SIGTERM, signal.SIGINT):
@@ -500,7 +502,8 @@ class Daemon:
     async def _notify(self, heard: list[Event]) -> None:
         await self.engine.idle()
         notifier, store = await asyncio.to_thread(_import_notifier)
-        kept = store.NoticeStore(self.directory.state, self._complain)
+        in_loop = self._loop.call_soon_threadsafe  # the file is read in a thread
+        kept = store.NoticeStore(self.directory.state, lambda text: in_loop(self._complain, text))
         notices: Notices = notifier.Notifier(
             self.controller.loaded.notify,
             kept,

@@ -32,6 +32,7 @@ class NoticeStore:
         self.path = os.path.join(state, NAME)
         self._complain = complain
         self._written = b""
+        self._said = False
 
     def load(self) -> Kept:
         """What was kept; nothing where there is none, or it cannot be read. Takes a tenth of a second at first."""
@@ -56,11 +57,14 @@ class NoticeStore:
             with os.fdopen(fd, "wb") as file:
                 file.write(content)
             os.replace(temporary, self.path)
-            self._written = content
+            self._written, self._said = content, False
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
-            self._complain(f"cannot save {self.path}: {error.strerror}; a restart would forget what is not delivered")
+            if not self._said:  # once: a complaint is an event, that is heard, and then saved
+                self._said = True
+                what = f"cannot save {self.path}: {error.strerror}"
+                self._complain(f"{what}; a restart of the daemon would forget what is not delivered")
 
 
 @cache

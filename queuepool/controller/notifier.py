@@ -135,9 +135,9 @@ class Notifier:
                     box = outbox.admit(box, notice, now, target.rate)
             self._kept.boxes[name] = outbox.own_up(box, now, target.rate, self._host, self._config)
         if self._kept.boxes != before:
-            self._save()
+            self.save()
         elif self._saving is None:
-            self._saving = asyncio.get_running_loop().call_later(SAVE_SECONDS, self._save)
+            self._saving = asyncio.get_running_loop().call_later(SAVE_SECONDS, self.save)
         self._post_all(now)
         self._arm(now)
 
@@ -170,7 +170,8 @@ class Notifier:
             wait = min(max(0.0, due - now) + 0.001, LONGEST_SLEEP)
             self._timer = asyncio.get_running_loop().call_later(wait, self._turn_soon)
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Write what is known, now."""
         if self._saving is not None:
             self._saving.cancel()
             self._saving = None
@@ -211,7 +212,7 @@ class Notifier:
         else:
             after = outbox.failed(before, notice.id, failure, now, random.random())  # noqa: S311
         self._kept.boxes[name] = after
-        self._save()
+        self.save()
         if failure is None:
             self._journal.add(Kind.NOTIFIED, "", {"target": name, "notice": notice.title, "key": notice.key})
         lost = notice.title if after.held.lost > before.held.lost else None
@@ -242,7 +243,7 @@ class Notifier:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._save()
+        self.save()
 
     # --- what is asked ------------------------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ class Sight:
 @dataclass(frozen=True, slots=True)
 class Limits:
     """gather: seconds that are waited for more of the same. calm: seconds that all must be well before that is told.
-    remind: seconds between reminders; 0: none. crashes, within: so many bad ends in so many seconds are a crash
+    remind: seconds between reminders; 0: none. crashes, within: so many crashes in so many seconds are a crash
     loop. waits: program -> seconds that its jobs may wait; "" stands for all others; absent: not looked at."""
 
     gather: float = 2.0

@@ -185,7 +185,7 @@ class Alarms:
 
     def _refused(self, event: Event) -> None:
         reason = _reason(event)
-        if reason.startswith(("cannot save", "cannot read")):  # not the file's fault: a record of the daemon's own
+        if reason.startswith(_NOT_THE_FILE):
             self._happen(f"config:{reason}"[:200], About.CONFIG, "", reason, reason, event.time)
         else:
             self._bad("config", About.CONFIG, "", reason, reason, event.time)
@@ -356,6 +356,9 @@ def _pool(subject: str) -> str:
 def _reason(event: Event) -> str:
     return str(event.fields.get("reason") or "")
 
+
+_NOT_THE_FILE = ("cannot save", "cannot read", "SIGHUP:")
+"""Beginnings of reasons that the next file that is applied does not end: a record of the daemon's own, a bad moment."""
 
 _CLEAN = ("exit 0", "worker above")
 """Beginnings of exits.py's words for ends that are no failure."""

@@ -30,8 +30,8 @@ class About(StrEnum):
 
 MEANING: dict[About, str] = {
     About.FATAL: "processes are given up (FATAL)",
-    About.CRASH_LOOP: "processes of a program end badly again and again",
-    About.MEMORY: "processes are killed, or end, for lack of memory",
+    About.CRASH_LOOP: "processes of a program crash again and again",
+    About.MEMORY: "processes were killed, or ended for lack of memory",
     About.MEMORY_LIMIT: "processes are restarted above their `memory_limit`",
     About.WAIT: "jobs wait longer than `wait_above`",
     About.REDIS: "a Redis that workers need does not answer, or cannot be read",

@@ -70,18 +70,22 @@ def _fatal(alarm: Alarm, notice: Notice, limits: Limits, sight: Sight | None) ->
 
 
 def _crash_loop(alarm: Alarm, notice: Notice, limits: Limits, sight: Sight | None) -> Notice:
-    title = f"{alarm.subject}: {alarm.total} bad ends in {span(max(1.0, notice.time - alarm.since))}"
+    title = f"{alarm.subject}: {alarm.total} crashes in {span(max(1.0, notice.time - alarm.since))}"
     state = f"{sight.running} of {sight.wanted} run." if sight else ""
-    facts: dict[str, str | int | float | None] = {"ends": alarm.total, "processes": len(alarm.members)}
+    facts: dict[str, str | int | float | None] = {"crashes": alarm.total, "processes": len(alarm.members)}
     if sight:
         facts |= {"wanted": sight.wanted, "running": sight.running}
     return _why(alarm, replace(notice, title=title, facts=facts), sight, state)
 
 
 def _memory(alarm: Alarm, notice: Notice, limits: Limits, sight: Sight | None) -> Notice:
-    times = "once" if alarm.total == 1 else f"{alarm.total} times"
-    title = f"{alarm.subject}: ended for lack of memory, or killed, {times}"
-    notice = replace(notice, title=title, severity=Severity.WARNING, facts={"times": alarm.total})
+    count = "1 process was" if alarm.total == 1 else f"{alarm.total} processes were"
+    notice = replace(
+        notice,
+        title=f"{alarm.subject}: {count} killed or out of memory",
+        severity=Severity.WARNING,
+        facts={"times": alarm.total},
+    )
     return _why(alarm, notice, None, f"{_some(alarm)}.")
 
 
@@ -191,7 +195,8 @@ def _config(alarm: Alarm, notice: Notice, limits: Limits, sight: Sight | None) -
 
 def _why(alarm: Alarm, notice: Notice, sight: Sight | None, before: str) -> Notice:
     """With what is known of the cause, and what mends it."""
-    reason, lines, code = _commonest(alarm), (), None
+    reason, lines = _commonest(alarm), ()
+    code = -9 if reason.startswith("killed") else None
     if sight is not None and sight.reason and sight.down:
         reason, lines, code = sight.reason, sight.lines, sight.code  # type: ignore[assignment]
     death = explain(alarm.subject, code, reason, lines)

@@ -453,7 +453,7 @@ class NoticeTarget(TargetKeys):
 class CrashLoop(Model):
     """What counts as a crash loop."""
 
-    crashes: CrashCount = key(5, "Bad ends of a program's processes.")
+    crashes: CrashCount = key(5, "Crashes of a program's processes.")
     within: Seconds = key(60.0, "Seconds in which they come.")
 
 
@@ -467,7 +467,8 @@ class Notifications(TargetKeys):
         {}, "Seconds that jobs may wait: one for all programs, or `{mail: 5s, reports: 10m}`. Unset: not looked at."
     )
     crash_loop: CrashLoop = key(
-        CrashLoop.model_construct(_fields_set=set()), "So many bad ends in so many seconds are a crash loop."
+        CrashLoop.model_construct(_fields_set=set()),
+        "So many crashes in so many seconds are a crash loop: `{crashes: 5, within: 60s}`.",
     )
     gather: Seconds = key(2.0, "Seconds that are waited for more of the same: 50 processes make one notice.")
     calm: Seconds = key(15.0, "Seconds that all must be well before that is told.")

@@ -144,7 +144,7 @@ def test_processes_that_end_badly_again_and_again_are_a_crash_loop_until_they_do
         world.now += 1
     [notice] = world.after(30)
     assert notice.key == "crash_loop:mail"
-    assert notice.title.startswith("mail: 7 bad ends in ")
+    assert notice.title.startswith("mail: 7 crashes in ")
     assert "3 of 3 run." in notice.text
     [over] = world.after(200)
     assert over.title.startswith("mail runs again after ")

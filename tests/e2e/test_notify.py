@@ -109,9 +109,15 @@ def test_what_a_killed_daemon_could_not_deliver_the_next_one_does_once(tmp_path:
         assert qp.kill(signal.SIGTERM) == 0
         before = len(hook.received)
         qp.up()
-        qp("notify")
+        qp.state("w:0", "FATAL")
+        assert "wrong now, and told:\n  w: 2 of 2 processes FATAL" in qp("notify")
         qp.kill(signal.SIGTERM)
         assert len(hook.received) == before, "what is open is not told again, and a clean end is none to tell"
+        (Path(qp.run.state) / "notifications.json").write_text("{")
+        qp.up()
+        eventually(
+            lambda: "notifications.json (it is not of this version)" in qp.try_("status").stdout, 60, "it is said"
+        )
 
 
 def test_a_slow_server_keeps_nobody_waiting(tmp_path: Path, hook: Hook) -> None:
@@ -202,7 +208,7 @@ def test_jobs_that_wait_redis_that_is_away_and_a_killed_worker_are_told_and_over
         [pid] = qp.running("w", 1, 60).values()
         os.kill(pid, signal.SIGKILL)
         [killed] = hook.wait(key="memory:w")
-        assert killed["title"].startswith("w: ended for lack of memory, or killed, once")
+        assert killed["title"].startswith("w: 1 process was killed or out of memory: was killed (SIGKILL)")
         qp("stop", "w")
         laravel_app.dispatch("Ledger", 3)
         [waits] = hook.wait(key=f"wait:redis:default@{laravel_app.root}")
