@@ -197,4 +197,4 @@ def in_words(box: Outbox, target: str, now: float) -> str:
     if not box.trouble:
         return ""
     waiting = f", {len(box.letters)} waiting" if box.letters else ""
-    return f"cannot deliver notifications to {target}: {box.trouble} (since {span(now - box.since)}{waiting})"
+    return f"cannot deliver notifications to {target}: {box.trouble} (for {span(now - box.since)}{waiting})"

@@ -445,7 +445,7 @@ def test_the_patience_that_a_server_asks_for_is_kept_up_to_an_hour() -> None:
 def test_a_success_ends_the_trouble_and_the_waiting_of_the_others() -> None:
     box = outbox.admit(outbox.admit(Outbox(), notice(1), 0.0, Rate()), notice(2), 0.0, Rate())
     box = outbox.failed(box, "n1", Failure("down"), 5.0, 0.5)
-    assert outbox.in_words(box, "ops", 65.0) == "cannot deliver notifications to ops: down (since 1 min, 2 waiting)"
+    assert outbox.in_words(box, "ops", 65.0) == "cannot deliver notifications to ops: down (for 1 min, 2 waiting)"
     box = outbox.delivered(box, "n1", 9.0)
     assert (box.trouble, outbox.in_words(box, "ops", 9.0), box.delivered, box.last) == ("", "", 1, 9.0)
     assert [letter.due for letter in box.letters] == [0.0]
