@@ -44,10 +44,11 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from queuepool.control.api import OtherFace
-    from queuepool.control.listener import Listener, MakeApp
     from queuepool.control.server import ControlServer
+    from queuepool.control.tcp import HttpListener, MakeApp
     from queuepool.controller.deploys import Deploys
     from queuepool.controller.insight import Insight
+    from queuepool.controller.notifier import Notifier as Notices
     from queuepool.controller.requeuer import Requeuer
 
 UPGRADE = "QUEUEPOOL_UPGRADE"
@@ -138,9 +139,11 @@ class Daemon:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._signals = 0
         self._server: ControlServer | None = None
-        self._http: Listener | None = None
+        self._http: HttpListener | None = None
         self._make_app: MakeApp | None = None
         self.notifier = Notifier()
+        self.notices: Notices | None = None
+        self._noting = False
         self.journal = Journal()
         self.log = LogFile(directory.log)
         self.journal.listeners.append(self.log)
@@ -211,6 +214,8 @@ class Daemon:
     def begin(self, *, upgraded: bool) -> None:
         """Take over what a former daemon left, and start what is missing."""
         loaded = self.controller.loaded
+        if loaded.notify:
+            self._notify_soon()
         facts: dict[str, Fact] = {
             "pid": os.getpid(),
             "version": __version__,
@@ -257,6 +262,7 @@ class Daemon:
             upgrade=self.upgrade,
             reopen=self.reopen,
             deploys=self.deploys,
+            notices=lambda: self.notices,
         )
 
         def faces() -> list[OtherFace]:
@@ -290,6 +296,8 @@ class Daemon:
         if self._has("requeuer"):
             await self.requeuer.close()
         ends = [self._http.close()] if self._http else []
+        if self.notices:
+            await self.notices.close()
         if self._server:
             ends.append(self._server.stop(grace=2.0))
         await asyncio.gather(*ends)
@@ -339,6 +347,8 @@ class Daemon:
         assert self._listener is not None
         self.engine.listeners.hand_on(self.directory.events)
         self.pump.close()
+        if self.notices:
+            self.notices.save()
         for fd in (self._lock, self._listener.fileno()):
             os.set_inheritable(fd, True)
         for number in (signal.SIGHUP, signal.SIGUSR2, signal.SIGTERM, signal.SIGINT):
@@ -422,7 +432,12 @@ class Daemon:
             socket=self.directory.socket,
             state=self.state,
             started_at=self.started_at,
-            problems=(*self.controller.loaded.problems, *self.problems.values(), *self.insight.monitor.away.values()),
+            problems=(
+                *self.controller.loaded.problems,
+                *self.problems.values(),
+                *self.insight.monitor.away.values(),
+                *(self.notices.problems() if self.notices else ()),
+            ),
             log=self.directory.log,
         )
         if names:
@@ -488,14 +503,18 @@ class Daemon:
 
     async def _use_http(self, make_app: MakeApp) -> None:
         if self._http is None:
-            listener = await asyncio.to_thread(_import_listener)
-            self._http = self._http or listener.Listener(make_app, self.journal.add, self._http_problem)
+            tcp = await asyncio.to_thread(_import_tcp)
+            self._http = self._http or tcp.HttpListener(make_app, self.journal.add, self._http_problem)
         await self._http.use(self.controller.loaded.http)
 
     def _http_problem(self, text: str) -> None:
         self.problems.pop("http", None)
         if text:
             self.problems["http"] = text
+        if self.notices:
+            self.notices.use(self.controller.loaded.notify)
+        elif self.controller.loaded.notify:
+            self._notify_soon()
 
     def _suspect(self, pool: str) -> None:
         spec = self.controller.pools.get(pool)
@@ -517,7 +536,43 @@ class Daemon:
     def _looked(self) -> None:
         """The queues were looked at."""
         self.refusals.look(self.insight.monitor.away, self.watch.away)
+        if self.notices and self.notices.wants_queues:
+            self.notices.looked(self.insight.monitor.views())
         self.engine.wait(self.insight.patience())
+
+    def _notify_soon(self) -> None:
+        """Load the code of notifications when all has been started; what happens until then is kept for it."""
+        if not self._noting:
+            self._noting = True
+            heard: list[Event] = []
+            self.journal.listeners.append(heard.append)
+            self._spawn(self._notify(heard))
+
+    async def _notify(self, heard: list[Event]) -> None:
+        await self.engine.idle()
+        notifier, store = await asyncio.to_thread(_import_notifier)
+        in_loop = self._loop.call_soon_threadsafe  # the file is read in a thread
+        kept = store.NoticeStore(self.directory.state, lambda text: in_loop(self._complain, text))
+        notices: Notices = notifier.Notifier(
+            self.controller.loaded.notify,
+            kept,
+            await asyncio.to_thread(kept.load),
+            self.journal,
+            notifier.Sights(self.controller, self._away, lambda: self.problems),
+            commands.run,
+            config=self.directory.config,
+            defect=self._defect,
+        )
+        self.journal.listeners.remove(heard.append)
+        for event in heard:
+            notices.heard(event)
+        self.journal.listeners.append(notices.heard)
+        self.notices = notices
+        self.notices.use(self.controller.loaded.notify)
+
+    def _away(self) -> set[str]:
+        """The Redis servers that cannot be used."""
+        return {*self.watch.away, *(self.insight.monitor.away if self._has("insight") else ())}
 
     async def _look(self) -> None:
         """Look at the queues for as long as the daemon runs. A defect there must not end it for good."""
@@ -546,10 +601,10 @@ async def _ping(target: Any) -> str | None:
     return await ping(target)
 
 
-def _import_listener() -> Any:
-    from queuepool.control import listener
+def _import_tcp() -> Any:
+    from queuepool.control import tcp
 
-    return listener
+    return tcp
 
 
 def _import_the_rest() -> tuple[Any, Any, Any, Any, Any]:
@@ -560,6 +615,13 @@ def _import_the_rest() -> tuple[Any, Any, Any, Any, Any]:
     from queuepool.control import api, operations, server, visiting, xmlrpc
 
     return api, operations, server, visiting, xmlrpc
+
+
+def _import_notifier() -> tuple[Any, Any]:
+    """The code of notifications, for those who want them."""
+    from queuepool.controller import noticestate, notifier
+
+    return notifier, noticestate
 
 
 def _listen(directory: RunDirectory, passed: dict[str, Any] | None) -> socket.socket:

@@ -32,6 +32,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "logs": ("logs:logs", "The workers' output."),
         "tail": ("logs:tail", "The last lines of one process."),
         "events": ("events:events", "What happened: the daemon's journal."),
+        "notify": ("notify:notify", "Who is told when something is wrong, and whether it reaches them."),
     },
     "Control": {
         "start": ("control:start", "Start processes."),

@@ -17,6 +17,7 @@ import click
 from queuepool.cli.main import COMMANDS, cli
 from queuepool.doctor.finding import Finding
 from queuepool.domain.events import Event
+from queuepool.domain.notices import Held, Notice
 from queuepool.domain.observed import DaemonView, ProcessView, ProgramView, Snapshot
 from queuepool.domain.queues import QueueView, RedisHealth
 from queuepool.domain.work import CountsView, RuntimeView
@@ -84,6 +85,12 @@ OBJECTS: dict[str, tuple[str, tuple[type[Any], ...]]] = {
         "is `event` and whose subject is `process`.",
         (Event,),
     ),
+    "What notifications send": (
+        "One Notice: the body that a webhook gets by POST, and what a command finds on its standard input. `about` is "
+        "fatal, crash_loop, memory, memory_limit, wait, redis, log, deploy, deployed, daemon, config, test or held; "
+        "`phase` raised, reminder, recovered or happened; `severity` error, warning or info.",
+        (Notice, Held),
+    ),
 }
 """Command -> what it prints, and the values in it."""
 
@@ -109,8 +116,9 @@ def objects() -> str:
 
 
 def _kind(annotation: object) -> str:
-    if annotation in ("Severity", "Fix | None"):
-        return {"Severity": "str", "Fix | None": "str or null"}[str(annotation)]
+    named = {"Severity": "str", "Fix | None": "str or null", "About": "str", "Phase": "str"}
+    if annotation in named:
+        return named[str(annotation)]
     text = str(annotation).replace(" | ", " or ").replace("None", "null")
     return re.sub(r"tuple\[(.*), \.\.\.\]", r"[\1]", re.sub(r"\bdict\[str, Any\]", "object", text))
 

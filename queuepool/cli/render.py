@@ -188,7 +188,7 @@ _DEAD = frozenset({"BACKOFF", "FATAL"})
 def _why(process: Mapping[str, Any], explained: set[object]) -> Iterator[str]:
     """Why a process does not stay alive, where that says more than its row, and what to type; once for all of a
     program that die alike. explained: what was said before."""
-    from queuepool.doctor.deaths import explain
+    from queuepool.domain.deaths import explain
 
     reason, lines = process["reason"], process.get("last_lines") or ()
     if (known := (process["exit_code"], reason)) in explained:

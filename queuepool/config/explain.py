@@ -18,7 +18,7 @@ from queuepool.domain.places import Path, key_of
 from queuepool.domain.pool import Autorestart, LogPolicy, PoolSpec
 from queuepool.domain.program import ARTISAN_KEYS
 from queuepool.domain.resolve import inherit, memberships
-from queuepool.domain.spec import Program, Settings
+from queuepool.domain.spec import Notifications, Program, Secret, Settings
 
 MASK = "********"
 BUILT_IN = "built-in"
@@ -119,6 +119,8 @@ def _general(main: Reading) -> Iterator[Value]:
     yield Value("engine", settings.engine, source("engine"))
     if settings.http is not None:
         yield Value("http", _masked(settings.http), source("http"))
+    if settings.notifications is not None:
+        yield Value("notifications", _notifications(settings.notifications), source("notifications"))
     if settings.include:
         yield Value("include", list(settings.include), source("include"))
 
@@ -135,6 +137,33 @@ def _masked(section: BaseModel) -> dict[str, Any]:
         elif value or name in section.model_fields_set:
             shown[name] = plain(name, value)
     return shown
+
+
+def _notifications(said: Notifications) -> dict[str, Any]:
+    """What somebody said of notifications, each secret masked."""
+    shown = _said(said)
+    if said.targets:
+        shown["targets"] = {name: _said(target) for name, target in said.targets.items()}
+    return shown
+
+
+def _said(model: BaseModel) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in type(model).model_fields:
+        if name not in model.model_fields_set or name == "targets":
+            continue
+        value, key = getattr(model, name), key_of(name)
+        if isinstance(value, Secret):
+            found[key] = {"file": value.file} if value.file is not None else MASK
+        elif key == "headers":
+            found[key] = dict.fromkeys(value, MASK)
+        elif key == "wait_above" and set(value) == {""}:
+            found[key] = plain(key, value[""])
+        elif isinstance(value, BaseModel):
+            found[key] = _said(value)
+        elif value is not None:
+            found[key] = plain("fatal_retry" if key == "remind" else key, value)
+    return found
 
 
 class _OneProgram:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from queuepool.config.problems import MOST
 from queuepool.config.reading import Reading, read_file
 from queuepool.domain.deployment import deployment
-from queuepool.domain.listening import listening
+from queuepool.domain.http import http_spec
+from queuepool.domain.notify import Notify
 from queuepool.domain.places import Fault, absolute
 from queuepool.domain.pool import Deployment, Loaded, PoolSpec
 from queuepool.domain.resolve import broken_links, memberships, resolve, several_horizons, shared_logs
@@ -69,9 +70,20 @@ def loaded(whole: Whole) -> Loaded:
         broken=tuple(reading.shown for reading in whole.broken),
         app=whole.main.place.app,
         deploy=deployment(whole.main.file) if whole.main.section else Deployment(),
-        http=listening(whole.main.file) if whole.main.section else None,
+        http=http_spec(whole.main.file) if whole.main.section else None,
         digest=hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest(),
+        notify=_notify(whole),
     )
+
+
+def _notify(whole: Whole) -> Notify | None:
+    """Loaded where the file says something of it alone."""
+    section = whole.main.section
+    if not isinstance(section, Settings) or section.notifications is None:
+        return None
+    from queuepool.domain.notification import notifications
+
+    return notifications(whole.main.file, {name: group.programs for name, group in whole.groups.items()})
 
 
 def read(path: str, environ: Mapping[str, str]) -> Whole:
@@ -169,6 +181,11 @@ def _resolve(whole: Whole) -> list[Reading]:
     between = [*broken_links(waits_for, groups, missing=bool(whole.broken)), *shared_logs(pools)]
     for fault in [*between, *several_horizons(pools)]:
         noted.append((owners[str(fault.where[0]), str(fault.where[1])], fault))
+    if isinstance(main.section, Settings) and main.section.notifications is not None:
+        from queuepool.domain.notification import mistakes
+
+        known = [name for what, name in owners if what == "programs"]
+        noted += [(main, fault) for fault in mistakes(main.file, known, groups, missing=bool(whole.broken))]
     bad = [reading for reading in whole.files[1:] if any(r is reading and not f.warning for r, f in noted)]
     for reading, fault in noted:
         if not bad or (reading in bad and not fault.warning):

@@ -12,16 +12,24 @@ from queuepool.domain.places import Fault, Path, key_of
 from queuepool.domain.spec import (
     LATER,
     WITHOUT_EQUIVALENT,
+    CrashLoop,
     Deploy,
+    Email,
     Group,
     Http,
     Login,
+    NoticeTarget,
+    Notifications,
     Program,
+    Secret,
     Section,
     Settings,
     Strategy,
     Token,
 )
+
+_SECRET = frozenset({"http", "password", "environment", "slack", "webhook", "headers", "secret"})
+"""Keys whose value, and whatever is in it, is not shown."""
 
 MOST = 200
 """Problems shown of one file. A file with more is wrong as a whole."""
@@ -73,7 +81,7 @@ def _fault(item: Any, model: type[Section], text_at: Callable[[Path], str | None
 def _with_value(what: str, where: Path, value: str | None) -> str:
     if not what.startswith("is ") or what == "is empty":
         return what
-    if value is None or len(value) > 60 or not value.isprintable() or {"http", "environment"} & set(where):
+    if value is None or len(value) > 60 or not value.isprintable() or _SECRET & set(where):
         return f"the value {what}" if where else f"the file {what}"
     return f"`{value}` {what}"
 
@@ -109,7 +117,28 @@ def _model_at(where: Path, model: type[Section]) -> type[BaseModel]:
     if where and where[0] == "http":
         entries: dict[object, type[BaseModel]] = {"users": Login, "tokens": Token}
         return entries.get(where[1], Http) if len(where) == 3 else Http
+    if where and where[0] == "notifications":
+        return _notification_model_at(where[1:])
     return model
+
+
+def _notification_model_at(where: Path) -> type[BaseModel]:
+    inside: dict[str, type[BaseModel]] = {
+        "crash_loop": CrashLoop,
+        "email": Email,
+        "slack": Secret,
+        "webhook": Secret,
+        "secret": Secret,
+    }
+    if where and where[0] == "targets":
+        where = where[2:]
+        if not where:
+            return NoticeTarget
+    if not where:
+        return Notifications
+    if where[-1] == "password" or where[0] == "headers":
+        return Secret
+    return inside.get(str(where[0]), Notifications)
 
 
 def _did_you_mean(name: str, known: Iterable[str]) -> str:

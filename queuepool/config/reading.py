@@ -20,7 +20,7 @@ from queuepool.domain.spec import Section, Settings
 
 MAX_BYTES = 16 * 1024 * 1024
 
-_PATH_KEYS = frozenset({"app", "directory", "stdout_logfile", "stderr_logfile"})
+_PATH_KEYS = frozenset({"app", "directory", "stdout_logfile", "stderr_logfile", "file"})
 
 
 @dataclass(slots=True, eq=False)
@@ -140,10 +140,24 @@ def read_file(
         env_files=env_files.known,
         source=lambda where: f"{shown}:{found.line(where)}",
     )
+    if isinstance(section, Settings) and section.notifications is not None:
+        _look_for_secrets(reading)
     reading.content = repr((path, cleaned, env_files.known, app, reading.place.laravel, host))
     if model is Settings and not section.programs and not section.model_fields_set & {"programs", "include"}:
         reading.add(Fault((), "holds no programs", "`queuepool init` writes a file to begin with"), 1)
     return reading
+
+
+def _look_for_secrets(reading: Reading) -> None:
+    """Warn of files that hold secrets and cannot be read. The daemon may be another user, and reads them when it needs
+    them."""
+    from queuepool.domain.notification import secret_files
+
+    for where, path in secret_files(reading.file):
+        try:
+            read_text(path)
+        except Unreadable as error:
+            reading.add(Fault(where, f"names {path}, which {error}", warning=True))
 
 
 class _EnvFiles:

@@ -10,17 +10,22 @@ from pydantic import BaseModel
 from queuepool.config.explain import plain
 from queuepool.domain import command
 from queuepool.domain.expand import NAMES
+from queuepool.domain.notices import MEANING, NOISY
 from queuepool.domain.places import key_of
 from queuepool.domain.spec import (
     KIND_DEFAULTS,
     LATER,
+    CrashLoop,
     Deploy,
+    Email,
     Group,
     Http,
     LifeKeys,
     ListenerKeys,
     Login,
     LogKeys,
+    NoticeTarget,
+    Notifications,
     RunKeys,
     Section,
     Settings,
@@ -78,6 +83,18 @@ What contradicts itself is refused, what looks like a mistake is a warning. A `s
 jobs would be killed.
 """
 
+_SECRETS = """\
+`slack`, `webhook`, `secret`, `password` and the values of `headers` are secrets: a text, best as `${NAME}`, or
+`{file: /run/secrets/slack}`, whose only line is read anew each time. No log, no error and no `config show` has them.
+See [notifications](howto/notifications.md).
+"""
+
+_OF_ALL = """\
+What else a target may say may stand here too: `on`, `programs`, `interval` and `burst` are then for each target that
+does not say otherwise; `slack`, `webhook` (with `headers` and `secret`), `email` and `command` are targets of these
+names.
+"""
+
 _INCLUDES = """\
 ## Included files
 
@@ -105,6 +122,14 @@ def reference() -> str:
         _table(Strategy, heading="strategy"),
     ]
     parts += [_table(Deploy, heading="deploy"), f"{_paragraph(Deploy)}\n"]
+    parts += [_table(NoticeTarget, heading="A target of notifications"), _SECRETS]
+    parts += [
+        _told(),
+        _table(Notifications, NoticeTarget, heading="notifications"),
+        _OF_ALL,
+        _table(Email, heading="email"),
+    ]
+    parts += [_table(CrashLoop, heading="crash_loop")]
     return "\n".join([*parts, _INCLUDES])
 
 
@@ -114,6 +139,13 @@ def _table(model: type[BaseModel], less: type[BaseModel] | None = None, *, headi
         if less is None or name not in less.model_fields:
             default = _default(key_of(name), field.default)
             lines.append(f"| `{key_of(name)}` | {default} | {(field.description or '').replace('|', chr(92) + '|')} |")
+    return "\n".join([*lines, ""])
+
+
+def _told() -> str:
+    lines = ["| `on` | told unless asked otherwise | when |", "|---|---|---|"]
+    for about, what in MEANING.items():
+        lines.append(f"| `{about}` | {'no' if about in NOISY else 'yes'} | {what} |")
     return "\n".join([*lines, ""])
 
 

@@ -12,6 +12,7 @@ _SHORT_FORMS: dict[str, list[dict[str, Any]]] = {
     "Group": [{"type": "string"}, {"type": "array", "items": {"type": ["string", "integer"]}}],
     "Http": [{"type": "boolean"}],
     "Program": [{"type": "null"}],
+    "Secret": [{"type": "string"}],
 }
 
 

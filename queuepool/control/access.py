@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from queuepool.control import passwords
-from queuepool.domain.access import Account, Listening, Role, Visitor
+from queuepool.domain.access import Account, HttpSpec, Role, Visitor
 from queuepool.domain.origins import is_local
 from queuepool.domain.throttle import SESSION_SECONDS, Failures, session_ends
 
@@ -71,7 +71,7 @@ class Session:
     streams: set[asyncio.Timeout] = field(default_factory=set)
 
 
-def know(spec: Listening, before: Known) -> Known:
+def know(spec: HttpSpec, before: Known) -> Known:
     """Read and hash what the file gives; slow, for a thread. before: what was known; a password that is still the same
     keeps its hash, and so its sessions. Raises Unusable."""
     users = {}
@@ -127,7 +127,7 @@ class Access:
         self._waiting = 0
         self._decoys: list[str] = []
 
-    def use(self, spec: Listening, known: Known) -> None:
+    def use(self, spec: HttpSpec, known: Known) -> None:
         """Take other accounts. Sessions of those whose name, role and password are the same go on."""
         self._known, self._open = known, spec.open
         self._remembered.clear()

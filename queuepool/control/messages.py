@@ -184,6 +184,20 @@ class AbortDeploy:
     wait: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """Where notifications go, and what is on its way; test: also tell these targets (none: all) that this is a test.
+    Reply: {"targets": [{"name", "kind", "where", "on": [], "programs": [], "delivered": count, "last": unix seconds or
+    null, "waiting": count, "held": count, "lost": count, "trouble": text, "since": unix seconds or null}], "open":
+    [{"key", "about", "title", "since", "over": bool}], "ignored": count, "tests": [{"target", "ok", "why",
+    "seconds"}]}. kind: slack, webhook, email or command. held: notices not told, since there were too many. lost: given
+    up. trouble: why the target cannot be reached, since when; "" when it can. open: what is wrong and was told; over:
+    it seems to be well again. ignored: what was wrong beyond what can be kept."""
+
+    test: bool = False
+    targets: tuple[str, ...] = ()
+
+
 Request = (
     Start
     | Stop
@@ -205,6 +219,7 @@ Request = (
     | DeployStatus
     | FollowDeploy
     | AbortDeploy
+    | Notify
 )
 """What is POSTed as JSON to PREFIX/<name in lower case>. The answer is a stream of JSON lines: any number of
 {"progress": {"display", "state", "message"}} (of a deploy: {"event", "time", "message", ...}), then {"reply": {...}} or

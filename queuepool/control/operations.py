@@ -36,11 +36,22 @@ class Look(Protocol):
         """See messages.Redis."""
 
 
+class Notices(Protocol):
+    """What tells people (controller/notifier.py)."""
+
+    def report(self) -> Reply:
+        """See messages.Notify."""
+
+    async def test(self, names: Sequence[str]) -> list[Reply]:
+        """See messages.Notify. Raises UsageError."""
+
+
 class Operator:
     """What operations work on: the controller, and what only the daemon can do.
 
     load: reads the file anew (in a thread, since thousands of programs take seconds). shutdown(hurry), upgrade(),
-    reopen(): see messages. look: what is known of queues and Redis. deploys: the one deploy there may be.
+    reopen(): see messages. look: what is known of queues and Redis. deploys: the one deploy there may be. notices():
+    what tells people; None: nobody is told.
     """
 
     def __init__(
@@ -53,6 +64,7 @@ class Operator:
         upgrade: Callable[[], Awaitable[Reply]],
         reopen: Callable[[], int],
         deploys: Deploys,
+        notices: Callable[[], Notices | None] = lambda: None,
     ) -> None:
         self.controller = controller
         self.look = look
@@ -61,6 +73,7 @@ class Operator:
         self.upgrade = upgrade
         self.reopen = reopen
         self.deploys = deploys
+        self.notices = notices
 
 
 async def start(operator: Operator, request: messages.Start, progress: Progress) -> Reply:
@@ -340,6 +353,21 @@ async def reopen(operator: Operator, request: messages.Reopen, progress: Progres
     return {"reopened": operator.reopen()}
 
 
+async def notify(operator: Operator, request: messages.Notify, progress: Progress) -> Reply:
+    """See messages.Notify."""
+    notices = operator.notices()
+    if request.test:
+        _note(operator, "notify --test", request.targets)
+        if notices is None:
+            raise UsageError(
+                "cannot test notifications: the settings in force have none",
+                "write `notifications: {slack: ...}` into the file, then `queuepool update`",
+            )
+    tests = await notices.test(request.targets) if notices and request.test else []
+    found = notices.report() if notices else {"targets": [], "open": [], "ignored": 0}
+    return {**found, "tests": tests}
+
+
 Handler = Callable[[Operator, Any, Progress], Awaitable[Reply]]
 OPERATIONS: dict[str, tuple[type[Any], Handler]] = {
     "start": (messages.Start, start),
@@ -357,6 +385,7 @@ OPERATIONS: dict[str, tuple[type[Any], Handler]] = {
     "shutdown": (messages.Shutdown, shutdown),
     "upgrade": (messages.Upgrade, upgrade),
     "reopen": (messages.Reopen, reopen),
+    "notify": (messages.Notify, notify),
     **deploying.OPERATIONS,
 }
 

@@ -1,6 +1,6 @@
 """The application of the TCP listener: the same faces as on the unix socket, behind one guard that says who asks and
 what he may do. Who is who is access.py's matter, the rules are domain/access.py's and domain/origins.py's, the socket
-is listener.py's."""
+is tcp.py's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from queuepool.control import visiting
 from queuepool.control.access import Access, Session, Wait
 from queuepool.control.client import error_to
-from queuepool.domain.access import Listening, Role, Visitor, is_public, needed
+from queuepool.domain.access import HttpSpec, Role, Visitor, is_public, needed
 from queuepool.domain.origins import client_address, host_is_known, is_proxy, local_path, may_post
 from queuepool.errors import QueuepoolError
 
@@ -46,7 +46,7 @@ class Web:
     """What only the TCP listener has: login, logout, /healthz. faces: what else is served; the first that has a
     `login_page(error, next, root_path)` writes the page of the login."""
 
-    def __init__(self, spec: Listening, access: Access, faces: Iterable[Any], accepted: Accepted, refused: Refused):
+    def __init__(self, spec: HttpSpec, access: Access, faces: Iterable[Any], accepted: Accepted, refused: Refused):
         self._spec = spec
         self._access = access
         self._accepted = accepted
@@ -124,7 +124,7 @@ class Web:
         }
 
 
-def cookie_name(spec: Listening) -> str:
+def cookie_name(spec: HttpSpec) -> str:
     """A browser keeps cookies by host, whatever the port: two daemons of one machine must not share one."""
     return f"queuepool_{spec.address[1]}"
 
@@ -150,7 +150,7 @@ class Guard:
     """Stands before the application: answers, or says no. Everything that is not known to be harmless needs a visitor,
     and every POST that is not known to change nothing an operator."""
 
-    def __init__(self, app: ASGIApp, spec: Listening, access: Access, refused: Refused) -> None:
+    def __init__(self, app: ASGIApp, spec: HttpSpec, access: Access, refused: Refused) -> None:
         self._app = app
         self._spec = spec
         self._access = access

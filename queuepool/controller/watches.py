@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Protocol
 
-from queuepool.controller.journal import Journal
+from queuepool.controller.journal import Fact, Journal
 from queuepool.domain.events import Kind
 
 RETRY_SECONDS = 0.5
@@ -113,7 +113,7 @@ class RedisWatch:
             name = f"redis at {target.where}"
             held: set[str] = set()
             self._away[target] = (began, why)
-            self._journal.add(Kind.WAITING, "", {"reason": why})
+            self._journal.add(Kind.WAITING, "", {"reason": why, "redis": target.where})
             while True:
                 for pool in self._pools():
                     if pool not in self._known:
@@ -126,7 +126,8 @@ class RedisWatch:
                     break
             self._away[target] = (asyncio.get_running_loop().time(), why)
             away = round(asyncio.get_running_loop().time() - began, 1)
-            self._journal.add(Kind.RESUMED, "", {"reason": f"{name} answers again", "seconds": away})
+            facts: dict[str, Fact] = {"reason": f"{name} answers again", "seconds": away, "redis": target.where}
+            self._journal.add(Kind.RESUMED, "", facts)
             for pool in held:
                 self._block(pool, "")
         finally:
@@ -147,9 +148,9 @@ class Refusals:
         RedisWatch waits for; it gets a second look to notice one."""
         for where in [where for where in self._said if where not in away]:
             self._said.discard(where)
-            self._journal.add(Kind.REDIS_WELL, "", {"reason": f"redis at {where} can be read again"})
+            self._journal.add(Kind.REDIS_WELL, "", {"reason": f"redis at {where} can be read again", "redis": where})
         self._seen = {where: self._seen.get(where, 0) + 1 for where in away if where not in watched}
         for where, looks in self._seen.items():
             if looks > 1 and where not in self._said:
                 self._said.add(where)
-                self._journal.add(Kind.REDIS_TROUBLE, "", {"reason": away[where]})
+                self._journal.add(Kind.REDIS_TROUBLE, "", {"reason": away[where], "redis": where})

@@ -54,7 +54,7 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Listening:
+class HttpSpec:
     """The section `http:`, resolved. listen: `host:port`. users log in or send Basic credentials, tokens are sent as
     `Authorization: Bearer`. tls_cert, tls_key: absolute paths, "" for none. root_path: "" or `/queuepool`: where a
     proxy shows it. allowed_hosts: names by which it is called, beside addresses and the machine's own name.

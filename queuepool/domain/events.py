@@ -47,6 +47,9 @@ class Kind(StrEnum):
     REDIS_WELL = "redis_well"
     LISTENER = "listener"
     EVENTS_DROPPED = "events_dropped"
+    NOTIFIED = "notified"
+    NOTIFY_TROUBLE = "notify_trouble"
+    NOTIFY_WELL = "notify_well"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,9 @@ _WORDS = {
     Kind.REDIS_WELL: "{reason}",
     Kind.LISTENER: "{subject}: {reason}",
     Kind.EVENTS_DROPPED: "{subject} had no listener ready in time: {dropped} events were dropped, the oldest first",
+    Kind.NOTIFIED: "told {target}: {notice}",
+    Kind.NOTIFY_TROUBLE: "cannot deliver notifications to {target}: {reason}",
+    Kind.NOTIFY_WELL: "notifications reach {target} again after {seconds} s",
 }
 
 

@@ -8,13 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from functools import cache, lru_cache
+from typing import TYPE_CHECKING
 
-from queuepool.domain.access import Listening
+from queuepool.domain.access import HttpSpec
 from queuepool.domain.capture import Tap
 from queuepool.domain.names import ProcessName
 
 COMMANDS = frozenset({"command", "eventlistener"})
 """Kinds of programs that run what `command` says, whatever that is."""
+if TYPE_CHECKING:
+    from queuepool.domain.notify import Notify
 
 
 class Autorestart(Enum):
@@ -245,7 +248,8 @@ class Deployment:
 class Loaded:
     """A queuepool.yml as read: every pool by name in the order of the file, the groups, and what was wrong but did not
     stop it. broken: included files that could not be used; the pools that came from them are absent here.
-    problems: "file:line: path: what is wrong (hint)", one each. digest: changes when anything of it changes."""
+    problems: "file:line: path: what is wrong (hint)", one each. digest: changes when anything of it changes. notify:
+    who is told when something is wrong; None: nobody."""
 
     path: str
     pools: dict[str, PoolSpec]
@@ -255,4 +259,5 @@ class Loaded:
     app: str | None = None
     digest: str = ""
     deploy: Deployment = Deployment()
-    http: Listening | None = None
+    http: HttpSpec | None = None
+    notify: Notify | None = None

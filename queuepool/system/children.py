@@ -114,14 +114,12 @@ def environment(launch: Launch, who: Identity, names: Mapping[str, str]) -> dict
     return base | dict(launch.environment) | dict(names)
 
 
-def spawn(
-    launch: Launch, names: Mapping[str, str], stdout: int, stderr: int | None, stdin: int = subprocess.DEVNULL
-) -> int:
+def spawn(launch: Launch, names: Mapping[str, str], stdout: int, stderr: int | None, stdin: int | None = None) -> int:
     """Start the process in a session of its own and return its pid; it has been executed when this returns.
 
-    stdout, stderr, stdin: descriptors it gets as 1, 2 and 0; stderr None: the same as stdout. Takes about 0.1 ms,
-    with another user about 1 ms (a fork instead of a vfork, see Modules/_posixsubprocess.c). Raises SpawnError that
-    says which step failed: the user, the directory, the command, or a limit of the system.
+    stdout, stderr, stdin: descriptors it gets as 1, 2 and 0; stderr None: the same as stdout, stdin None: /dev/null.
+    Takes about 0.1 ms, with another user about 1 ms (a fork instead of a vfork, see Modules/_posixsubprocess.c). Raises
+    SpawnError that says which step failed: the user, the directory, the command, or a limit of the system.
     """
     who = identity(launch.user, launch.group, launch.groups)
     env = environment(launch, who, names)
@@ -133,7 +131,7 @@ def spawn(
     try:
         child = subprocess.Popen(
             launch.argv,
-            stdin=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else stdin,
             stdout=stdout,
             stderr=subprocess.STDOUT if stderr is None else stderr,
             cwd=launch.directory,

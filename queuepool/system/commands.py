@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import os
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from queuepool.domain.pool import Launch
@@ -32,15 +32,22 @@ class Done:
 
 
 async def run(
-    launch: Launch, names: Mapping[str, str], *, seconds: float, on_line: Callable[[str], None] = lambda line: None
+    launch: Launch,
+    names: Mapping[str, str],
+    *,
+    seconds: float,
+    on_line: Callable[[str], None] = lambda line: None,
+    given: bytes = b"",
 ) -> Done:
     """Run a command; its end. names: variables beside those of the launch. seconds: after that it is ended, with its
-    whole process tree, and so when this is cancelled. Raises SpawnError when it cannot be started."""
+    whole process tree, and so when this is cancelled. given: what it finds on its standard input. Raises SpawnError
+    when it cannot be started."""
     loop = asyncio.get_running_loop()
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
     try:
-        pid = children.spawn(launch, names, writer, None)
+        with _file_of(given) as stdin:
+            pid = children.spawn(launch, names, writer, None, stdin)
     except BaseException:
         os.close(reader)
         raise
@@ -64,6 +71,20 @@ async def run(
         loop.remove_reader(reader)
         os.close(reader)
     return Done(code, late, lines.last())
+
+
+@contextlib.contextmanager
+def _file_of(given: bytes) -> Iterator[int | None]:
+    """A nameless file to read from: unlike a pipe it never waits for the reader."""
+    if not given:
+        yield None
+        return
+    import tempfile
+
+    with tempfile.TemporaryFile() as file:
+        file.write(given)
+        file.seek(0)
+        yield file.fileno()
 
 
 async def _ended(pid: int) -> int | None:

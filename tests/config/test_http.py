@@ -9,7 +9,7 @@ import pytest
 
 from queuepool.config.explain import MASK, explain
 from queuepool.config.load import load, read
-from queuepool.domain.access import Listening, Role
+from queuepool.domain.access import HttpSpec, Role
 from queuepool.errors import ConfigError
 
 PROGRAMS = "programs: {w: {command: date}}\n"
@@ -22,7 +22,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def section(text: str) -> Listening | None:
+def section(text: str) -> HttpSpec | None:
     Path("queuepool.yml").write_text(f"http: {text}\n{PROGRAMS}")
     loaded = load("queuepool.yml", {"PW": "from outside"})
     assert loaded.problems == ()
@@ -38,7 +38,7 @@ def problems(text: str) -> list[str]:
 
 @pytest.mark.parametrize("text", ["true", "{}", "yes"])
 def test_true_listens_on_this_machine_alone_and_knows_nobody(text: str) -> None:
-    assert section(text) == Listening("127.0.0.1:9001")
+    assert section(text) == HttpSpec("127.0.0.1:9001")
 
 
 @pytest.mark.parametrize("text", ["false", "no", ""])

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from queuepool.control.client import Client
-from queuepool.domain.access import Account, Listening, Role, Secret
+from queuepool.domain.access import Account, HttpSpec, Role, Secret
 
 from .fake import FakeDaemon
 
@@ -39,10 +39,10 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def spec(port: int, **more: Any) -> Listening:
+def spec(port: int, **more: Any) -> HttpSpec:
     """Ann may act and Bob may look; so may the tokens OPERATOR and VIEWER."""
     values: dict[str, Any] = {"listen": f"127.0.0.1:{port}", "users": USERS, "tokens": TOKENS}
-    return Listening(**(values | more))
+    return HttpSpec(**(values | more))
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Served:
     loop: asyncio.AbstractEventLoop | None = None
     listener: Any = None
 
-    def use(self, spec: Listening | None) -> None:
+    def use(self, spec: HttpSpec | None) -> None:
         """Have the listener follow a changed file."""
         assert self.loop is not None
         asyncio.run_coroutine_threadsafe(self.listener.use(spec), self.loop).result(30)
@@ -157,12 +157,12 @@ class WhoAmI:
 
 
 @contextlib.contextmanager
-def listening(first: Listening | None = None) -> Iterator[Served]:
+def listening(first: HttpSpec | None = None) -> Iterator[Served]:
     """Serve a FakeDaemon by TCP and by unix socket until the block ends."""
     from queuepool.control import passwords
     from queuepool.control.api import build_app
-    from queuepool.control.listener import Listener
     from queuepool.control.server import ControlServer
+    from queuepool.control.tcp import HttpListener
     from queuepool.control.visiting import FromUnixSocket
 
     cost, passwords.COST = passwords.COST, (2, 1, 1)
@@ -186,7 +186,7 @@ def listening(first: Listening | None = None) -> Iterator[Served]:
         app = build([])
         server = ControlServer(FromUnixSocket(app), unix, end_streams=app.state.end_streams)
         task = asyncio.create_task(server.serve())
-        served.listener = Listener(
+        served.listener = HttpListener(
             lambda web_of: build([*(faces := [fake.face]), web_of(faces)]),
             lambda kind, subject, facts: served.facts.append((kind.value, dict(facts))),
             problem,

@@ -14,10 +14,10 @@ import pytest
 from queuepool.control import access, passwords
 from queuepool.control.access import Access, Unusable, Wait, know
 from queuepool.domain import throttle
-from queuepool.domain.access import Account, Listening, Role, Secret
+from queuepool.domain.access import Account, HttpSpec, Role, Secret
 
 TOKEN = "t" * 40
-SPEC = Listening(
+SPEC = HttpSpec(
     "127.0.0.1:1",
     users=(Account("ann", Role.OPERATOR, Secret("plain", "right")), Account("bob", Role.VIEWER, Secret("plain", "b"))),
     tokens=(Account("ci", Role.OPERATOR, Secret("plain", TOKEN)),),
@@ -304,7 +304,7 @@ def test_secrets_come_from_files_too(tmp_path: Path) -> None:
     def at(name: str) -> Secret:
         return Secret("file", str(tmp_path / name))
 
-    spec = Listening(
+    spec = HttpSpec(
         "127.0.0.1:1",
         users=(Account("ann", Role.OPERATOR, at("plain")), Account("bob", Role.VIEWER, at("hash"))),
         tokens=(Account("ci", Role.VIEWER, at("token")),),
@@ -326,7 +326,7 @@ def test_secrets_come_from_files_too(tmp_path: Path) -> None:
 def test_a_password_file_that_cannot_be_used_is_named(tmp_path: Path, content: str | None, says: str) -> None:
     if content is not None:
         (tmp_path / "p").write_text(content)
-    spec = Listening("127.0.0.1:1", users=(Account("ann", Role.VIEWER, Secret("file", str(tmp_path / "p"))),))
+    spec = HttpSpec("127.0.0.1:1", users=(Account("ann", Role.VIEWER, Secret("file", str(tmp_path / "p"))),))
     with pytest.raises(Unusable, match=says):
         know(spec, access.Known())
 

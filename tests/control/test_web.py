@@ -20,8 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from queuepool.control import api, server
-from queuepool.control import listener as listener_module
+from queuepool.control import api, server, tcp
 from queuepool.control.messages import Scale
 from queuepool.control.remote import RemoteClient
 from queuepool.domain import throttle
@@ -202,7 +201,7 @@ def test_what_strangers_do_is_written_down_sparingly_and_tames_control_character
         for _ in range(100):
             served.request("GET", "/whoami", Authorization="Bearer x")
         refused = [facts for kind, facts in served.facts if kind == "refused"]
-        assert len(refused) <= listener_module.WRITTEN_DOWN.burst + 5
+        assert len(refused) <= tcp.WRITTEN_DOWN.burst + 5
 
 
 # --- other sites ------------------------------------------------------------------------------------------------------
@@ -388,7 +387,7 @@ def test_a_stranger_who_sends_slowly_is_cut_off(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_strangers_who_take_every_connection_leave_the_unix_socket_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener_module, "MAX_CONNECTIONS", 5)
+    monkeypatch.setattr(tcp, "MAX_CONNECTIONS", 5)
     with listening() as served, contextlib.ExitStack() as stack:
         for _ in range(5):
             stack.enter_context(socket.create_connection(("127.0.0.1", served.port), timeout=20))
@@ -419,7 +418,7 @@ def test_tls_with_a_certificate_that_is_renewed_and_strangers_at_the_door(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cert, key = certificate(tmp_path)
-    monkeypatch.setattr(listener_module, "MAX_CONNECTIONS", 4)
+    monkeypatch.setattr(tcp, "MAX_CONNECTIONS", 4)
     wanted = spec(free_port(), tls_cert=cert, tls_key=key)
     with listening(wanted) as served:
         assert served.problem == ""

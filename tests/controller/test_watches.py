@@ -64,6 +64,7 @@ def test_while_redis_is_away_the_pools_that_need_it_wait_and_no_others() -> None
         await asyncio.sleep(0)
         assert world.blocked == {"a": "", "b": ""}
         assert world.kinds() == [Kind.WAITING, Kind.RESUMED], "one line each, not one per look"
+        assert [event.fields["redis"] for event in world.journal.events] == ["one", "one"]
         await world.watch.close()
 
     asyncio.run(main())

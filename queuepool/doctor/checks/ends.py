@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from queuepool.doctor.checks.base import Checks
 from queuepool.doctor.checks.wording import some
-from queuepool.doctor.deaths import DOWN, Death, explain
 from queuepool.doctor.facts import Facts
 from queuepool.doctor.finding import Note, Severity
+from queuepool.domain.deaths import DOWN, Death, explain
 from queuepool.domain.observed import ProcessView
 
 CHECKS = Checks("processes", needs=("running",))

@@ -1,6 +1,6 @@
-"""Why a process does not stay alive, and what mends it, from what is known of its end. PURE, and cheap to import, since
-`queuepool status` shows it too. What an exit code means by itself is domain/exits.py's; which findings come of it is
-checks/processes.py's."""
+"""Why a process does not stay alive, and what mends it, from what is known of its end: for `status`, the doctor and
+notifications. Cheap to import. What an exit code means by itself is exits.py's; which findings come of it is the
+doctor's (doctor/checks/ends.py)."""
 
 from __future__ import annotations
 

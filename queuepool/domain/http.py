@@ -1,16 +1,16 @@
 """The `http:` section of the file, resolved: where to listen, and who may come in. Serving it is
-control/listener.py's."""
+control/tcp.py's."""
 
 from __future__ import annotations
 
 from pydantic import SecretStr
 
-from queuepool.domain.access import Account, Listening, Role, Secret
+from queuepool.domain.access import Account, HttpSpec, Role, Secret
 from queuepool.domain.places import File, absolute
 from queuepool.domain.spec import Http, Login, Settings, Token
 
 
-def listening(file: File) -> Listening | None:
+def http_spec(file: File) -> HttpSpec | None:
     """What the main file says of control by TCP; None where it says nothing."""
     said = file.section.http if isinstance(file.section, Settings) else None
     if said is None:
@@ -21,7 +21,7 @@ def listening(file: File) -> Listening | None:
         users.insert(0, Account(said.username, Role.OPERATOR, _secret(said, "password", here)))
     tokens = [Account(name, Role(token.role), _secret(token, "token", here)) for name, token in said.tokens.items()]
     certificate = absolute(here, said.tls_cert) if said.tls_cert else ""
-    return Listening(
+    return HttpSpec(
         listen=said.listen,
         users=tuple(users),
         tokens=tuple(tokens),

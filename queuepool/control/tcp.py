@@ -19,7 +19,7 @@ from queuepool.control.access import Access, Unusable, know
 from queuepool.control.api import OtherFace
 from queuepool.control.server import ControlServer
 from queuepool.control.web import Guard, Web
-from queuepool.domain.access import Listening
+from queuepool.domain.access import HttpSpec
 from queuepool.domain.events import Kind
 from queuepool.domain.throttle import Allowance, Ration
 
@@ -36,7 +36,7 @@ MakeApp = Callable[[WebOf], Starlette]
 Note = Callable[[Kind, str, Mapping[str, Any]], object]
 
 
-class Listener:
+class HttpListener:
     """At most one listener. make_app(web_of): the application with all faces, and among them the one that `web_of`
     makes of them. note: the journal's `add`. problem: told what is wrong, "" when nothing is."""
 
@@ -45,7 +45,7 @@ class Listener:
         self._note = note
         self._problem = problem
         self._access = Access()
-        self._spec: Listening | None = None
+        self._spec: HttpSpec | None = None
         self._stamp: object = None
         self._context: ssl.SSLContext | None = None
         self._server: ControlServer | None = None
@@ -55,7 +55,7 @@ class Listener:
         self._closed = False
         self._ration = Ration()
 
-    async def use(self, spec: Listening | None) -> None:
+    async def use(self, spec: HttpSpec | None) -> None:
         """Bring this into being, if it is not. What cannot be leaves what was."""
         async with self._turn:
             if self._closed:
@@ -78,7 +78,7 @@ class Listener:
             await self._end()
             self._spec = None
 
-    async def _use(self, spec: Listening | None) -> None:
+    async def _use(self, spec: HttpSpec | None) -> None:
         if spec is None:
             await self._end()
             self._spec = None
@@ -97,7 +97,7 @@ class Listener:
         self._context = context
         self._spec, self._stamp = spec, stamp
 
-    def _serve(self, spec: Listening) -> None:
+    def _serve(self, spec: HttpSpec) -> None:
         app = self._make_app(lambda faces: Web(spec, self._access, faces, self._accepted, self._refused))
         self._server = ControlServer(
             Guard(app, spec, self._access, self._refused),
@@ -138,12 +138,12 @@ class Listener:
             )
 
 
-def _place(spec: Listening) -> tuple[object, ...]:
+def _place(spec: HttpSpec) -> tuple[object, ...]:
     """What cannot be changed below a server that runs."""
     return spec.listen, bool(spec.tls_cert), spec.root_path, spec.allowed_hosts, spec.proxies
 
 
-def url(spec: Listening) -> str:
+def url(spec: HttpSpec) -> str:
     """Where it is found."""
     return f"{'https' if spec.tls_cert else 'http'}://{spec.listen}{spec.root_path}/"
 
@@ -176,7 +176,7 @@ def bind(host: str, port: int) -> list[socket.socket]:
     return sockets
 
 
-def _stamp(spec: Listening) -> object:
+def _stamp(spec: HttpSpec) -> object:
     """Changes when a file that the section names does."""
     paths = [a.secret.text for a in (*spec.users, *spec.tokens) if a.secret.kind == "file"]
     stamps = []
@@ -187,7 +187,7 @@ def _stamp(spec: Listening) -> object:
     return stamps
 
 
-def _tls(spec: Listening) -> ssl.SSLContext:
+def _tls(spec: HttpSpec) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     for path in dict.fromkeys((spec.tls_cert, spec.tls_key)):

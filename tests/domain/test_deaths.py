@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queuepool.doctor.deaths import explain
+from queuepool.domain.deaths import explain
 
 CASES: list[tuple[str, int | None, str, str, str, str]] = [
     # kind, exit code, reason or what was printed, part of `what`, part of `remedy`, part of `proof`
