@@ -201,5 +201,4 @@ WaitLimits = Annotated[
     BeforeValidator(notify.wait_limits),
     WithJsonSchema({"anyOf": [_DURATION, {"type": "object", "additionalProperties": _DURATION}]}),
 ]
-Kind = Literal["worker", "listen", "horizon", "command"]
 Rotation = Literal["never", "hourly", "daily"]

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from queuepool.control.operations import OPERATIONS
 from queuepool.domain import throttle
-from queuepool.domain.access import ONLY_READS, Listening, Role, Secret, Visitor, is_public, needed
+from queuepool.domain.access import ONLY_READS, HttpSpec, Role, Secret, Visitor, is_public, needed
 from queuepool.domain.origins import client_address, host_is_known, is_local, is_proxy, local_path, may_post
 from queuepool.domain.throttle import Allowance, Failures, Ration, network, session_ends
 
 CHANGES = {
     "start", "stop", "restart", "signal", "pause", "continue", "scale", "update", "shutdown", "upgrade", "reopen",
-    "deploy", "abortdeploy",
+    "deploy", "abortdeploy", "notify",
 }  # fmt: skip
 
 
@@ -70,8 +70,8 @@ def test_secrets_do_not_show_in_a_repr() -> None:
 
 
 def test_the_address_is_taken_apart() -> None:
-    assert Listening("[::1]:9001").address == ("::1", 9001)
-    assert Listening("0.0.0.0:80").address == ("0.0.0.0", 80)
+    assert HttpSpec("[::1]:9001").address == ("::1", 9001)
+    assert HttpSpec("0.0.0.0:80").address == ("0.0.0.0", 80)
 
 
 @pytest.mark.parametrize(
