@@ -23,7 +23,7 @@ class Life:
     elsewhere. attached: whether the pump reads from them. release: real path of the application it runs. started_at,
     changed_at: unix seconds. adopted: started by a former daemon. last_lines: of the last process that ended.
     desk: where it works, when it says what it does with which job. cpu_before: (clock, processor seconds) of the last
-    look.
+    look. asked: when it was decided to make its process, by the engine's clock; 0: by a former daemon.
     """
 
     name: ProcessName
@@ -43,6 +43,7 @@ class Life:
     last_lines: tuple[bytes, ...] = ()
     desk: Desk | None = None
     cpu_before: tuple[float, float] = (0.0, 0.0)
+    asked: float = 0.0
 
     @property
     def key(self) -> str:
