@@ -29,6 +29,7 @@ from queuepool.controller.watches import RedisWatch, Refusals, Target
 from queuepool.domain.events import Event, Kind
 from queuepool.domain.observed import DaemonView, ProcessView, ProgramView, Snapshot
 from queuepool.domain.pool import Loaded
+from queuepool.domain.tally import Tally
 from queuepool.engines.adoption import adopt
 from queuepool.engines.local import LocalEngine
 from queuepool.engines.record import Record
@@ -132,7 +133,8 @@ class Daemon:
         self.notifier = Notifier()
         self.journal = Journal()
         self.log = LogFile(directory.log)
-        self.journal.listeners.append(self.log)
+        self.tally = Tally()
+        self.journal.listeners += [self.log, self.tally]
         self.pump = Pump(self._log_trouble, spool_directory=directory.spool)
         if echo is not None:
             self.journal.listeners.append(self._echo_event)
@@ -149,6 +151,7 @@ class Daemon:
             changed=lambda pool, number: self.controller.noticed(pool, number),
             failed=self._suspect,
             crashed=lambda *death: self.requeuer.crashed(*death),
+            came_up=self.tally.came_up,
             keep=self.notifier.keep,
             unkeep=self.notifier.unkeep,
         )
@@ -165,7 +168,12 @@ class Daemon:
         """What is known of applications, queues and Redis."""
         from queuepool.controller.insight import Insight
 
-        insight = Insight(lambda: self.controller.pools, engine=lambda: self.engine, troubled=self._suspect)
+        insight = Insight(
+            lambda: self.controller.pools,
+            engine=lambda: self.engine,
+            troubled=self._suspect,
+            late=self.tally.lag.add,
+        )
         insight.used()
         return insight
 
@@ -232,7 +240,7 @@ class Daemon:
         """Answer on the control socket, and look at the queues."""
         self._listener = listener
         await self.engine.idle()
-        api, operations, server, xmlrpc = await asyncio.to_thread(_import_the_rest)
+        api, operations, server, xmlrpc, metrics = await asyncio.to_thread(_import_the_rest)
         operator = operations.Operator(
             self.controller,
             self.insight,
@@ -242,10 +250,16 @@ class Daemon:
             reopen=self.reopen,
             deploys=self.deploys,
         )
-        supervisor = xmlrpc.XmlRpc(operator, self.directory.log, self._defect)
-        app = api.build_app(
-            operator, operations.OPERATIONS, self.snapshot, self.journal.stream, self._defect, [supervisor]
-        )
+        faces = [
+            xmlrpc.XmlRpc(operator, self.directory.log, self._defect),
+            metrics.Metrics(
+                metrics.Sources(
+                    self.controller, self.insight, self.deploys, self.pump, self.tally, started_at=self.started_at
+                ),
+                self._defect,
+            ),
+        ]
+        app = api.build_app(operator, operations.OPERATIONS, self.snapshot, self.journal.stream, self._defect, faces)
         self._server = server.ControlServer(app, listener)
         self._spawn(self._server.serve())
         self._spawn(self._look())
@@ -496,14 +510,14 @@ async def _ping(target: Any) -> str | None:
     return await ping(target)
 
 
-def _import_the_rest() -> tuple[Any, Any, Any, Any]:
+def _import_the_rest() -> tuple[Any, Any, Any, Any, Any]:
     """The server's code, and that of the parts that it asks."""
     import queuepool.controller.deploys
     import queuepool.controller.insight
     import queuepool.controller.requeuer  # noqa: F401 - loaded, for later
-    from queuepool.control import api, operations, server, xmlrpc
+    from queuepool.control import api, metrics, operations, server, xmlrpc
 
-    return api, operations, server, xmlrpc
+    return api, operations, server, xmlrpc, metrics
 
 
 def _listen(directory: RunDirectory, passed: dict[str, Any] | None) -> socket.socket:
