@@ -37,6 +37,7 @@ from queuepool.errors import ConfigError, QueuepoolError
 from queuepool.logs.pump import Pump
 from queuepool.logs.rotating import Trouble
 from queuepool.system import children, commands, procstat
+from queuepool.system.cgroups import oom_kills
 from queuepool.system.notify import Notifier, kept
 from queuepool.system.rundir import DEPLOY, RunDirectory
 
@@ -133,7 +134,7 @@ class Daemon:
         self.notifier = Notifier()
         self.journal = Journal()
         self.log = LogFile(directory.log)
-        self.tally = Tally()
+        self.tally = Tally(oom_kills)
         self.journal.listeners += [self.log, self.tally]
         self.pump = Pump(self._log_trouble, spool_directory=directory.spool)
         if echo is not None:

@@ -41,7 +41,7 @@ class Metrics:
 
     async def _scrape(self, accept: str) -> tuple[bytes, str]:
         redis, _ = await asyncio.gather(self._sources.insight.pings(), self._probe())
-        facts = look(self._sources, await self._sources.usage.programs(), redis)
+        facts = await look(self._sources, await self._sources.usage.programs(), redis)
         return await asyncio.to_thread(_exposed, facts, accept)
 
     async def _probe(self) -> None:

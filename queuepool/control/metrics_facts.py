@@ -3,6 +3,7 @@ Which numbers come of them, and what each means, stands in metrics_table.py."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -25,15 +26,19 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class ProgramFacts:
     """One program. kind: "" when it is no longer in the file. states: how many of its processes are in each state that
-    any is in. busy: jobs being done; None when it does not say. jobs: (class, done, failed, released). lengths: of the
-    jobs' runtimes; None before the first one."""
+    any is in. says: whether it tells of its jobs. busy: those being done. done, failed, released: so far. jobs: (class,
+    done, failed, released). lengths: of the jobs' runtimes; None before the first one."""
 
     name: str
     kind: str
     numprocs: int
     wanted: int
     states: Mapping[State, int]
-    busy: int | None
+    says: bool
+    busy: int
+    done: int
+    failed: int
+    released: int
     jobs: tuple[tuple[str, int, int, int], ...]
     lengths: Histogram | None
     tally: ProgramTally
@@ -77,24 +82,34 @@ class Sources:
 _UNUSED = ProgramUsage(0.0, 0)
 
 
-def look(sources: Sources, usage: Mapping[str, ProgramUsage], redis: Pings) -> Facts:
-    """The facts of this moment. usage, redis: what takes longer to ask, and was asked before."""
-    control, tally = sources.controller, sources.tally.copy()
+SLICE = 50
+"""Programs that are looked at in one turn of the loop."""
+
+
+async def look(sources: Sources, usage: Mapping[str, ProgramUsage], redis: Pings) -> Facts:
+    """The facts of this moment; those of hundreds of programs take some turns of the loop. usage, redis: what takes
+    longer to ask, and was asked before."""
+    control, tally = sources.controller, sources.tally
     leaving = [name for name, lives in control.engine.slots.items() if lives and name not in control.pools]
+    programs: list[ProgramFacts] = []
+    for number, name in enumerate((*control.pools, *leaving), 1):
+        programs.append(_program(control, name, tally.program(name), usage.get(name, _UNUSED)))
+        if not number % SLICE:
+            await asyncio.sleep(0)
     return Facts(
         version=__version__,
         started_at=sources.started_at,
         problems=len(control.loaded.problems),
-        programs=tuple(_program(control, name, tally, usage.get(name, _UNUSED)) for name in (*control.pools, *leaving)),
+        programs=tuple(programs),
         queues=tuple(sources.insight.monitor.views()),
         redis=redis,
         logs=sources.pump.stats,
-        tally=tally,
+        tally=tally.copy(),
         deploying=sources.deploys.under_way,
     )
 
 
-def _program(control: Controller, name: str, tally: Tally, usage: ProgramUsage) -> ProgramFacts:
+def _program(control: Controller, name: str, tally: ProgramTally, usage: ProgramUsage) -> ProgramFacts:
     spec, slots = control.pools.get(name), control.engine.slots.get(name, {})
     want = control.desire(spec) if spec is not None else None
     lives = [life for found in slots.values() for life in found]
@@ -110,9 +125,13 @@ def _program(control: Controller, name: str, tally: Tally, usage: ProgramUsage) 
         numprocs=spec.numprocs if spec else 0,
         wanted=want.wanted if want else 0,
         states=states,
-        busy=sum(life.desk.busy for life in lives if life.desk is not None) if spec and spec.says else None,
+        says=spec.says if spec else False,
+        busy=sum(life.desk.busy for life in lives if life.desk is not None),
+        done=work.all.done if work else 0,
+        failed=work.all.failed if work else 0,
+        released=work.all.released if work else 0,
         jobs=tuple(work.classes()) if work else (),
         lengths=work.lengths.copy() if work else None,
-        tally=tally.programs.get(name) or ProgramTally(),
+        tally=tally,
         usage=usage,
     )

@@ -89,6 +89,13 @@ def _ends(facts: Facts) -> Iterator[Row]:
             yield (program.name, cause.value), program.tally.ends.get(cause, 0)
 
 
+def _outcomes(facts: Facts) -> Iterator[Row]:
+    for program in facts.programs:
+        if program.says:
+            for outcome in ("done", "failed", "released"):
+                yield (program.name, outcome), int(getattr(program, outcome))
+
+
 def _oldest(queue: QueueView) -> float | None:
     return 0.0 if queue.ready == 0 else queue.oldest
 
@@ -181,7 +188,12 @@ PROCESSES = (
 JOBS = (
     _of_program(
         "queuepool_workers_busy", "gauge", "Jobs that are being done now; no program with `quiet` has this",
-        lambda p: p.busy,
+        lambda p: p.busy if p.says else None,
+    ),
+    Metric(
+        "queuepool_jobs_total", "counter",
+        "Attempts that ended, by outcome; it begins with 0, so that a rate knows of the first one",
+        ("program", "outcome"), _outcomes,
     ),
     _jobs("queuepool_jobs_done_total", "Jobs done, by class", 1),
     _jobs(

@@ -3,6 +3,7 @@ is a number at the moment of asking (processes, queues) is not here, jobs are co
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -11,7 +12,7 @@ from queuepool.domain.histogram import Histogram
 from queuepool.domain.lifecycle import LEADER_GONE, MEANWHILE
 
 SPAWN_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-START_BOUNDS = (0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0)
+START_BOUNDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0)
 DEPLOY_BOUNDS = (1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 LAG_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
@@ -19,15 +20,16 @@ LAG_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
 class Cause(StrEnum):
     """Why a process ended; each end has one. RECYCLED: by itself, with exit code 0: max_jobs, max_time, queue:restart.
     WORKER_MEMORY: by itself, above its own `--memory`. MEMORY_LIMIT: asked to, above queuepool's `memory_limit`.
-    CRASHED: with another exit code, or of a signal. KILLED: of a SIGKILL that was not queuepool's: a job's timeout, the
-    kernel when memory ran out, or somebody. REPLACED: for a restart, or other settings. DEPLOY: for a deploy. SCALED:
-    there should be fewer. STOPPED: it should not run, or the daemon ends. UNKNOWN: a former daemon had started it, and
-    the kernel does not tell."""
+    CRASHED: with another exit code, or of a signal. OOM: killed by the kernel when memory ran out. KILLED: of another
+    SIGKILL that was not queuepool's: a job's timeout, or somebody. REPLACED: for a restart, or other settings. DEPLOY:
+    for a deploy. SCALED: there should be fewer. STOPPED: it should not run, or the daemon ends. UNKNOWN: a former
+    daemon had started it, and the kernel does not tell."""
 
     RECYCLED = "recycled"
     WORKER_MEMORY = "worker_memory"
     MEMORY_LIMIT = "memory_limit"
     CRASHED = "crashed"
+    OOM = "oom"
     KILLED = "killed"
     REPLACED = "replaced"
     DEPLOY = "deploy"
@@ -35,6 +37,9 @@ class Cause(StrEnum):
     STOPPED = "stopped"
     UNKNOWN = "unknown"
 
+
+UNCLAIMED_SECONDS = 10.0
+"""How long after a look at the kernel's count another end may still be one of those."""
 
 _ENDS = frozenset({Kind.EXITED, Kind.RECYCLED, Kind.STOPPED})
 _SIGKILL = (-9, 137)
@@ -77,24 +82,27 @@ class Tally:
 
     events: by kind. programs: by name. deploys: ended ones, by outcome (rollout.Outcome). deploy_seconds: how long
     those took. spawned: seconds from the decision to start a process until it exists. lag: seconds that the loop came
-    too late.
+    too late. oom_kills(): how many of our processes the kernel has killed for memory, asked when one was killed; None:
+    not known.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, oom_kills: Callable[[], int | None] = lambda: None) -> None:
         self.events: dict[Kind, int] = {}
         self.programs: dict[str, ProgramTally] = {}
         self.deploys: dict[str, int] = {}
         self.deploy_seconds = Histogram(DEPLOY_BOUNDS)
         self.spawned = Histogram(SPAWN_BOUNDS)
         self.lag = Histogram(LAG_BOUNDS)
+        self._oom_kills = oom_kills
+        self._ooms = oom_kills()
+        self._unclaimed, self._looked = 0, 0.0
         self._asked: dict[int, Cause] = {}
         self._deploying: frozenset[str] | None = frozenset()  # None: every program may be meant
 
     def copy(self) -> Tally:
-        """The numbers as they are now, for somebody who reads them beside the loop."""
+        """The numbers as they are now, but for those of programs, for somebody who reads them beside the loop."""
         other = Tally()
         other.events = self.events.copy()
-        other.programs = {name: tally.copy() for name, tally in self.programs.items()}
         other.deploys = self.deploys.copy()
         other.deploy_seconds, other.spawned = self.deploy_seconds.copy(), self.spawned.copy()
         other.lag = self.lag.copy()
@@ -156,8 +164,24 @@ class Tally:
         if event.fields.get("reason") == MEANWHILE:
             kind = Kind.EXITED
         cause = self._asked.pop(pid, None) or cause_by_itself(kind, code if isinstance(code, int) else None)
+        if cause is Cause.KILLED and self._was_for_memory(event.time):
+            cause = Cause.OOM
         ends = self._of(program).ends
         ends[cause] = ends.get(cause, 0) + 1
+
+    def _was_for_memory(self, now: float) -> bool:
+        """Whether the kernel has killed one more than ends were told of. What is left over is soon forgotten: it was a
+        child of a worker, whose end is nobody's here."""
+        before, self._ooms = self._ooms, self._oom_kills()
+        if now - self._looked > UNCLAIMED_SECONDS:
+            self._unclaimed = 0
+        self._looked = now
+        if before is not None and self._ooms is not None:
+            self._unclaimed += max(0, self._ooms - before)
+        if not self._unclaimed:
+            return False
+        self._unclaimed -= 1
+        return True
 
     def _deploy_ended(self, event: Event) -> None:
         self._deploying = frozenset()
@@ -165,6 +189,11 @@ class Tally:
         self.deploys[outcome] = self.deploys.get(outcome, 0) + 1
         if isinstance(seconds, int | float):
             self.deploy_seconds.add(seconds)
+
+    def program(self, name: str) -> ProgramTally:
+        """The numbers of a program as they are now."""
+        found = self.programs.get(name)
+        return found.copy() if found else ProgramTally()
 
     def _of(self, program: str) -> ProgramTally:
         found = self.programs.get(program)

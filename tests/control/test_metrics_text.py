@@ -31,7 +31,11 @@ def program(name: str = "w", *, work: Work | None = None, **more: Any) -> Progra
         "numprocs": 2,
         "wanted": 3,
         "states": {State.RUNNING: 2, State.BACKOFF: 1},
+        "says": True,
         "busy": 1,
+        "done": work.all.done if work else 0,
+        "failed": work.all.failed if work else 0,
+        "released": work.all.released if work else 0,
         "jobs": tuple(work.classes()) if work else (),
         "lengths": work.lengths if work else None,
         "tally": ProgramTally(ends={Cause.CRASHED: 4}),
@@ -80,6 +84,8 @@ def test_the_facts_are_what_is_read(openmetrics: bool) -> None:
     assert seen("queuepool_process_ends_total", program="w", reason="crashed") == 4
     of_a = [seen(f"queuepool_jobs_{what}_total", program="w", class_="A") for what in ("done", "failed", "released")]
     assert of_a == [2, 1, 1]
+    outcomes = ("done", "failed", "released")
+    assert [seen("queuepool_jobs_total", program="w", outcome=outcome) for outcome in outcomes] == [3, 1, 1]
     assert seen("queuepool_jobs_failed_total", program="w", class_="B") == 0, "a rate begins with the first failure"
     assert seen("queuepool_job_runtime_seconds_count", program="w") == 4
     assert seen("queuepool_job_runtime_seconds_bucket", program="w", le="0.25") == 3
@@ -94,6 +100,12 @@ def test_the_facts_are_what_is_read(openmetrics: bool) -> None:
     assert seen("queuepool_log_trouble", file="/srv/w.log") == 1
     assert seen("queuepool_deploys_total", outcome="rolled_back") == 0
     assert seen("process_open_fds")
+
+
+def test_jobs_are_counted_from_zero_where_a_program_tells_of_them() -> None:
+    seen = shown(facts(program("w"), program("quiet", says=False)))
+    assert seen("queuepool_jobs_total", program="w", outcome="failed") == 0
+    assert seen.labels("queuepool_jobs_total", "program") == seen.labels("queuepool_workers_busy", "program") == {"w"}
 
 
 def test_a_queue_that_cannot_be_read_has_no_numbers() -> None:
@@ -188,7 +200,7 @@ def test_the_reference_is_current() -> None:
 
 
 def test_a_program_that_left_the_file_is_shown_while_it_drains() -> None:
-    leaving = replace(program("old"), kind="", numprocs=0, wanted=0, states={State.STOPPING: 1}, busy=None)
+    leaving = replace(program("old"), kind="", numprocs=0, wanted=0, states={State.STOPPING: 1}, says=False)
     seen = shown(facts(program(), leaving))
     assert seen("queuepool_processes", program="old", state="STOPPING") == 1
     assert seen.labels("queuepool_program_info", "program") == {"w"}
