@@ -251,14 +251,12 @@ class Daemon:
             reopen=self.reopen,
             deploys=self.deploys,
         )
+        told = metrics.Sources(
+            self.controller, self.insight, self.deploys, self.pump, self.tally, started_at=self.started_at
+        )
         faces = [
             xmlrpc.XmlRpc(operator, self.directory.log, self._defect),
-            metrics.Metrics(
-                metrics.Sources(
-                    self.controller, self.insight, self.deploys, self.pump, self.tally, started_at=self.started_at
-                ),
-                self._defect,
-            ),
+            metrics.Metrics(told, self._defect),
         ]
         app = api.build_app(operator, operations.OPERATIONS, self.snapshot, self.journal.stream, self._defect, faces)
         self._server = server.ControlServer(app, listener)

@@ -290,6 +290,7 @@ def test_a_worker_killed_in_its_job_is_counted_and_so_is_the_job_that_went_back(
 def test_a_deploy_is_counted_with_its_outcome_and_what_it_replaced(laravel: Queuepool) -> None:
     watch = Watch(laravel)
     laravel("deploy", "--force")
+    laravel.running("w", 2)  # the deploy does not wait for old ones to end
     assert watch.ends() == {"deploy": 2}
     assert watch.more("queuepool_deploys_total", outcome="done") == 1
     assert watch.more("queuepool_deploys_total") == 1
