@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Callable, Coroutine, Hashable, Iterable
 from dataclasses import replace
 from functools import cached_property
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from queuepool import __version__
@@ -30,6 +31,7 @@ from queuepool.domain.events import Event, Kind
 from queuepool.domain.observed import DaemonView, ProcessView, ProgramView, Snapshot
 from queuepool.domain.pool import Loaded
 from queuepool.domain.supervisor_events import daemon_notice
+from queuepool.domain.tally import Tally
 from queuepool.engines.adoption import adopt
 from queuepool.engines.local import LocalEngine
 from queuepool.engines.record import Record
@@ -37,6 +39,7 @@ from queuepool.errors import ConfigError, QueuepoolError
 from queuepool.logs.pump import Pump
 from queuepool.logs.rotating import Trouble
 from queuepool.system import children, commands, procstat
+from queuepool.system.cgroups import oom_kills
 from queuepool.system.notify import Notifier, kept
 from queuepool.system.rundir import DEPLOY, RunDirectory
 
@@ -146,7 +149,8 @@ class Daemon:
         self._noting = False
         self.journal = Journal()
         self.log = LogFile(directory.log)
-        self.journal.listeners.append(self.log)
+        self.tally = Tally(oom_kills)
+        self.journal.listeners += [self.log, self.tally]
         self.pump = Pump(self._log_trouble, spool_directory=directory.spool)
         if echo is not None:
             self.journal.listeners.append(self._echo_event)
@@ -163,6 +167,7 @@ class Daemon:
             changed=lambda pool, number: self.controller.noticed(pool, number),
             failed=self._suspect,
             crashed=lambda *death: self.requeuer.crashed(*death),
+            came_up=self.tally.came_up,
             keep=self.notifier.keep,
             unkeep=self.notifier.unkeep,
         )
@@ -179,7 +184,12 @@ class Daemon:
         """What is known of applications, queues and Redis."""
         from queuepool.controller.insight import Insight
 
-        insight = Insight(lambda: self.controller.pools, engine=lambda: self.engine, troubled=self._suspect)
+        insight = Insight(
+            lambda: self.controller.pools,
+            engine=lambda: self.engine,
+            troubled=self._suspect,
+            late=self.tally.lag.add,
+        )
         insight.used()
         return insight
 
@@ -253,8 +263,8 @@ class Daemon:
         """Answer on the control socket, and look at the queues."""
         self._listener = listener
         await self.engine.idle()
-        api, operations, server, visiting, xmlrpc = await asyncio.to_thread(_import_the_rest)
-        operator = operations.Operator(
+        rest = await asyncio.to_thread(_import_the_rest)
+        operator = rest.operations.Operator(
             self.controller,
             self.insight,
             load=lambda: read(self.directory.config),
@@ -264,19 +274,23 @@ class Daemon:
             deploys=self.deploys,
             notices=lambda: self.notices,
         )
+        told = rest.metrics.Sources(
+            self.controller, self.insight, self.deploys, self.pump, self.tally, started_at=self.started_at
+        )
 
         def faces() -> list[OtherFace]:
             """What is served beside the JSON API, on the unix socket and, as objects of their own, on TCP."""
-            return [xmlrpc.XmlRpc(operator, self.directory.log, self._defect)]
+            supervisor = rest.xmlrpc.XmlRpc(operator, self.directory.log, self._defect)
+            return [supervisor, rest.metrics.Metrics(told, self._defect)]
 
         def build(others: list[OtherFace]) -> Starlette:
-            events = self.journal.stream
-            app: Starlette = api.build_app(operator, operations.OPERATIONS, self.snapshot, events, self._defect, others)
+            asked = operator, rest.operations.OPERATIONS, self.snapshot, self.journal.stream
+            app: Starlette = rest.api.build_app(*asked, self._defect, others)
             return app
 
         app = build(faces())
-        unix = visiting.FromUnixSocket(app)
-        self._server = server.ControlServer(unix, listener, end_streams=app.state.end_streams)
+        unix = rest.visiting.FromUnixSocket(app)
+        self._server = rest.server.ControlServer(unix, listener, end_streams=app.state.end_streams)
         self._spawn(self._server.serve())
         self._make_app = lambda web_of: build([*(others := faces()), web_of(others)])
         self._spawn(self._look())
@@ -607,14 +621,16 @@ def _import_tcp() -> Any:
     return tcp
 
 
-def _import_the_rest() -> tuple[Any, Any, Any, Any, Any]:
+def _import_the_rest() -> SimpleNamespace:
     """The server's code, and that of the parts that it asks."""
     import queuepool.controller.deploys
     import queuepool.controller.insight
     import queuepool.controller.requeuer  # noqa: F401 - loaded, for later
-    from queuepool.control import api, operations, server, visiting, xmlrpc
+    from queuepool.control import api, metrics, operations, server, visiting, xmlrpc
 
-    return api, operations, server, visiting, xmlrpc
+    return SimpleNamespace(
+        api=api, metrics=metrics, operations=operations, server=server, visiting=visiting, xmlrpc=xmlrpc
+    )
 
 
 def _import_notifier() -> tuple[Any, Any]:

@@ -16,7 +16,7 @@ FLOORS = {name: int(floor) for floor, name, _ in ROW.findall((ROOT / "docs" / "a
 MODULES = sorted(PACKAGE.rglob("*.py"))
 PURE = {"queuepool.domain", "queuepool.formats"}
 PURE_MAY_IMPORT = {
-    "__future__", "collections", "configparser", "dataclasses", "difflib", "enum", "fnmatch", "functools",
+    "__future__", "bisect", "collections", "configparser", "dataclasses", "difflib", "enum", "fnmatch", "functools",
     "hashlib", "heapq", "io", "ipaddress", "itertools", "json", "math", "operator", "posixpath", "pydantic",
     "pydantic_core", "queuepool", "re", "shlex", "signal", "string", "textwrap", "types", "typing",
 }  # fmt: skip

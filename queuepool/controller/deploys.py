@@ -328,7 +328,9 @@ class Deploys:
             report = report_of(saved, self._clock())
             failure = after.failure.what if after.failure else None
             self.control.journal.add(
-                Kind.DEPLOY_ENDED, "", {"deploy": saved.id, "result": report["result"], "reason": failure}
+                Kind.DEPLOY_ENDED,
+                "",
+                {"deploy": saved.id, "result": report["result"], "reason": failure, "seconds": report["seconds"]},
             )
             self.story.end(report)
 

@@ -23,7 +23,7 @@ from queuepool.laravel.away import Away
 from queuepool.laravel.depth import DepthReader
 from queuepool.laravel.health import health
 from queuepool.laravel.requeue import Requeued, requeue
-from queuepool.laravel.servers import Servers
+from queuepool.laravel.servers import Servers, server_of
 from queuepool.laravel.sizes import SizeProbe
 from queuepool.laravel.target import RedisTarget
 
@@ -31,9 +31,13 @@ if TYPE_CHECKING:
     from queuepool.engines.local import LocalEngine
 
 
+Pings = Mapping[str, tuple[bool, float | None]]
+"""Address of a Redis -> whether it serves, and the seconds of a PING."""
+
+
 class Insight:
     """applications, servers, monitor, horizons: the parts. pools: those in force. engine: which runs them; None: nobody
-    does here. troubled: see Monitor."""
+    does here. troubled, late: see Monitor."""
 
     def __init__(
         self,
@@ -41,6 +45,7 @@ class Insight:
         *,
         engine: Callable[[], LocalEngine] | None = None,
         troubled: Callable[[str], None] = lambda pool: None,
+        late: Callable[[float], None] = lambda seconds: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pools = pools
@@ -59,6 +64,7 @@ class Insight:
             servings=self._serving,
             clock=clock,
             troubled=troubled,
+            late=late,
         )
 
     def patience(self) -> dict[str, float]:
@@ -119,6 +125,25 @@ class Insight:
         found = await asyncio.gather(*(health(self.servers, target) for target in targets))
         shown = [replace(seen, uses=uses).to_json() for seen, uses in zip(found, targets.values(), strict=True)]
         return {"servers": shown, "problems": self.monitor.problems()}
+
+    async def pings(self) -> Pings:
+        """Every Redis that the applications are known to use, asked now; of several targets at one address the worst.
+        Takes at most some seconds, whatever the servers do: see Servers."""
+        targets = list(dict.fromkeys(map(server_of, self.monitor.targets())))
+        found: dict[str, tuple[bool, float | None]] = {}
+        for target, took in zip(targets, await asyncio.gather(*map(self._ping, targets)), strict=True):
+            up, before = found.get(target.where, (True, None))
+            well = up and took is not None
+            found[target.where] = (well, max(took or 0.0, before or 0.0) if well else None)
+        return found
+
+    async def _ping(self, target: RedisTarget) -> float | None:
+        """Seconds of a PING, None where it cannot serve. The first one may have to connect."""
+        for _ in range(2):
+            asked = time.perf_counter()
+            if isinstance(await self.servers.ask(target, [("PING",)]), Away):
+                return None
+        return time.perf_counter() - asked
 
     async def close(self) -> None:
         """End all asking."""

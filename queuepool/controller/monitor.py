@@ -55,7 +55,7 @@ class Monitor:
 
     pools: those in force. read_depths: of Redis queues, in one round trip for each server. read_sizes: of other
     queues, for one pool. servings(program, queues): what its workers do; None: nobody knows. troubled(pool): its
-    Redis could not be read. clock: seconds, monotonic.
+    Redis could not be read. late(seconds): how much later than asked for the loop went on. clock: seconds, monotonic.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class Monitor:
         servings: Servings,
         clock: Callable[[], float],
         troubled: Callable[[str], None] = lambda pool: None,
+        late: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         self._pools = pools
         self._applications = applications
@@ -76,6 +77,7 @@ class Monitor:
         self._servings = servings
         self._clock = clock
         self._troubled = troubled
+        self._late = late
         self._readings: dict[QueueName, QueueDepth | str] = {}
         self._away: dict[str, str] = {}
         self._flows: dict[QueueName, Flow] = {}
@@ -87,7 +89,9 @@ class Monitor:
             began = self._clock()
             await self.look()
             await looked()
-            await asyncio.sleep(max(0.05, LOOK_SECONDS - (self._clock() - began)))
+            due = max(began + LOOK_SECONDS, self._clock() + 0.05)
+            await asyncio.sleep(due - self._clock())
+            self._late(self._clock() - due)
 
     async def look(self, *, wait: bool = False) -> None:
         """Read every queue once. wait: for applications that have not answered yet."""

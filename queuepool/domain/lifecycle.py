@@ -12,6 +12,10 @@ from queuepool.domain.states import MOVES, State
 
 KILL_AGAIN_SECONDS = 5.0
 """SIGKILL is sent again at this pace to a tree that is still not gone (a process in uninterruptible sleep)."""
+LEADER_GONE = "its leader is gone, ending the rest of its process tree"
+"""Why a process is STOPPING that nobody had asked to."""
+MEANWHILE = "ended meanwhile"
+"""Why a process is gone that ended while no daemon ran."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,20 +280,20 @@ def _exited(
         reason=p.reason if asked else meaning(code, lines),
         started=p.started,
     )
-    told = Tell("stopping", (("pid", pid), ("reason", "its leader is gone, ending the rest of its process tree")))
+    told = Tell("stopping", (("pid", pid), ("reason", LEADER_GONE)))
     return after, [*([] if asked else [told]), Sweep(pid, 9 if p.killed else policy.sweep_signal)]
 
 
 def _gone(p: Process, code: int | None, why: str, now: float, policy: Policy, luck: float) -> Result:
     """The whole tree has ended; decide what follows."""
-    lived = now - p.started
+    lived, pid = now - p.started, p.pid
     brief = p.state is State.STARTING
     p = replace(p, pid=None, deadline=None, code=code)
-    facts = (("code", code), ("reason", why), ("lived", round(lived, 3)))
+    facts = (("pid", pid), ("code", code), ("reason", why), ("lived", round(lived, 3)))
     if not p.wanted:
         asked = p.reason if p.state is State.STOPPING else "stopped"
         reason = f"{asked}; killed, since it had not ended in time" if p.killed else asked
-        facts = (("code", code), ("reason", reason), ("lived", round(lived, 3)))
+        facts = (("pid", pid), ("code", code), ("reason", reason), ("lived", round(lived, 3)))
         return replace(p, state=State.STOPPED, reason=reason, leader_gone=False), [Tell("stopped", facts)]
     if p.state is State.STOPPING and not p.leader_gone:  # a restart in place
         after, effects = _spawn(p, "")
@@ -307,7 +311,7 @@ def _gone(p: Process, code: int | None, why: str, now: float, policy: Policy, lu
         after = replace(p, state=State.BACKOFF, reason=f"waiting for {p.blocked}", leader_gone=False)
         return after, [told]
     if brief and not clean and code is not None:
-        return _failed(p, why, now, policy, luck, kind="exited")
+        return _failed(p, why, now, policy, luck, kind="exited", pid=pid)
     heat = backoff.warmed(p.heat, now - p.heated, lived)
     p = replace(p, heat=heat, heated=now, failures=0)
     wait = backoff.restart_delay(heat, luck)
@@ -320,10 +324,12 @@ def _gone(p: Process, code: int | None, why: str, now: float, policy: Policy, lu
     return after, [told, Tell("backoff", (("seconds", round(wait, 2)), ("reason", why)))]
 
 
-def _failed(p: Process, why: str, now: float, policy: Policy, luck: float, *, kind: str) -> Result:
-    """A start that did not last: wait and try again, or FATAL."""
+def _failed(
+    p: Process, why: str, now: float, policy: Policy, luck: float, *, kind: str, pid: int | None = None
+) -> Result:
+    """A start that did not last: wait and try again, or FATAL. pid: of the process that ended, where there was one."""
     p = replace(p, pid=None, leader_gone=False, crashes=p.crashes + 1)
-    told = Tell(kind, (("code", p.code if kind == "exited" else None), ("reason", why)))
+    told = Tell(kind, (("pid", pid), ("code", p.code if kind == "exited" else None), ("reason", why)))
     if p.blocked:
         after = replace(p, state=State.BACKOFF, deadline=None, reason=f"waiting for {p.blocked} ({why})")
         return after, [told]

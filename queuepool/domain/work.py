@@ -8,12 +8,19 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from queuepool.domain.histogram import Histogram
+
 LARGEST_COUNT = 200
 """Job classes, and queues, that are told apart in one program; what comes after those is counted as OTHER."""
 OTHER = "other"
 WINDOW_SECONDS = 60
 MEMORY = 4096
 """Runtimes after which all of them count half, so that the statistics follow what happens now."""
+
+BOUNDS = (
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0
+)  # fmt: skip
+"""Of the runtimes that /metrics shows."""
 
 _STEPS = 4  # buckets per doubling of a runtime: a quantile is right to 9 %
 _SHORTEST = 1e-4
@@ -244,10 +251,11 @@ class Counts:
 
 
 class Work:
-    """The statistics of one program. `now` is seconds of any clock, always the same one."""
+    """The statistics of one program. `now` is seconds of any clock, always the same one. lengths: of all runtimes."""
 
     def __init__(self) -> None:
         self.all = Counts()
+        self.lengths = Histogram(BOUNDS)
         self._classes: dict[str, Counts] = {}
         self._queues: dict[str, Counts] = {}
 
@@ -255,10 +263,16 @@ class Work:
         """A job of that class ended: DONE, FAILED or RELEASED. queue: where known."""
         seconds = None if seconds is None else max(seconds, 0.0)
         at = bucket(seconds or 0.0)
+        if seconds is not None:
+            self.lengths.add(seconds)
         self.all.ended(what, seconds, at, now)
         _of(self._classes, job or OTHER).ended(what, seconds, at, now)
         if queue is not None:
             _of(self._queues, queue).ended(what, seconds, at, now)
+
+    def classes(self) -> list[tuple[str, int, int, int]]:
+        """(class, done, failed, released) of each, which costs far less than `view`."""
+        return [(name, one.done, one.failed, one.released) for name, one in self._classes.items()]
 
     def view(self, now: float) -> WorkView:
         """The figures."""

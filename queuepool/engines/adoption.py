@@ -95,7 +95,7 @@ def _take(engine: LocalEngine, entry: Entry, pids: dict[int, int]) -> bool:
     code: int | None = None
     with contextlib.suppress(ChildProcessError):
         code = children.reap(pid) if pid else None
-    life.process = lifecycle.Process(State.STOPPING, pid=pid or None, starts=entry.starts, reason="ended meanwhile")
+    life.process = lifecycle.Process(State.STOPPING, pid=pid or None, starts=entry.starts, reason=lifecycle.MEANWHILE)
     life.process = replace(life.process, started=engine.clock() - max(0.0, time.time() - entry.started))
     rest = {other for other, session in pids.items() if session == pid and other != pid}
     if rest and pid:

@@ -224,6 +224,10 @@ class Board:
         work = self._works.get(pool)
         return work.all.view(self.wall()) if work else None
 
+    def counted(self, pool: str) -> Work | None:
+        """The statistics themselves, to be read and not kept."""
+        return self._works.get(pool)
+
     def load(self) -> None:
         """Read what a former daemon left, for `seat` to use. Records that are torn or of no use are skipped."""
         try:

@@ -26,7 +26,7 @@ class Life:
     changed_at: unix seconds. adopted: started by a former daemon. last_lines: of the last process that ended.
     desk: where it works, when it says what it does with which job. ear: of an event listener. taps: of stdout and
     stderr, where something of them goes to event listeners. cpu_before: (clock, processor seconds) of the last
-    look.
+    look. asked: when it was decided to make its process, by the engine's clock; 0: by a former daemon.
     """
 
     name: ProcessName
@@ -48,6 +48,7 @@ class Life:
     ear: Ear | None = None
     taps: dict[int, Tapped] = field(default_factory=dict)
     cpu_before: tuple[float, float] = (0.0, 0.0)
+    asked: float = 0.0
 
     @property
     def key(self) -> str:

@@ -53,8 +53,9 @@ class LocalEngine:
     publish(kind, subject, facts): a journal event. changed(pool, number): something of the pool is in another state;
     number: also how many lives there are, or are wanted. failed(pool): a process of the pool ended badly, so what it
     depends on is worth a look. crashed(name, job, code): a process is gone with its whole tree, all that it printed was
-    read, and it had not ended this job; code: of its exit, and it may be any; None: unknown. keep(name, fd),
-    unkeep(name): let somebody who outlives the daemon hold a pipe too.
+    read, and it had not ended this job; code: of its exit, and it may be any; None: unknown. came_up(pool, running,
+    seconds): a process exists, or is RUNNING, so long after it was decided to start it. keep(name, fd), unkeep(name):
+    let somebody who outlives the daemon hold a pipe too.
 
     lives: those of each slot, oldest first; the last one stays when it has ended, to tell of the slot. slots: the same
     lists by pool, since with thousands of programs nobody is to walk through all of them for one.
@@ -70,6 +71,7 @@ class LocalEngine:
         changed: Callable[[str, bool], None],
         failed: Callable[[str], None] = lambda pool: None,
         crashed: Callable[[ProcessName, Job, int | None], None] = lambda name, job, code: None,
+        came_up: Callable[[str, bool, float], None] = lambda pool, running, seconds: None,
         keep: Callable[[str, int], None] = lambda name, fd: None,
         unkeep: Callable[[str], None] = lambda name: None,
         clock: Callable[[], float] = time.monotonic,
@@ -94,6 +96,7 @@ class LocalEngine:
         self._changed = changed
         self._failed = failed
         self._crashed = crashed
+        self._came_up = came_up
         self._blocked: dict[str, str] = {}
         self._given: dict[str, PoolSpec] = {}
         self._patience: dict[str, float] = {}
@@ -263,6 +266,8 @@ class LocalEngine:
             self.record.change(life.number, retiring=True, kill_at=time.time() + life.spec.policy.stop_seconds)
         if life.ear is not None and now.state is State.RUNNING:
             self._hears_now(life, life.ear)
+        if now.state is State.RUNNING and before.state is State.STARTING and life.asked:
+            self._came_up(life.name.pool, True, self.clock() - life.asked)
         if now.state is State.STOPPED and not now.wanted:
             self.forget(life)
         elif now.state is State.RUNNING and life.name.pool in self._braked:
@@ -282,6 +287,7 @@ class LocalEngine:
     def _perform(self, life: Life, effect: lifecycle.Effect) -> None:
         match effect:
             case lifecycle.Spawn():
+                life.asked = self.clock()
                 pool = self.pools.get(life.name.pool)
                 self._starter.add(life, pace=pool is not None and pool.pace)
             case lifecycle.Send(pid, number, tree):
@@ -415,6 +421,7 @@ class LocalEngine:
     def _born(self, life: Life, pid: int) -> None:
         life.started_at = time.time()
         life.adopted = life.paused = False
+        self._came_up(life.name.pool, False, self.clock() - life.asked)
         self.record.change(
             life.number,
             pid=pid,

@@ -85,6 +85,37 @@ def usage(pid: int) -> Usage | None:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A process and all that is in its session. birth: of the process, see `birth`. rss: bytes, what several of them
+    share counted for each. cpu: seconds, also of children that have ended and were waited for."""
+
+    birth: str
+    rss: int
+    cpu: float
+
+
+def trees(leaders: Collection[int]) -> dict[int, Tree]:
+    """The trees of processes that began a session each; of those that still live. Reads all of /proc: some 10 ms for
+    500 processes. Elsewhere than on Linux the leaders alone are looked at."""
+    if not LINUX:
+        seen = {pid: (birth(pid), usage(pid)) for pid in leaders}
+        return {pid: Tree(born, used.rss, used.cpu) for pid, (born, used) in seen.items() if born and used}
+    wanted = frozenset(leaders)
+    births: dict[int, str] = {}
+    pages: dict[int, int] = {}
+    ticks: dict[int, int] = {}
+    for pid in pids() if wanted else ():
+        fields = _stat(pid)
+        if fields is None or (leader := int(fields[3])) not in wanted:
+            continue
+        if pid == leader:
+            births[pid] = fields[19].decode()
+        pages[leader] = pages.get(leader, 0) + int(fields[21])
+        ticks[leader] = ticks.get(leader, 0) + sum(map(int, fields[11:15]))
+    return {pid: Tree(born, pages[pid] * PAGE, ticks[pid] / TICKS) for pid, born in births.items()}
+
+
 def appetite(pid: int) -> tuple[bool, int] | None:
     """Whether a process wants the processor now (it runs, is kept from running, or reads from a disk), and the
     nanoseconds it has run so far. Both are needed: the time stands still while others keep it from running, and it may

@@ -41,3 +41,25 @@ def test_a_process_is_found_by_a_word_of_its_command_line() -> None:
     finally:
         process.communicate()
     assert procstat.having(words) == []
+
+
+def test_a_tree_is_the_sum_of_its_session_with_what_children_used_that_have_ended() -> None:
+    spin = "i=0; while [ $i -lt 150000 ]; do i=$((i+1)); done"
+    script = f"sh -c '{spin}'; sleep 300.5 & echo ready; wait"
+    process = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        eventually(lambda: len(procstat.session_members(process.pid)) == 2, what="it sleeps")
+        seen = procstat.trees([process.pid, os.getpid() if os.getsid(0) != os.getpid() else 1])
+        tree = seen[process.pid]
+        assert tree.birth == procstat.birth(process.pid)
+        alone = procstat.usage(process.pid)
+        assert alone is not None
+        assert tree.cpu >= alone.cpu + 0.05, "the child that has ended used more"
+        assert tree.rss > alone.rss, "the sleep is in it"
+        assert procstat.trees([]) == {}
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    assert process.pid not in procstat.trees([process.pid])

@@ -149,8 +149,8 @@ def _kills(directory: RunDirectory, places: Places) -> tuple[KillFacts, ...] | N
     for said in journal.tail(directory.log, frozenset({"started", "adopted", "exited", "stopped"})):
         name = said.fields.get("process", "")
         if (pid := said.number("pid")) is not None:
-            pids[name] = pid
-        elif said.number("code") in (-9, 137) and name in pids:
+            pids[name] = pid  # an end tells its own, too; those in the log of an older daemon do not
+        if said.number("code") in (-9, 137) and name in pids:
             deaths.setdefault(pids[name], []).append((name, said.time))
     return tuple(
         KillFacts(name, name.rpartition(":")[0], kill.pid, kill.time, kill.line, kill.cgroup)
