@@ -42,7 +42,7 @@ def top(ctx: click.Context, names: tuple[str, ...], interval: float, sort: str, 
     table is printed every --interval seconds."""
     context = context_of(ctx)
     interval = max(0.1, interval)
-    state = State(sort=sort, reverse=reverse)
+    state = State(sort=sort, reverse=reverse, named=bool(names))
     if once or not _is_screen():
         from queuepool.cli.topplain import print_again_and_again
 

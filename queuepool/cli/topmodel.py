@@ -95,7 +95,8 @@ class State:
     """Where the reader is. view: main, details, log, events or help; back: the one before. selected, at: key and index
     of a row. top, left: lines and columns that are scrolled away; bottom: lines above the end, of views that follow
     theirs. filter, grep: text that rows, or lines of a log and events, must hold. typing: `filter`, `grep` or `scale`
-    while one is typed, with its text in typed. asking: what is to be confirmed."""
+    while one is typed, with its text in typed. asking: what is to be confirmed. named: only programs that were
+    named are shown. hidden: answers up to this unix time were put away."""
 
     view: str = "main"
     back: str = "main"
@@ -112,8 +113,8 @@ class State:
     typed: str = ""
     troubles: bool = False
     asking: Asking | None = None
+    named: bool = False
     hidden: float = 0.0
-    """Answers up to this unix time were put away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,13 +336,19 @@ def program_of(data: Data, name: str) -> Json | None:
 def event_lines(data: Data, state: State) -> list[Json]:
     """The events that the reader wants to see, the newest last."""
     grep = state.grep.casefold() if state.view == "events" else ""
+    programs = {"", *(program["name"] for program in data.snapshot["programs"])} if data.snapshot else {""}
     return [
         item
         for item in data.events
-        if (not state.troubles or item["event"] in TROUBLE_EVENTS) and grep in event_text(item).casefold()
+        if (not state.troubles or item["event"] in TROUBLE_EVENTS)
+        and (not state.named or item["process"].partition(":")[0] in programs)
+        and grep in event_text(item).casefold()
     ]
 
 
 def event_text(item: Json) -> str:
     """An event for a person."""
+    fields = item.get("fields") or {}
+    if item["event"] == "operation" and fields.get("asked"):
+        return f"asked: {fields['asked']} {fields.get('names') or ''}".rstrip()
     return str(item.get("sentence") or item["line"])

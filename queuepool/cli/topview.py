@@ -435,6 +435,8 @@ def _joined(parts: Sequence[str], columns: int) -> str:
 def _with_right(left: str, right: str, columns: int) -> str:
     """`left`, and `right` at the end of the line, where both fit."""
     gap = columns - cells.width(left) - cells.width(right)
+    if gap < 2 and columns - cells.width(right) - 2 < min(16, cells.width(left)):
+        return left
     if gap < 2 and right:
         left = cells.fit(left, max(0, columns - cells.width(right) - 2))
         gap = columns - cells.width(left) - cells.width(right)

@@ -206,6 +206,15 @@ def test_troubles_alone_are_shown_and_their_events() -> None:
     assert re.findall(r"\d\d:\d\d:\d\d (\w+)", show(state, known)) == ["backoff"]
 
 
+def test_of_programs_that_were_named_alone_events_are_shown_too() -> None:
+    known = happened(data(process(0, program="w")), [
+        {"seq": 1, "time": NOW, "event": "started", "process": name, "line": "", "sentence": f"{name} it"}
+        for name in ("w:0", "w", "v:0", "wv", "")
+    ])  # fmt: skip
+    assert re.findall(r"\d\d:\d\d:\d\d (\S*) ?it", show(State(named=True), known)) == ["w:0", "w", ""]
+    assert len(re.findall(r"it$", show(State(view="events"), known), re.M)) == 5
+
+
 @pytest.mark.parametrize(
     ("row", "key", "asked", "request_"),
     [
