@@ -4,7 +4,8 @@ sequences take no cell, and everything else is expected to have passed render.cl
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import cache
 
 import click
 
@@ -23,7 +24,7 @@ PLAIN_BLOCKS = " .:-=+*#@"
 def width(text: str) -> int:
     """Cells that styled text takes."""
     text = SGR.sub("", text)
-    return len(text) if _NARROW(text) else sum(map(_cells(), text))
+    return len(text) if _NARROW(text) else sum(map(_cell, text))
 
 
 def clip(text: str, columns: int, mark: str = "…") -> str:
@@ -114,9 +115,9 @@ def _prefix(text: str, columns: int) -> str:
         return ""
     if _NARROW(text):
         return text[:columns]
-    cells, used = _cells(), 0
+    used = 0
     for at, char in enumerate(text):
-        used += cells(char)
+        used += _cell(char)
         if used > columns:
             return text[:at]
     return text
@@ -126,8 +127,14 @@ def _closed(text: str) -> str:
     return text if "\x1b" not in text or text.endswith("\x1b[0m") else text + "\x1b[0m"
 
 
-def _cells() -> Callable[[str], int]:
-    """rich's tables, imported for the first text that is not narrow throughout: most screens never need them."""
+@cache
+def _cell(char: str) -> int:
+    """Cells of a character, by rich's tables; they are imported for the first text that is not narrow throughout, which
+    most screens never have. Where terminals do not agree, the most that one of them takes: then a line is too short."""
+    from unicodedata import category
+
     from rich.cells import get_character_cell_size
 
-    return get_character_cell_size
+    if "\U0001f1e6" <= char <= "\U0001f1ff" or "\U0001f3fb" <= char <= "\U0001f3ff":  # halves of flags, tones of skin
+        return 2
+    return get_character_cell_size(char) or int(char == "\ufe0f" or category(char) == "Mc")
