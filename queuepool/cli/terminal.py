@@ -40,6 +40,15 @@ def changes(before: Sequence[str], after: Sequence[str], columns: int) -> str:
     return "".join(parts)
 
 
+def size_of(fd: int) -> tuple[int, int]:
+    """Columns and lines of a terminal, now. Not by $COLUMNS, which does not follow the window."""
+    try:
+        found = os.get_terminal_size(fd)
+    except OSError:
+        return 80, 24
+    return found.columns or 80, found.lines or 24
+
+
 class Terminal:
     """with Terminal(color) as terminal: terminal.show(lines); for key in terminal.keys(1.0): ...
 
@@ -91,12 +100,8 @@ class Terminal:
             os.write(self._wake_out, b"\0")
 
     def size(self) -> tuple[int, int]:
-        """Columns and lines, of this moment. Not by $COLUMNS, which does not follow the window."""
-        try:
-            found = os.get_terminal_size(self._out)
-        except OSError:
-            return 80, 24
-        return found.columns or 80, found.lines or 24
+        """See size_of."""
+        return size_of(self._out)
 
     def show(self, lines: Sequence[str]) -> None:
         """Make the screen show these lines, none wider than it."""

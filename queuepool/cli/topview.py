@@ -23,7 +23,6 @@ from queuepool.cli.topmodel import (
     State,
     event_lines,
     event_text,
-    is_troubled,
     program_of,
     rows,
     selected,
@@ -132,11 +131,14 @@ def head(data: Data, columns: int, look: Look) -> str:
     daemon, processes = data.snapshot["daemon"], data.snapshot["processes"]
     wanted = sum(program["wanted"] for program in data.snapshot["programs"])
     running = sum(min(program["running"], program["wanted"]) for program in data.snapshot["programs"])
-    troubled = sum(map(is_troubled, processes))
+    down = sum(map(render.is_down, processes))
+    stale = sum(bool(process["stale"]) for process in processes)
     parts = [click.style(f"queuepool {clean(daemon['version'])}", bold=True)]
     parts.append(click.style(f"{running} of {wanted} running", fg="green" if running >= wanted else "yellow"))
-    if troubled:
-        parts.append(click.style(f"{troubled} in trouble", fg="red"))
+    if down:
+        parts.append(click.style(f"{down} down", fg="red"))
+    if stale and (data.deploy is None or data.deploy.ended is not None):
+        parts.append(click.style(f"{stale} stale", fg="yellow"))
     if data.queues is not None and data.queues["redis"]:
         away = [where for where, one in data.queues["redis"].items() if not one["up"]]
         parts.append(click.style("redis DOWN", fg="red", bold=True) if away else click.style("redis up", fg="green"))

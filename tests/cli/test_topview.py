@@ -96,7 +96,7 @@ def test_a_process_that_does_not_run_says_why_where_others_say_their_job() -> No
     seen = show(State(), known, 100)
     assert re.search(r"w_01 +FATAL .*exit 1: no such table", seen)
     assert "! 1 of 2 cannot run: exit 1" in seen
-    assert "1 of 2 running  1 in trouble" in seen.splitlines()[0]
+    assert "1 of 2 running  1 down" in seen.splitlines()[0]
 
 
 def test_trouble_of_the_daemon_of_redis_and_of_queues_is_said_at_the_top() -> None:

@@ -78,7 +78,7 @@ def test_pools_slots_troubles_and_events_are_on_one_screen(qp: Queuepool, column
     with top(qp, columns=columns, lines=lines) as screen:
         seen = screen.sees(lambda text: "w_02" in text and "events" in text)
         first, *_, last = seen.splitlines()
-        assert "4 of 5 running  1 in trouble" in first
+        assert "4 of 5 running  1 down" in first
         assert re.search(r"RUNNING .*\d+(\.\d)? [kM]B", line_of(seen, "w_01"))
         assert re.search(r"FATAL .*exit 3: no", line_of(seen, "bad"))
         assert ">w  3 of 3 running" in seen
