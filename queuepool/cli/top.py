@@ -17,8 +17,9 @@ from queuepool.cli import cells, topview
 from queuepool.cli.context import Context, context_of
 from queuepool.cli.queues import Seconds
 from queuepool.cli.selectors import names_argument
-from queuepool.cli.topfeed import Feed, LogReader
+from queuepool.cli.topfeed import Feed
 from queuepool.cli.topkeys import Ask, Quit, Redraw, ShowLog, press
+from queuepool.cli.toplog import LogReader
 from queuepool.cli.topmodel import SORTS, Data, State
 from queuepool.errors import DaemonUnreachable, ExitCode
 
@@ -65,7 +66,8 @@ def _run(context: Context, names: tuple[str, ...], state: State, interval: float
     look = topview.Look(_blocks(), __version__)
     with Terminal(context.color) as terminal:
         feed = Feed(context.client, names, interval, terminal.wake)
-        here = bool(getattr(context.client(), "socket_path", ""))
+        client = context.client()
+        here, follow = bool(client.socket_path), getattr(client, "follow_log", None)
         feed.start()
         while terminal.ending is None:
             data = replace(feed.take(data), now=time.time(), log=log.look(data) if log else None)
@@ -89,7 +91,7 @@ def _run(context: Context, names: tuple[str, ...], state: State, interval: float
                 elif isinstance(deed, ShowLog):
                     if log is not None:
                         log.close()
-                    log = LogReader(data, deed.program, deed.process, here=here)
+                    log = LogReader(data, deed.program, deed.process, here=here, follow=follow)
             if log is not None and state.view not in ("log", "details"):
                 log.close()
                 log = None

@@ -6,15 +6,12 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from queuepool.cli.logs import Source, sources_of
-from queuepool.cli.render import clean, worker_text
-from queuepool.cli.topmodel import Answer, Data, Json, Log, deployed, happened, lost, saw, told
+from queuepool.cli.topmodel import Answer, Data, Json, deployed, happened, lost, saw, told
 from queuepool.control.client import START_HINT
 from queuepool.control.messages import DeployStatus, FollowDeploy, Queues
 from queuepool.errors import DaemonUnreachable, QueuepoolError
@@ -27,8 +24,6 @@ LEAST_SECONDS = 0.25
 """Between two questions, however much happens."""
 SHARE = 10
 """Of the time, at most one part in so many is spent asking: a daemon that answers slowly is asked seldom."""
-KEPT_LINES = 2000
-FIRST_LINES = 500
 
 Change = Callable[[Data], Data]
 
@@ -168,83 +163,3 @@ class Feed:
                 self._put(fail)
 
         threading.Thread(target=guarded, daemon=True).start()
-
-
-class LogReader:
-    """The last lines of a process, or of a program, and those that come. here: whether its logs are on this machine."""
-
-    def __init__(self, data: Data, program: str, process: str, *, here: bool) -> None:
-        from queuepool.logs.follow import Follower
-
-        self._program, self._process = program, process
-        self._lines: deque[str] = deque(maxlen=KEPT_LINES)
-        self._follower = Follower()
-        self._sources: dict[str, Source] = {}
-        self._note = ""
-        self._title = process or program
-        self._from_daemon = not here
-        everybody = list(data.snapshot["processes"]) if data.snapshot else []
-        chosen = [each for each in everybody if each["program"] == program and process in ("", each["name"])]
-        if self._from_daemon:
-            self._note = "the log is on the daemon's machine: these are the last lines that the daemon keeps"
-            return
-        try:
-            for source in sources_of([dict(each) for each in chosen], [dict(each) for each in everybody]):
-                self._add(source)
-        except QueuepoolError as error:
-            self._from_daemon = True
-            self._note = f"{error.message}: these are the last lines that the daemon keeps"
-
-    def look(self, data: Data) -> Log:
-        """The log as of now."""
-        if self._from_daemon:
-            processes = data.snapshot["processes"] if data.snapshot else ()
-            kept = [
-                clean(line.expandtabs())
-                for each in processes
-                if each["program"] == self._program and self._process in ("", each["name"])
-                for line in each["last_lines"]
-            ]
-            return Log(self._title, "", tuple(kept), self._note)
-        try:
-            for path, lines in self._follower.poll():
-                self._take(self._sources[path], lines)
-        except OSError as error:
-            self._note = f"cannot read {error.filename}: {error.strerror}"
-        return Log(self._title, ", ".join(self._sources), tuple(self._lines), self._note)
-
-    def close(self) -> None:
-        """Let go of the files."""
-        self._follower.close()
-
-    def _add(self, source: Source) -> None:
-        if source.path.startswith("/dev/") and not source.path.startswith("/dev/shm/"):  # noqa: S108
-            self._from_daemon = True
-            self._note = f"it prints to {source.path}: these are the last lines that the daemon keeps"
-            return
-        self._sources[source.path] = source
-        try:
-            self._take(source, self._follower.add(source.path, FIRST_LINES))
-        except OSError as error:
-            self._note = f"cannot read {source.path}: {error.strerror}"
-            del self._sources[source.path]
-
-    def _take(self, source: Source, data: bytes) -> None:
-        from queuepool.logs.lines import is_of
-
-        several = len(self._sources) > 1
-        for line in data.splitlines():
-            if source.chosen:
-                whose = [is_of(line, name) for name in source.chosen]
-                if None in whose:
-                    self._note = "the lines do not say whose they are: all are shown (`log_prefix: [slot]` lets them)"
-                elif True not in whose:
-                    continue
-            text = shown_line(line)
-            self._lines.append(f"{clean(source.title)} | {text}" if several else text)
-
-
-def shown_line(line: bytes) -> str:
-    """A line of a log for the screen: its colours stay, all else that could move the cursor is spelled out."""
-    text = worker_text(line).expandtabs()
-    return "".join(char if char.isprintable() or char == "\x1b" else f"\\x{ord(char):02x}" for char in text)

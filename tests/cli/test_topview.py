@@ -448,7 +448,7 @@ def anything(draw: st.DrawFn) -> Data:
 
 
 def _logged(text: str) -> str:
-    from queuepool.cli.topfeed import shown_line
+    from queuepool.cli.toplog import shown_line
 
     return shown_line(text.encode())
 
