@@ -111,8 +111,10 @@ class Terminal:
         if size != self._size:
             text = "\x1b[2J" + changes([], lines, size[0])
             self._size = size
-        if text:
+        try:
             self._write(text)
+        except OSError:  # the terminal went away; that it did may not have been told yet
+            self.ending = self.ending or signal.SIGHUP
         self._shown = lines
 
     def redraw(self) -> None:

@@ -62,7 +62,7 @@ def _run(context: Context, names: tuple[str, ...], state: State, interval: float
     """Show and obey until the person quits; the signal that ended it, None after `q`."""
     from queuepool.cli.terminal import Terminal
 
-    data, log, drawn = Data(now=time.time()), None, 0.0
+    data, log, drawn = Data(now=time.time(), interval=interval), None, 0.0
     look = topview.Look(_blocks(), __version__)
     with Terminal(context.color) as terminal:
         feed = Feed(context.client, names, interval, terminal.wake)
@@ -75,11 +75,9 @@ def _run(context: Context, names: tuple[str, ...], state: State, interval: float
             state, shown = topview.screen(state, data, topview.Size(columns, lines), look)
             terminal.show(shown)
             drawn = time.monotonic()
-            while terminal.ending is None:
-                pressed = terminal.keys(LOG_SECONDS if log else CLOCK_SECONDS)
-                if pressed or (left := DRAW_SECONDS - (time.monotonic() - drawn)) <= 0:
-                    break
-                time.sleep(min(left, DRAW_SECONDS))
+            pressed = terminal.keys(LOG_SECONDS if log else CLOCK_SECONDS)
+            while not pressed and terminal.ending is None and (left := drawn + DRAW_SECONDS - time.monotonic()) > 0:
+                pressed = terminal.keys(left)
             for key in pressed:
                 state, deed = press(state, data, key, max(1, lines - 8))
                 if isinstance(deed, Quit):

@@ -73,12 +73,14 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Everything a screen shows. now, taken: unix times of this moment and of the snapshot. history: queue -> (time,
+    """Everything a screen shows. now, taken: unix times of this moment and of the snapshot. interval: seconds from one
+    snapshot to the next. history: queue -> (time,
     jobs that could start, jobs done per second). doing: actions that have not been answered, in words."""
 
     now: float = 0.0
     snapshot: Json | None = None
     taken: float = 0.0
+    interval: float = 1.0
     queues: Json | None = None
     queues_why: str = ""
     events: tuple[Json, ...] = ()

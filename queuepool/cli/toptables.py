@@ -117,8 +117,6 @@ def program_row(program: Json | None, processes: Sequence[Json]) -> str:
 def activity(process: Json, now: float) -> str:
     """What a process does: its job and for how long, or why it does not run."""
     marks = [click.style(f"[{mark}]", fg="yellow") for mark in ("stale", "paused", "retiring") if process[mark]]
-    if process["adopted"] and process["state"] == "RUNNING" and not process["job"]:
-        marks.append(click.style("[adopted]", fg=HEAD))
     text = ""
     if job := process["job"]:
         since = job.get("since")

@@ -32,6 +32,8 @@ from queuepool.cli.toptables import HEAD, age, memory, process_table, queue_tabl
 
 LAST_LINES = 12
 """Of its log, in the details of a process."""
+SILENT_SECONDS = 3.0
+"""Without an answer, and without an error yet, until that is said."""
 NOT_YET = "not asked yet"
 """What is said of a queue before the first look at it (domain/queues.py); no reason to be alarmed."""
 
@@ -170,10 +172,14 @@ def daemon_alerts(data: Data) -> Iterator[str]:
         if data.away.gone:
             yield click.style(f"no daemon since {since}: start it with `queuepool up -d`{old}", fg="red", bold=True)
         else:
-            hint = f": {clean(data.away.hint)}" if data.away.hint else ""
-            yield click.style(f"{clean(data.away.message)} ({since}){hint}", fg="red", bold=True)
+            yield click.style(f"for {since}: {clean(data.away.message)}", fg="red", bold=True)
+            if data.away.hint:
+                yield click.style("hint: ", fg="cyan") + clean(data.away.hint)
     if data.snapshot is None:
         return
+    silent = data.now - data.taken
+    if data.away is None and silent > SILENT_SECONDS + 2 * data.interval:
+        yield click.style(f"the daemon has not answered for {short(silent)}", fg="yellow", bold=True)
     daemon = data.snapshot["daemon"]
     if daemon["state"] != "RUNNING":
         yield click.style(f"the daemon is {clean(daemon['state']).lower()}", fg="yellow")

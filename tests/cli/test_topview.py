@@ -122,8 +122,16 @@ def test_no_daemon_is_said_with_what_to_type_and_what_was_known_stays() -> None:
     assert "w_01" in seen
     assert "waiting for the daemon" in show(State(), replace(known, snapshot=None))
     hangs = lost(two(), "the daemon did not answer within 10 s", "`queuepool pid`", NOW, gone=False)
-    assert "! " not in (line := show(State(), hangs).splitlines()[1])
-    assert line == "the daemon did not answer within 10 s (0 s): `queuepool pid`"
+    assert show(State(), hangs).splitlines()[1:3] == [
+        "for 0 s: the daemon did not answer within 10 s",
+        "hint: `queuepool pid`",
+    ]
+
+
+def test_a_daemon_that_says_nothing_is_told_before_it_is_given_up() -> None:
+    assert "has not answered" not in show(State(), replace(two(), now=NOW + 4))
+    assert show(State(), replace(two(), now=NOW + 6)).splitlines()[1] == "the daemon has not answered for 6.0s"
+    assert "has not answered" not in show(State(), replace(two(), now=NOW + 6, interval=5.0))
 
 
 def test_depths_of_the_last_minutes_are_drawn() -> None:

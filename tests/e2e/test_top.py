@@ -244,6 +244,13 @@ def test_a_signal_ends_it_and_the_terminal_is_given_back(qp: Queuepool, number: 
         assert_given_back(screen)
 
 
+def test_a_window_that_is_closed_ends_it_without_a_word(qp: Queuepool, tmp_path: Path) -> None:
+    with Screen(qp.command("top"), 80, 24, qp.environment | {"TMPDIR": str(tmp_path)}) as screen:
+        screen.sees("w_02")
+        assert screen.hang_up() == -signal.SIGHUP
+    assert list(tmp_path.iterdir()) == [], "no defect is told of"
+
+
 def test_ctrl_c_ends_it_as_interrupted(qp: Queuepool) -> None:
     with top(qp) as screen:
         screen.sees("w_02")
@@ -253,21 +260,31 @@ def test_ctrl_c_ends_it_as_interrupted(qp: Queuepool) -> None:
         assert screen.text().strip().endswith("interrupted")
 
 
-def test_a_defect_while_drawing_leaves_the_terminal_as_it_was(qp: Queuepool, tmp_path: Path) -> None:
-    """Everybody's terminal breaks once; that it is usable afterwards is what counts."""
-    broken = (
-        "import sys; from queuepool.cli import topview, main; screen = topview.screen\n"
-        "def draw(state, data, *rest):\n"
-        "    assert not data.events, 'this is broken'\n"
-        "    return screen(state, data, *rest)\n"
-        "topview.screen = draw; main.main()"
-    )
-    argv = [sys.executable, "-c", broken, "-c", str(qp.file), "top"]
+DRAWING = """
+from queuepool.cli import topview
+screen = topview.screen
+def broken(state, data, *rest):
+    assert not data.events, "this is broken"
+    return screen(state, data, *rest)
+topview.screen = broken
+"""
+ASKING = """
+from queuepool.control.client import Client
+def broken(self, names=()):
+    raise AssertionError("this is broken")
+Client.status = broken
+"""
+
+
+@pytest.mark.parametrize("defect", [DRAWING, ASKING], ids=["while drawing", "in a thread"])
+def test_a_defect_leaves_the_terminal_as_it_was(qp: Queuepool, tmp_path: Path, defect: str) -> None:
+    run = f"{defect}\nfrom queuepool.cli.main import main\nmain()"
+    argv = [sys.executable, "-c", run, "-c", str(qp.file), "top"]
     with Screen(argv, 80, 24, qp.environment | {"TMPDIR": str(tmp_path)}) as screen:
         assert screen.end() == ExitCode.FAILED
         assert_given_back(screen)
         assert "this is a defect of queuepool: AssertionError: this is broken" in screen.text()
-        assert "in draw" in next(tmp_path.glob("queuepool-defect-*")).read_text()
+        assert "in broken" in next(tmp_path.glob("queuepool-defect-*")).read_text()
 
 
 def test_ctrl_z_gives_the_terminal_to_the_shell_and_fg_brings_it_back(qp: Queuepool) -> None:

@@ -90,6 +90,14 @@ class Screen:
         self._read(0.0)
         return self.code
 
+    def hang_up(self) -> int:
+        """Close the window; the exit code of the command."""
+        os.close(self._fd)
+        self._fd = os.open(os.devnull, os.O_RDWR)
+        _, status = os.waitpid(self.pid, 0)
+        self.code = os.waitstatus_to_exitcode(status)
+        return self.code
+
     def modes(self) -> list[Any]:
         """How the terminal treats keys (termios)."""
         return termios.tcgetattr(self._fd)[:4]
