@@ -167,7 +167,10 @@ class Terminal:
             self._continued = True
         if self._continued:
             self._continued = False
-            self._take()
+            try:
+                self._take()
+            except (OSError, termios.error):  # a window that is closed sends SIGCONT as well
+                self.ending = self.ending or signal.SIGHUP
 
     def _take(self) -> None:
         mode = termios.tcgetattr(self._in)
