@@ -26,6 +26,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Look": {
         "status": ("status:status", "What runs, what does not, and why."),
+        "top": ("top:top", "Everything on one screen: processes, queues, what happens, and keys to act."),
         "queues": ("queues:queues", "How deep the queues are and how fast they move."),
         "doctor": ("doctor:doctor", "Find what is wrong, prove it, and say what mends it."),
         "redis": ("queues:redis", "PING and health of every Redis that the application uses."),

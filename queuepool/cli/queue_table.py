@@ -40,20 +40,22 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         clean(f"{row['connection']}:{row['queue']}"),
         *counts,
-        _seconds(row["oldest"]),
-        _rate(row["rate_in"]),
-        _rate(row["rate_done"]),
+        seconds(row["oldest"]),
+        rate(row["rate_in"]),
+        rate(row["rate_done"]),
         "-" if row["failed"] is None else str(row["failed"]),
         busy,
-        _seconds(row["wait"]),
+        seconds(row["wait"]),
     )
 
 
-def _seconds(value: float | None) -> str:
+def seconds(value: float | None) -> str:
+    """A time, or a dash where it cannot be told."""
     return "-" if value is None else short(value)
 
 
-def _rate(value: float | None) -> str:
+def rate(value: float | None) -> str:
+    """Jobs per second, or a dash where they cannot be told."""
     return "-" if value is None else f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
 

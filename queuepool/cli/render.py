@@ -94,7 +94,7 @@ def status(snapshot: Mapping[str, Any], *, verbose: bool = False, details: bool 
     for program in snapshot["programs"]:
         rows = by_program.get(program["name"], ())
         said = {row["reason"] for row in rows}  # what a row says itself is not said above it as well
-        yield _program(program, rows)
+        yield program_line(program, rows)
         for problem in program["problems"]:
             if not any(reason and problem.endswith(reason) for reason in said):
                 yield click.style(f"  ! {clean(problem)}", fg="yellow")
@@ -102,9 +102,9 @@ def status(snapshot: Mapping[str, Any], *, verbose: bool = False, details: bool 
         for process in rows:
             yield _process(process, width, verbose)
             if process["state"] in _DEAD and process["wanted"]:
-                yield from _why(process, explained)
+                yield from process_why(process, explained)
             if details and (process["state"] in ("BACKOFF", "FATAL", "EXITED", "UNKNOWN") or verbose):
-                yield from _details(process)
+                yield from process_details(process)
         if program.get("horizon"):
             from queuepool.cli.horizon import lines
 
@@ -118,7 +118,8 @@ def status(snapshot: Mapping[str, Any], *, verbose: bool = False, details: bool 
         yield click.style(f"! {clean(problem)}", fg="yellow")
 
 
-def _program(program: Mapping[str, Any], processes: Sequence[Mapping[str, Any]]) -> str:
+def program_line(program: Mapping[str, Any], processes: Sequence[Mapping[str, Any]]) -> str:
+    """One program: how many of its processes run, and why so many. processes: its rows."""
     running, wanted, numprocs = program["running"], program["wanted"], program["numprocs"]
     if wanted:
         color = "green" if running >= wanted else "yellow" if running else "red"
@@ -185,7 +186,7 @@ def _mark(name: str) -> str:
 _DEAD = frozenset({"BACKOFF", "FATAL"})
 
 
-def _why(process: Mapping[str, Any], explained: set[object]) -> Iterator[str]:
+def process_why(process: Mapping[str, Any], explained: set[object]) -> Iterator[str]:
     """Why a process does not stay alive, where that says more than its row, and what to type; once for all of a
     program that die alike. explained: what was said before."""
     from queuepool.domain.deaths import explain
@@ -203,7 +204,8 @@ def _why(process: Mapping[str, Any], explained: set[object]) -> Iterator[str]:
             yield click.style("      try: ", fg="cyan") + clean(death.remedy)
 
 
-def _details(process: Mapping[str, Any]) -> Iterator[str]:
+def process_details(process: Mapping[str, Any]) -> Iterator[str]:
+    """The end, the log and the last lines of a process."""
     if process["exit_code"] is not None:
         yield f"      exit code {process['exit_code']}"
     if process.get("log"):
@@ -281,15 +283,15 @@ def event(item: Mapping[str, Any]) -> str:
 def worker_line(name: str, pool: str, line: bytes, width: int) -> str:
     """A worker's line with its name before it, in the colour of its program."""
     color = _PREFIX_COLORS[sum(pool.encode()) % len(_PREFIX_COLORS)]  # the same in every run, unlike hash()
-    return f"{click.style(name.ljust(width) + ' |', fg=color)} {_text(line)}"
+    return f"{click.style(name.ljust(width) + ' |', fg=color)} {worker_text(line)}"
 
 
 def daemon_line(line: bytes) -> str:
     """A line of the daemon itself, between those of the workers."""
-    return click.style(_text(line), dim=True)
+    return click.style(worker_text(line), dim=True)
 
 
-def _text(line: bytes) -> str:
+def worker_text(line: bytes) -> str:
     """A worker's output for a terminal: its colours stay, other control characters do not act."""
     text = line.decode("utf-8", "replace").rstrip("\r\n")
     return text if text.isprintable() else _not_color().sub(lambda match: f"\\x{ord(match[0]):02x}", text)
