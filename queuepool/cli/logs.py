@@ -342,9 +342,7 @@ def _from_file(context: Context, names: Sequence[str]) -> tuple[list[dict[str, A
         for pool in loaded.pools.values()
         for slot in range(pool.numprocs)
     }
-    everybody = {
-        name: {"name": str(name), "program": name.pool, "log": spec.stdout.path} for name, spec in specs.items()
-    }
+    everybody = {name: {"name": str(name), "program": name.pool, "log": spec.log} for name, spec in specs.items()}
     try:
         chosen = select(names, {name: spec.display for name, spec in specs.items()}, loaded.groups)
     except UnknownName as error:

@@ -4,6 +4,7 @@ says so then."""
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import os
 import pwd
@@ -73,7 +74,7 @@ def warnings(pools: Mapping[str, PoolSpec]) -> list[str]:
     for pool in pools.values():
         spec = pool.process(0)
         lacks = [one.what + (f" ({one.remedy})" if one.remedy else "") for one in here.missing(pool, spec)]
-        for text in [*lacks, *_misunderstood(pool, spec)]:
+        for text in [*lacks, *_misunderstood(pool, spec), *_shut_out(pool, spec)]:
             if text not in said:
                 said.add(text)
                 found.append(f"{pool.source}: programs.{pool.name}: {text}")
@@ -85,6 +86,20 @@ def _misunderstood(pool: PoolSpec, spec: ProcessSpec) -> Iterator[str]:
         yield (
             f"this runs {command.ARTISAN[meant.kind]}; with `type: {meant.kind}` its exits and time-outs are understood"
         )
+
+
+def _shut_out(pool: PoolSpec, spec: ProcessSpec) -> Iterator[str]:
+    """Of an event listener that runs as somebody who cannot open the control socket, which has mode 0600."""
+    user = spec.launch.user
+    if pool.listening is None or user is None:
+        return
+    with contextlib.suppress(KeyError):
+        uid = int(user) if user.isdecimal() else pwd.getpwnam(user).pw_uid
+        if uid not in (0, os.geteuid()):
+            yield (
+                f"runs as {user}, who cannot open the daemon's control socket: a listener that calls back, as memmon "
+                "and httpok do, cannot run (`user: root`, if the daemon is root's; one that only listens needs nothing)"
+            )
 
 
 def _exists(by_name: object, by_number: object, name: str) -> bool:

@@ -129,6 +129,11 @@ class ProcessSpec:
     stderr: LogPolicy | None = None
     taps: tuple[Tap, Tap] = (Tap(), Tap())
 
+    @property
+    def log(self) -> str | None:
+        """The log that people are shown: that of stdout, else that of stderr, as of an event listener."""
+        return self.stdout.path or (self.stderr.path if self.stderr else None)
+
 
 @dataclass(frozen=True, slots=True)
 class Listening:

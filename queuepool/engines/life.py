@@ -97,7 +97,7 @@ class Life:
             retiring=retiring,
             wanted=wanted,
             stale=stale and alive,
-            log=self.spec.stdout.path,
+            log=self.spec.log,
             last_lines=tuple([line.decode("utf-8", "replace") for line in self.last_lines]),
             changed_at=self.changed_at,
         )
