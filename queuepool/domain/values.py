@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from queuepool.domain import notify, units
+from queuepool.domain import units
 from queuepool.domain.names import PROGRAM_NAME
 from queuepool.domain.pool import Autorestart
 
@@ -124,18 +124,6 @@ Rlimits = Annotated[
     dict[str, tuple[int, int]],
     BeforeValidator(units.rlimits),
     WithJsonSchema({"type": "object", "propertyNames": {"enum": sorted(units.RLIMITS)}}),
-]
-MailAddress = Annotated[str, BeforeValidator(notify.mail_address), _schema("string")]
-MailAddresses = Annotated[tuple[str, ...], BeforeValidator(notify.mail_addresses), _LIST]
-MailServer = Annotated[str, BeforeValidator(notify.mail_server), _schema("string")]
-NoticeKinds = Annotated[tuple[str, ...], BeforeValidator(notify.kinds), _LIST]
-Burst = Annotated[int, Field(ge=1, le=1000)]
-CrashCount = Annotated[int, Field(ge=2, le=1000)]
-_DURATION = {"type": ["number", "string"]}
-WaitLimits = Annotated[
-    dict[str, float],
-    BeforeValidator(notify.wait_limits),
-    WithJsonSchema({"anyOf": [_DURATION, {"type": "object", "additionalProperties": _DURATION}]}),
 ]
 Kind = Literal["worker", "listen", "horizon", "command"]
 Rotation = Literal["never", "hourly", "daily"]
