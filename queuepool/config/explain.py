@@ -14,11 +14,12 @@ from pydantic import BaseModel, SecretStr
 from queuepool.config.load import Whole
 from queuepool.config.reading import Reading
 from queuepool.domain import command
+from queuepool.domain.notifyspec import Notifications, Secret
 from queuepool.domain.places import Path, key_of
 from queuepool.domain.pool import Autorestart, LogPolicy, PoolSpec
 from queuepool.domain.program import ARTISAN_KEYS
 from queuepool.domain.resolve import inherit, memberships
-from queuepool.domain.spec import Notifications, Program, Secret, Settings
+from queuepool.domain.spec import Program, Settings
 
 MASK = "********"
 BUILT_IN = "built-in"

@@ -8,17 +8,20 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from queuepool.config.problems import MOST
 from queuepool.config.reading import Reading, read_file
 from queuepool.domain.deployment import deployment
 from queuepool.domain.http import http_spec
-from queuepool.domain.notify import Notify
 from queuepool.domain.places import Fault, absolute
 from queuepool.domain.pool import Deployment, Loaded, PoolSpec
 from queuepool.domain.resolve import broken_links, memberships, resolve, several_horizons, shared_logs
 from queuepool.domain.spec import Group, Included, Settings
 from queuepool.errors import ConfigError
+
+if TYPE_CHECKING:
+    from queuepool.domain.notify import Notify
 
 
 @dataclass(slots=True)

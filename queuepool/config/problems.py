@@ -12,16 +12,11 @@ from queuepool.domain.places import Fault, Path, key_of
 from queuepool.domain.spec import (
     LATER,
     WITHOUT_EQUIVALENT,
-    CrashLoop,
     Deploy,
-    Email,
     Group,
     Http,
     Login,
-    NoticeTarget,
-    Notifications,
     Program,
-    Secret,
     Section,
     Settings,
     Strategy,
@@ -49,14 +44,16 @@ _WORDS: dict[str, str] = {
 }
 
 
-def faults_of(error: ValidationError, model: type[Section], text_at: Callable[[Path], str | None]) -> list[Fault]:
+def faults_of(
+    error: ValidationError, model: type[Section], text_at: Callable[[Path], str | None], above: Path = ()
+) -> list[Fault]:
     """Each of pydantic's errors as a fault. model: what the file should be. text_at: the text that stands at a path,
-    as it was written; a value that came out of a variable is not shown."""
-    return [_fault(item, model, text_at) for item in error.errors(include_url=False, include_input=False)[: MOST + 1]]
+    as it was written; a value that came out of a variable is not shown. above: where in the file the error is from."""
+    items = error.errors(include_url=False, include_input=False)[: MOST + 1]
+    return [_fault(item, (*above, *item["loc"]), model, text_at) for item in items]
 
 
-def _fault(item: Any, model: type[Section], text_at: Callable[[Path], str | None]) -> Fault:
-    where: Path = tuple(item["loc"])
+def _fault(item: Any, where: Path, model: type[Section], text_at: Callable[[Path], str | None]) -> Fault:
     kind, context = item["type"], item.get("ctx") or {}
     if kind == "extra_forbidden":
         return _unknown_key(where, model)
@@ -123,6 +120,8 @@ def _model_at(where: Path, model: type[Section]) -> type[BaseModel]:
 
 
 def _notification_model_at(where: Path) -> type[BaseModel]:
+    from queuepool.domain.notifyspec import CrashLoop, Email, NoticeTarget, Notifications, Secret
+
     inside: dict[str, type[BaseModel]] = {
         "crash_loop": CrashLoop,
         "email": Email,

@@ -7,9 +7,9 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from queuepool.config import document, envfile
 from queuepool.config.document import Document
@@ -19,6 +19,8 @@ from queuepool.domain.places import Fault, File, Path, Place, absolute
 from queuepool.domain.spec import Section, Settings
 
 MAX_BYTES = 16 * 1024 * 1024
+
+M = TypeVar("M", bound=BaseModel)
 
 _PATH_KEYS = frozenset({"app", "directory", "stdout_logfile", "stderr_logfile", "file"})
 
@@ -254,6 +256,17 @@ _GONE = object()
 
 def _validate(reading: Reading, model: type[Section], data: dict[str, Any]) -> Section | None:
     """The models. With something wrong in them, the models of what is right, so that the search can go on."""
+    section = _valid(reading, model, model, data)
+    if not isinstance(section, Settings) or section.notifications is None:
+        return section
+    from queuepool.domain.notifyspec import Notifications  # here: few files need it
+
+    said = _valid(reading, Notifications, model, section.notifications, ("notifications",))
+    return section.model_copy(update={"notifications": said})
+
+
+def _valid(reading: Reading, kind: type[M], model: type[Section], data: Any, above: Path = ()) -> M | None:
+    """One model. above: where in the file its data is."""
 
     def text_at(where: Path) -> str | None:
         text = reading.document.text(where)
@@ -262,15 +275,15 @@ def _validate(reading: Reading, model: type[Section], data: dict[str, Any]) -> S
     first = True
     for _ in range(4):
         try:
-            return model.model_validate(data)
+            return kind.model_validate(data)
         except ValidationError as error:
-            faults = faults_of(error, model, text_at)
+            faults = faults_of(error, model, text_at, above)
             for fault in faults:
                 if first:
                     reading.add(fault)
                 reading.doubt(fault.where)
             first = False
-            dropped = [_drop(data, fault.where) for fault in faults]
+            dropped = [_drop(data, fault.where[len(above) :]) for fault in faults]
             if not all(dropped):
                 break
     return None

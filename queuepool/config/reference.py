@@ -11,21 +11,18 @@ from queuepool.config.explain import plain
 from queuepool.domain import command
 from queuepool.domain.expand import NAMES
 from queuepool.domain.notices import MEANING, NOISY
+from queuepool.domain.notifyspec import CrashLoop, Email, NoticeTarget, Notifications
 from queuepool.domain.places import key_of
 from queuepool.domain.spec import (
     KIND_DEFAULTS,
     LATER,
-    CrashLoop,
     Deploy,
-    Email,
     Group,
     Http,
     LifeKeys,
     ListenerKeys,
     Login,
     LogKeys,
-    NoticeTarget,
-    Notifications,
     RunKeys,
     Section,
     Settings,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from queuepool.domain.notifyspec import Notifications
 from queuepool.domain.spec import Settings
 
 _VARIABLE = {"type": "string", "pattern": r"\$\{"}
@@ -18,8 +19,10 @@ _SHORT_FORMS: dict[str, list[dict[str, Any]]] = {
 
 def schema() -> dict[str, Any]:
     """The schema, draft 2020-12, as plain data."""
-    made = Settings.model_json_schema()
+    made, apart = Settings.model_json_schema(), Notifications.model_json_schema()
     definitions = made["$defs"]
+    definitions |= apart.pop("$defs") | {"Notifications": apart}
+    made["properties"]["notifications"] |= {"$ref": "#/$defs/Notifications"}
     for definition in [made, *definitions.values()]:
         definition.pop("title", None)
         if definition is not made:

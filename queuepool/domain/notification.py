@@ -9,15 +9,15 @@ from typing import Any
 from queuepool.domain.alarm import Limits
 from queuepool.domain.notices import DEFAULT, MEANING, About
 from queuepool.domain.notify import Command, Hidden, Mail, Notify, Slack, Target, Way, Webhook, nearest
+from queuepool.domain.notifyspec import Notifications, Secret, TargetKeys
 from queuepool.domain.outbox import Rate
 from queuepool.domain.places import Fault, File, Path, absolute
-from queuepool.domain.spec import Secret, Settings, TargetKeys
+from queuepool.domain.spec import Settings
 
 
 def notifications(file: File, groups: Mapping[str, Iterable[str]]) -> Notify | None:
     """What the main file says of notifications; None: nothing. groups: of all files, name -> programs."""
-    section = file.section
-    said = section.notifications if isinstance(section, Settings) else None
+    said = _said(file)
     if said is None:
         return None
     targets = [_target(way, way, said, said, file, groups) for way in said.ways]
@@ -31,6 +31,12 @@ def notifications(file: File, groups: Mapping[str, Iterable[str]]) -> Notify | N
         waits=dict(said.wait_above),
     )
     return Notify(tuple(targets), limits)
+
+
+def _said(file: File) -> Notifications | None:
+    """The section, where it was understood."""
+    found = file.section.notifications if isinstance(file.section, Settings) else None
+    return found if isinstance(found, Notifications) else None
 
 
 def _target(
@@ -75,8 +81,7 @@ def _way(way: str, said: TargetKeys, file: File) -> Way:
 
 def mistakes(file: File, programs: Collection[str], groups: Collection[str], *, missing: bool) -> Iterator[Fault]:
     """Names that nothing has. missing: an included file cannot be used, so they may be there."""
-    section = file.section
-    said = section.notifications if isinstance(section, Settings) else None
+    said = _said(file)
     if said is None:
         return
     taken: list[tuple[Path, tuple[str, ...] | None]] = [(("notifications", "programs"), said.programs)]
@@ -95,8 +100,7 @@ def mistakes(file: File, programs: Collection[str], groups: Collection[str], *, 
 
 def secret_files(file: File) -> Iterator[tuple[Path, str]]:
     """Where a file is named that holds a secret, and its path."""
-    section = file.section
-    said = section.notifications if isinstance(section, Settings) else None
+    said = _said(file)
     holders: list[tuple[Path, TargetKeys]] = []
     if said is not None:
         holders = [(("notifications",), said)]

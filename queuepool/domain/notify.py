@@ -1,5 +1,5 @@
-"""Where notices go, as values, and the small languages of that section of the file. Its keys are spec.py's, how they
-become these values notification.py's; what is told is notices.py's."""
+"""Where notices go, as values, and the small languages of that section of the file. Its keys are notifyspec.py's, how
+they become these values notification.py's; what is told is notices.py's."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from queuepool.domain import units
 if TYPE_CHECKING:
     from queuepool.domain.alarm import Limits
     from queuepool.domain.notices import About, Notice
+    from queuepool.domain.notifyspec import Secret
     from queuepool.domain.outbox import Rate
-    from queuepool.domain.spec import Secret
 
 
 @dataclass(frozen=True, slots=True)

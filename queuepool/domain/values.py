@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from queuepool.domain import notify, units
+from queuepool.domain import units
 from queuepool.domain.names import PROGRAM_NAME
 from queuepool.domain.pool import Autorestart
 from queuepool.domain.supervisor_events import TYPES
@@ -189,16 +189,4 @@ Events = Annotated[
 ]
 BufferSize = Annotated[int, Field(ge=1, le=10_000)]
 Kind = Literal["worker", "listen", "horizon", "command", "eventlistener"]
-MailAddress = Annotated[str, BeforeValidator(notify.mail_address), _schema("string")]
-MailAddresses = Annotated[tuple[str, ...], BeforeValidator(notify.mail_addresses), _LIST]
-MailServer = Annotated[str, BeforeValidator(notify.mail_server), _schema("string")]
-NoticeKinds = Annotated[tuple[str, ...], BeforeValidator(notify.kinds), _LIST]
-Burst = Annotated[int, Field(ge=1, le=1000)]
-CrashCount = Annotated[int, Field(ge=2, le=1000)]
-_DURATION = {"type": ["number", "string"]}
-WaitLimits = Annotated[
-    dict[str, float],
-    BeforeValidator(notify.wait_limits),
-    WithJsonSchema({"anyOf": [_DURATION, {"type": "object", "additionalProperties": _DURATION}]}),
-]
 Rotation = Literal["never", "hourly", "daily"]

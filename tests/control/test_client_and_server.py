@@ -76,6 +76,7 @@ def test_every_request_there_is_arrives_as_it_was_sent(daemon: FakeDaemon, clien
         messages.Upgrade(), messages.Reopen(),
         messages.PlanDeploy(("x",), force=True), messages.DeployStatus(),
         messages.Deploy(("x",), timeout=5, batch="25%"), messages.FollowDeploy(), messages.AbortDeploy(),
+        messages.Notify(test=True, targets=("ops",)),
     ]  # fmt: skip
     for request in requests:
         client.ask(request)

@@ -417,11 +417,9 @@ def test_a_defect_is_told_once_and_stops_nothing(tmp_path: Path, hook: Hook) -> 
 
 def test_a_file_without_notifications_loads_none_of_their_code(tmp_path: Path) -> None:
     (tmp_path / "queuepool.yml").write_text("programs: {w: {command: sleep 1}}\n")
-    code = (
-        "import sys, queuepool.daemon as d; d.read(sys.argv[1]); "
-        "print([name for name in sys.modules if name.startswith('queuepool') and name.rpartition('.')[2] in "
-        "('notifier', 'senders', 'noticestate', 'alarms', 'outbox', 'notification', 'smtplib')])"
-    )
+    theirs = [f"queuepool.controller.{name}" for name in ("notifier", "senders", "noticestate", "sights")]
+    theirs += [f"queuepool.domain.{name}" for name in ("alarms", "notices", "notification", "notify", "notifyspec")]
+    code = f"import sys, queuepool.daemon as d; d.read(sys.argv[1]); print({{*sys.modules}} & {{*{theirs!r}}})"
     argv = [sys.executable, "-c", code, str(tmp_path / "queuepool.yml")]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    assert done.stdout == "[]\n", done.stderr
+    assert done.stdout == "set()\n", done.stderr
