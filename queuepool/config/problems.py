@@ -9,7 +9,18 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from queuepool.domain.places import Fault, Path, key_of
-from queuepool.domain.spec import LATER, WITHOUT_EQUIVALENT, Deploy, Group, Http, Program, Section, Settings, Strategy
+from queuepool.domain.spec import (
+    LATER,
+    WITHOUT_EQUIVALENT,
+    Deploy,
+    Engine,
+    Group,
+    Http,
+    Program,
+    Section,
+    Settings,
+    Strategy,
+)
 
 MOST = 200
 """Problems shown of one file. A file with more is wrong as a whole."""
@@ -94,6 +105,8 @@ def _model_at(where: Path, model: type[Section]) -> type[BaseModel]:
         return Group
     if where and where[0] == "deploy":
         return Deploy
+    if where and where[0] == "engine":
+        return Engine
     return Http if where and where[0] == "http" else model
 
 

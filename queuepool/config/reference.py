@@ -15,6 +15,7 @@ from queuepool.domain.spec import (
     KIND_DEFAULTS,
     LATER,
     Deploy,
+    Engine,
     Group,
     Http,
     LifeKeys,
@@ -94,7 +95,7 @@ def reference() -> str:
     parts += [_table(model, level="###") for model in (WorkKeys, RunKeys, LifeKeys, LogKeys)]
     parts += [_kinds(), _versions(), _later()]
     parts += [_table(Group, heading="A group"), _table(Http, heading="http"), _table(Strategy, heading="strategy")]
-    parts += [_table(Deploy, heading="deploy"), f"{_paragraph(Deploy)}\n"]
+    parts += [_table(Deploy, heading="deploy"), f"{_paragraph(Deploy)}\n", _table(Engine, heading="engine")]
     return "\n".join([*parts, _INCLUDES])
 
 

@@ -21,7 +21,7 @@ from queuepool.domain.pool import Loaded, PoolSpec
 from queuepool.domain.reconcile import End, is_calm, reconcile, settled
 from queuepool.domain.states import State
 from queuepool.domain.work import CountsView
-from queuepool.engines.local import LocalEngine
+from queuepool.engines.base import Engine
 
 
 class Controller:
@@ -32,7 +32,7 @@ class Controller:
 
     def __init__(
         self,
-        engine: LocalEngine,
+        engine: Engine,
         store: OverrideStore,
         journal: Journal,
         loaded: Loaded,

@@ -28,7 +28,7 @@ from queuepool.laravel.sizes import SizeProbe
 from queuepool.laravel.target import RedisTarget
 
 if TYPE_CHECKING:
-    from queuepool.engines.local import LocalEngine
+    from queuepool.engines.base import Engine
 
 
 class Insight:
@@ -39,7 +39,7 @@ class Insight:
         self,
         pools: Callable[[], Mapping[str, PoolSpec]],
         *,
-        engine: Callable[[], LocalEngine] | None = None,
+        engine: Callable[[], Engine] | None = None,
         troubled: Callable[[str], None] = lambda pool: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

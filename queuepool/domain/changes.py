@@ -47,7 +47,7 @@ def describe(old: PoolSpec, new: PoolSpec) -> tuple[str, ...]:
     """What differs between two settings of one program: `numprocs 2 -> 4`. Values of the environment are not shown."""
     found = _differences(old, new, skip={"name", "process", "source", "php", "says", "verbose"})
     one, other = old.process(0), new.process(0)
-    found += _differences(one.launch, other.launch)
+    found += _differences(one.launch, other.launch, skip={"settled"})
     found += _differences(one.policy, other.policy)
     found += _differences(one.stdout, other.stdout, prefix="stdout_logfile ")
     if one.stderr and other.stderr:

@@ -55,6 +55,8 @@ class LocalEngine:
     lists by pool, since with thousands of programs nobody is to walk through all of them for one.
     """
 
+    surges = True
+
     def __init__(
         self,
         run: RunDirectory,
