@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import json
 import os
 import signal
 import time
@@ -28,8 +29,10 @@ from queuepool.controller.journal import Journal, LogFile
 from queuepool.controller.overrides import OverrideStore
 from queuepool.controller.settings import SettingsStore
 from queuepool.controller.versions import unsupported
+from queuepool.domain.names import ProcessName
 from queuepool.domain.observed import DaemonView, Snapshot
 from queuepool.domain.pool import Loaded
+from queuepool.domain.states import State
 from queuepool.engines.supervisord import SupervisordEngine
 from queuepool.engines.supervisord_client import CannotReread, SupervisordAway
 from queuepool.engines.supervisord_link import Link
@@ -70,7 +73,8 @@ class InProcess(Client):
 
         async def look() -> dict[str, Any]:
             async with _Parts(self, touch=False) as parts:
-                return parts.snapshot(tuple(names)).to_json()
+                plain: dict[str, Any] = json.loads(json.dumps(parts.snapshot(tuple(names)).to_json()))
+                return plain
 
         return _run(look())
 
@@ -189,13 +193,16 @@ class _Parts:
         self.engine.know(pools)
         try:
             await self.engine.begin()
-        except SupervisordAway as error:
-            raise SupervisordUnreachable(error.message, error.hint) from None
-        if self.touch:
-            self.engine.link.check()
-        if self.deploys.store.matters():
-            await asyncio.to_thread(self.deploys.store.warm)
-            self.deploys.restore()
+            if self.touch:
+                self.engine.link.check()
+            if self.deploys.store.matters():
+                await asyncio.to_thread(self.deploys.store.warm)
+                self.deploys.restore()
+        except BaseException as error:
+            await self.__aexit__()
+            if isinstance(error, SupervisordAway):
+                raise SupervisordUnreachable(error.message, error.hint) from None
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -256,8 +263,36 @@ class _Parts:
             return await handler(self.operator, request, progress)
         await self._mend(request, progress)
         reply = await handler(self.operator, request, progress)
+        await self.controller.until(self._all_begun)
         await self.engine.idle()
         return reply
+
+    def _left_undone(self) -> tuple[str, ...]:
+        """What should run and does not, or not as it should, as people call it; but for what was stopped by hand in
+        Supervisor, or cannot start."""
+        found = []
+        for spec in self.controller.pools.values():
+            for slot, revision in self.controller.desire(spec).slots.items():
+                lives = [life for life in self.engine.seen(ProcessName(spec.name, slot)) if life.wanted]
+                if not self.controller.waits_for(spec) and (
+                    not lives or not lives[-1].meets(revision) or self.engine.is_queued(ProcessName(spec.name, slot))
+                ):
+                    found.append(spec.process(slot).display)
+        return tuple(found)
+
+    def _all_begun(self) -> bool:
+        """Whether each process that should run was begun: nobody would begin it later."""
+        return all(
+            any(life.wanted for life in self.engine.seen(ProcessName(spec.name, slot)))
+            for spec in self.controller.pools.values()
+            if not self.controller.waits_for(spec)
+            for slot in self.controller.desire(spec).slots
+        )
+
+    def _stuck(self) -> bool:
+        """Whether a process cannot start, so that the others keep their places."""
+        lives = (life for found in self.engine.lives.values() for life in found if life.process.wanted)
+        return any(life.process.state in (State.BACKOFF, State.FATAL) for life in lives)
 
     async def _mend(self, request: Request, progress: Progress) -> None:
         """Go on with what a command before this one left undone; an interrupted deploy first of all."""
@@ -269,9 +304,13 @@ class _Parts:
             )
         self.controller.poke(*self.controller.pools, *{name.pool for name in self.engine.lives})
         self.controller.turn()
-        if left := self.engine.left_undone():
+        if left := self._left_undone():
             self.owner.tell(f"a command was interrupted before this one; going on with {', '.join(left)}")
+        for line in self.engine.strays:
+            self.owner.tell(line)
         self.engine.run()
+        if not interrupted:
+            await self.controller.until(lambda: self._stuck() or not self._left_undone())
         if not interrupted:
             return
         assert self.deploys.saved is not None
@@ -307,7 +346,7 @@ class _Parts:
             pid=self.engine.supervisord,
             version=__version__,
             config=self.directory.config,
-            socket=str(self.engine.link.client().endpoint),
+            socket=self.engine.link.where,
             state="RUNNING",
             problems=(*self.loaded.problems, *self.problems, *self.engine.problems, *self._undone()),
             log=self.directory.log,

@@ -101,8 +101,7 @@ class SupervisordEngine:
     async def begin(self) -> None:
         """Look for the first time, and know what there is. Raises QueuepoolError where it cannot be looked."""
         found = await asyncio.to_thread(self.link.look)
-        if self._touch:
-            await asyncio.to_thread(self._mind_strays, found)
+        self._mind_strays(found)
         ends = None
         if any(info.state in (State.BACKOFF, State.FATAL) for info in found.infos.values()):
             ends = endings(await asyncio.to_thread(self.link.log))
@@ -124,6 +123,7 @@ class SupervisordEngine:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        await asyncio.to_thread(self.link.close)
 
     # --- the Engine protocol ------------------------------------------------------------------------------------------
 
@@ -216,21 +216,16 @@ class SupervisordEngine:
         """See Engine.totals."""
         return None
 
-    def left_undone(self) -> tuple[str, ...]:
-        """What is to be started or is ending, as people call it; asked before anything else is asked for."""
-        found = [
-            life.spec.display
-            for lives in self.lives.values()
-            for life in lives
-            if self._queued(life) or (life.process.state is State.STOPPING and not life.process.wanted)
-        ]
-        return tuple(dict.fromkeys(found))
-
     @property
     def problems(self) -> tuple[str, ...]:
         """What is not as it should be between us and supervisord, in sentences."""
         found = [self.trouble.message] if self.trouble is not None else []
         return (*found, *self._stray.values())
+
+    @property
+    def strays(self) -> tuple[str, ...]:
+        """Workers of a supervisord that was killed, in sentences."""
+        return tuple(self._stray.values())
 
     # --- lives --------------------------------------------------------------------------------------------------------
 
@@ -336,6 +331,10 @@ class SupervisordEngine:
     def _is_current(self, life: Life) -> bool:
         made = self._entries.get(life.number)
         return made is not None and self._current.get(made.section) == life.number
+
+    def is_queued(self, name: ProcessName) -> bool:
+        """Whether a process of the slot has still to be given its place in Supervisor."""
+        return any(self._queued(life) for life in self.lives.get(name, ()))
 
     def _queued(self, life: Life) -> bool:
         """Whether it has still to be given its place in Supervisor."""
@@ -516,7 +515,7 @@ class SupervisordEngine:
             if plan.file != self._written:
                 if any(made.runs for made in plan.file.values()):
                     await asyncio.to_thread(self.link.check)
-                await asyncio.to_thread(self.link.write, plan.file)
+                await asyncio.to_thread(self.link.write, plan.file, self.supervisord)
                 self._written = dict(plan.file)
             if plan:
                 logs = {section: self._logs(section) for section in plan.add}
@@ -532,7 +531,7 @@ class SupervisordEngine:
         found = await asyncio.to_thread(self.link.look)
         anew = found.supervisord != self.supervisord
         if anew:
-            await asyncio.to_thread(self._mind_strays, found)
+            self._mind_strays(found)
         self._take(found)
         ends = None
         if not anew and any(self._may_have_ended(section, info) for section, info in found.infos.items()):
@@ -618,18 +617,22 @@ class SupervisordEngine:
 
     def _mind_strays(self, found: Found) -> None:
         """Workers of a supervisord that was killed go on, and the next one starts others beside them: they are told to
-        finish. In a thread."""
+        finish."""
         memory = self.link.memory
         mine = {info.pid for info in found.infos.values()}
         for section, (pid, birth) in memory.pids.items():
             if pid in mine or not birth or procstat.birth(pid) != birth or procstat.parent(pid) == found.supervisord:
                 continue
             made = memory.entries.get(section)
+            self._stray[pid] = f"{section} (pid {pid}) still runs from a supervisord that was killed"
+            if not self._touch:
+                self._stray[pid] += "; `queuepool update` tells it to finish"
+                continue
             pool = self.pools.get(made.name.pool) if made else None
             number = pool.process(0).policy.stopsignal if pool else signal.SIGTERM
             told = children.signal_one(pid, number)
             what = f"was told to finish ({signal_name(number)})" if told else f"has to be ended: `sudo kill {pid}`"
-            self._stray[pid] = f"{section} (pid {pid}) still runs from a supervisord that was killed; it {what}"
+            self._stray[pid] += f"; it {what}"
             self._publish(Kind.STOPPING, section, {"pid": pid, "reason": "of a supervisord that was killed"})
 
     def _ill(self, error: QueuepoolError) -> None:

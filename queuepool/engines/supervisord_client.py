@@ -121,6 +121,10 @@ class Supervisord:
             )
         self.pid = int(self._ask("getPID"))
 
+    def close(self) -> None:
+        """Let the connection go."""
+        self._server("close")()
+
     def processes(self) -> list[There]:
         """All its processes, in its order. One that has just ended and is about to be started again counts as that."""
         from queuepool.formats.supervisor_takeover import There
@@ -230,7 +234,7 @@ class Supervisord:
                 ) from None
             raise self._away(f"HTTP {error.errcode}") from None
         except TimeoutError:
-            self._server("close")()
+            self.close()
             raise self._away(f"it did not answer within {self._timeout:g} s") from None
         except OSError as error:
             raise self._away(error.strerror or str(error) or type(error).__name__) from None

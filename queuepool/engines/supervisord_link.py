@@ -7,7 +7,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from queuepool.domain.pool import EngineSpec, LogPolicy
@@ -51,9 +52,13 @@ class Link:
 
     def __init__(self, engine: EngineSpec, owner: str, instance: str, state: str) -> None:
         self.engine, self.owner, self.instance = engine, owner, instance
+        self.where = ""
+        """Where it answered."""
         self._memory_path = os.path.join(state, MEMORY)
         self.memory = self._remembered()
         self._client: Supervisord | None = None
+        self._lock = threading.Lock()
+        self._closed = False
         self._installed: Installed | None = None
 
     @property
@@ -72,26 +77,47 @@ class Link:
         """Look at supervisord's files anew, the next time they are needed."""
         self._installed = None
 
-    def client(self) -> Supervisord:
-        """supervisord itself. Raises QueuepoolError."""
-        if self._client is None:
-            self._client = reach(self.installed.endpoints, ANSWER_SECONDS)
-        return self._client
+    @contextlib.contextmanager
+    def _client_of_ours(self) -> Iterator[Supervisord]:
+        """supervisord itself, for one of us at a time. A call may still run in its thread when nobody waits for it any
+        more. Raises QueuepoolError."""
+        with self._lock:
+            if self._closed:
+                raise SupervisordAway("nobody asks any more")
+            try:
+                if self._client is None:
+                    self._client = reach(self.installed.endpoints, ANSWER_SECONDS)
+                yield self._client
+            except SupervisordAway:
+                self._drop()  # whoever answers next may be another one
+                raise
+            finally:
+                if self._closed:
+                    self._drop()
+
+    def _drop(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def close(self) -> None:
+        """Let the connection go, at the latest when the call that still runs has ended."""
+        self._closed = True
+        if self._lock.acquire(timeout=0.2):
+            self._drop()
+            self._lock.release()
 
     def look(self) -> Seen:
         """What is there now. Raises QueuepoolError, SupervisordAway when it does not answer."""
         written = self.file.read()
         entries = dict(written.entries) if written is not None else dict(self.memory.entries)
-        try:
-            client = self.client()
-            infos = client.infos()
-        except SupervisordAway:
-            self._client = None  # whoever answers next may be another one
-            raise
+        with self._client_of_ours() as client:
+            infos, pid = client.infos(), client.pid
+            self.where = str(client.endpoint)
         ours = {one.group: one for one in infos if one.group == one.name and one.group in entries}
         alive = {section: one.pid for section, one in ours.items() if one.pid is not None}
         return Seen(
-            client.pid,
+            pid,
             ours,
             frozenset(one.group for one in infos) - set(ours),
             entries,
@@ -100,26 +126,21 @@ class Link:
 
     def log(self) -> str:
         """The end of supervisord's own log."""
-        try:
-            return self.client().log()
-        except SupervisordAway:
-            self._client = None
-            raise
+        with self._client_of_ours() as client:
+            return client.log()
 
-    def write(self, entries: Mapping[str, slots.Entry]) -> None:
-        """Let our file hold these. Raises QueuepoolError."""
-        client = self.client()
+    def write(self, entries: Mapping[str, slots.Entry], supervisord: int) -> None:
+        """Let our file hold these, and let the supervisord of that pid be able to read it. Raises QueuepoolError."""
+        uid = None
         with contextlib.suppress(OSError):
-            self.file.write(entries, os.stat(f"/proc/{client.pid}").st_uid)
-            return
-        self.file.write(entries, None)
+            uid = os.stat(f"/proc/{supervisord}").st_uid
+        self.file.write(entries, uid)
 
     def perform(self, steps: Steps, logs: Mapping[str, tuple[LogPolicy, ...]]) -> dict[str, str]:
         """Do the steps, but for the file; section -> why it cannot be started. logs: section -> where it prints; the
         directories are made, for Supervisor refuses all of its files for one that is missing. Raises QueuepoolError."""
         failed: dict[str, str] = {}
-        try:
-            client = self.client()
+        with self._client_of_ours() as client:
             for section in steps.stop:
                 client.try_stop(section)
             for section in steps.remove:
@@ -137,14 +158,12 @@ class Link:
             for section in steps.start:
                 if why := client.try_start(section):
                     failed[section] = why
-        except SupervisordAway:
-            self._client = None
-            raise
         return failed
 
     def signal(self, section: str, number: int) -> None:
         """Send a signal to a process."""
-        self.client().signal(section, number)
+        with self._client_of_ours() as client:
+            client.signal(section, number)
 
     def check(self) -> None:
         """Raises UsageError where supervisord would not read our file."""
