@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from queuepool.controller.deploys import Deploys
     from queuepool.controller.insight import Insight
     from queuepool.controller.requeuer import Requeuer
+    from queuepool.engines.supervisord import SupervisordEngine
 
 UPGRADE = "QUEUEPOOL_UPGRADE"
 """Set across an exec in place: a JSON object with the descriptors that were passed on."""
@@ -79,10 +80,15 @@ def run(
         approve(loaded)
         directory.make()
         lock = directory.acquire()
+    alone = None
     try:
+        if loaded.engine.type != "local":
+            alone = directory.acquire_alone()
         return asyncio.run(_main(loaded, directory, lock, passed, foreground, ready, echo))
     finally:
         os.close(lock)
+        if alone is not None:
+            os.close(alone)
 
 
 def read(config_path: str) -> Loaded:
@@ -104,6 +110,8 @@ async def _main(
     listener = _listen(directory, passed)
     try:
         daemon.begin(upgraded=passed is not None)
+        if daemon.local is None:
+            await daemon.begin_supervised()
         await daemon.serve(listener, ready)
         return await daemon.ended
     finally:
@@ -121,6 +129,7 @@ class Daemon:
         self.state = "RUNNING"
         self.problems: dict[str, str] = {}
         self._lock = lock
+        self._engine = loaded.engine
         self._listener: socket.socket | None = None
         self._foreground = foreground
         self._echo = echo
@@ -141,10 +150,19 @@ class Daemon:
         self.store = OverrideStore(directory.overrides, self._complain)
         self.watch = RedisWatch(self._redis_of, _ping, lambda: list(self.controller.pools), self._block, self.journal)
         self.refusals = Refusals(self.journal)
-        self.engine = LocalEngine(
-            directory,
+        self.local = self._local() if loaded.engine.type == "local" else None
+        self.engine: LocalEngine | SupervisordEngine = self.local or self._supervised(loaded)
+        self.engine.environment = {
+            "QUEUEPOOL_CONFIG": loaded.path,
+            "SUPERVISOR_SERVER_URL": f"unix://{directory.socket}",
+        }
+        self.controller = Controller(self.engine, self.store, self.journal, loaded, used=self._used)
+
+    def _local(self) -> LocalEngine:
+        return LocalEngine(
+            self.directory,
             self.pump,
-            Record(directory.record, procstat.boot_id()),
+            Record(self.directory.record, procstat.boot_id()),
             publish=self.journal.add,
             changed=lambda pool, number: self.controller.noticed(pool, number),
             failed=self._suspect,
@@ -152,11 +170,20 @@ class Daemon:
             keep=self.notifier.keep,
             unkeep=self.notifier.unkeep,
         )
-        self.engine.environment = {
-            "QUEUEPOOL_CONFIG": loaded.path,
-            "SUPERVISOR_SERVER_URL": f"unix://{directory.socket}",
-        }
-        self.controller = Controller(self.engine, self.store, self.journal, loaded, used=self._used)
+
+    def _supervised(self, loaded: Loaded) -> SupervisordEngine:
+        from queuepool.controller.settings import SettingsStore
+        from queuepool.engines.supervisord import SupervisordEngine
+        from queuepool.engines.supervisord_link import Link
+
+        self.settings = SettingsStore(self.directory.state, self._complain)
+        instance = os.path.basename(self.directory.path)
+        return SupervisordEngine(
+            Link(loaded.engine, self.directory.config, instance, self.directory.state),
+            publish=self.journal.add,
+            changed=lambda pool, number: self.controller.noticed(pool, number),
+            failed=self._suspect,
+        )
 
     # The code of these three takes longer to load than a hundred starts; it is loaded when it is needed, or after them.
 
@@ -178,7 +205,7 @@ class Daemon:
             lambda: self.controller.pools,
             self.insight.applications,
             self.insight.give_back,
-            lambda job: self.engine.board.working(job),
+            lambda job: self.local is not None and self.local.board.working(job),
             self.journal,
         )
 
@@ -207,36 +234,50 @@ class Daemon:
             "upgraded": upgraded or None,
         }
         self.journal.add(Kind.DAEMON_STARTED, "", facts)
-        children.become_subreaper()
+        if self.local is not None:
+            children.become_subreaper()
         _raise_descriptors(sum(pool.numprocs for pool in loaded.pools.values()))
         self._obey_signals()
         changes = self.controller.use(loaded)
         if os.path.exists(os.path.join(self.directory.state, DEPLOY)):
             self.deploys.restore()
         held = kept()
-        adopt(self.engine)
+        if self.local is not None:
+            adopt(self.local)
         for fd in held:
             with contextlib.suppress(OSError):
                 os.close(fd)
-        if self.engine.record.damage:
-            self._complain(self.engine.record.damage)
+        if self.local is not None and self.local.record.damage:
+            self._complain(self.local.record.damage)
         announce(self.journal, changes, loaded)
         for problem in loaded.problems:
             self.journal.add(Kind.CONFIG_APPLIED, "", {"problem": problem})
         self.controller.poke(*self.controller.pools, *{name.pool for name in self.engine.lives})
         self.controller.turn()
+        if self._has("deploys") and self.local is not None:
+            self.deploys.resume()
+
+    async def begin_supervised(self) -> None:
+        """As `begin`, for processes that supervisord keeps alive. Raises QueuepoolError when it does not answer."""
+        assert not isinstance(self.engine, LocalEngine)
+        await self.engine.begin()
+        self.engine.link.check()
+        self.controller.poke(*self.controller.pools, *{name.pool for name in self.engine.lives})
+        self.controller.turn()
+        self.engine.run()
         if self._has("deploys"):
             self.deploys.resume()
 
     async def serve(self, listener: socket.socket, ready: Callable[[], None]) -> None:
         """Answer on the control socket, and look at the queues."""
         self._listener = listener
-        await self.engine.idle()
+        if self.local is not None:
+            await self.local.idle()
         api, operations, server, xmlrpc = await asyncio.to_thread(_import_the_rest)
         operator = operations.Operator(
             self.controller,
             self.insight,
-            load=lambda: read(self.directory.config),
+            load=self._read,
             shutdown=self.shutdown,
             upgrade=self.upgrade,
             reopen=self.reopen,
@@ -276,6 +317,16 @@ class Daemon:
         await self.engine.close()
         self.log.close()
 
+    def _read(self) -> Loaded:
+        """The file anew. Raises ConfigError."""
+        loaded = read(self.directory.config)
+        if loaded.engine != self._engine:
+            raise ConfigError(
+                f"cannot use {loaded.path}: its `engine` changed, and a daemon keeps the one that it began with",
+                hint="`queuepool down`, then `queuepool up`; or put `engine` back",
+            )
+        return loaded
+
     async def shutdown(self, hurry: bool) -> None:
         """Drain and stop everything, then end."""
         if self.state == "RUNNING":
@@ -291,6 +342,11 @@ class Daemon:
     async def _drain(self) -> None:
         await self.controller.drain()
         self.store.end()
+        if not isinstance(self.engine, LocalEngine):
+            for pool in list(self.engine.slots):
+                self.engine.prune(pool, 0)
+            await self.engine.idle()
+            self.settings.forget()
         if not self.ended.done():
             self.ended.set_result(0)
 
@@ -332,7 +388,8 @@ class Daemon:
         self._on(signal.SIGHUP, lambda: self._spawn(self._update()))
         self._on(signal.SIGUSR2, self.reopen)
         self._on(signal.SIGUSR1, lambda: None)  # its default would end the daemon
-        self._on(signal.SIGCHLD, self.engine.endings.children_ended, together=True)
+        if self.local is not None:
+            self._on(signal.SIGCHLD, self.local.endings.children_ended, together=True)
 
     def _on(self, number: signal.Signals, act: Callable[[], object], *, together: bool = False) -> None:
         """Let `act` follow a signal, in the loop. together: once for all that come before it does.
@@ -357,13 +414,18 @@ class Daemon:
         signal.signal(number, handler)
 
     def _told_to_end(self) -> None:
-        """The first signal drains, the second does not wait for jobs."""
+        """The first signal drains, the second does not wait for jobs. What supervisord keeps alive goes on."""
+        if self.local is None:
+            self.state = "STOPPING"
+            if not self.ended.done():
+                self.ended.set_result(0)
+            return
         self._signals += 1
         self._spawn(self.shutdown(hurry=self._signals > 1))
 
     async def _update(self) -> None:
         try:
-            loaded = await asyncio.to_thread(read, self.directory.config)
+            loaded = await asyncio.to_thread(self._read)
         except ConfigError as error:
             for problem in error.problems or (str(error),):
                 self.journal.add(Kind.CONFIG_REFUSED, "", {"reason": problem})
@@ -382,7 +444,7 @@ class Daemon:
 
     def snapshot(self, names: tuple[str, ...]) -> Snapshot:
         """The processes that `names` select, all without names. Raises UsageError."""
-        programs, processes = self.controller.views(usage=len(self.engine.endings.by_pid) <= 100)
+        programs, processes = self.controller.views(usage=self.local is None or len(self.local.endings.by_pid) <= 100)
         programs, processes = self._with_horizon(programs, processes)
         view = DaemonView(
             pid=os.getpid(),
@@ -391,8 +453,14 @@ class Daemon:
             socket=self.directory.socket,
             state=self.state,
             started_at=self.started_at,
-            problems=(*self.controller.loaded.problems, *self.problems.values(), *self.insight.monitor.away.values()),
+            problems=(
+                *self.controller.loaded.problems,
+                *self.problems.values(),
+                *self.insight.monitor.away.values(),
+                *(() if isinstance(self.engine, LocalEngine) else self.engine.problems),
+            ),
             log=self.directory.log,
+            engine=self.controller.loaded.engine.type,
         )
         if names:
             from queuepool.control import operations
@@ -445,6 +513,8 @@ class Daemon:
     def _used(self) -> None:
         """Settings came into force: applications, and the Redis they need, may be others."""
         self.watch.forget()
+        if self.local is None:
+            self._spawn(asyncio.to_thread(lambda: self.settings.save(self.controller.pools)))
         if self._has("insight"):
             self.insight.used()
 

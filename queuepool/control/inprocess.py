@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -36,7 +34,7 @@ from queuepool.domain.states import State
 from queuepool.engines.supervisord import SupervisordEngine
 from queuepool.engines.supervisord_client import CannotReread, SupervisordAway
 from queuepool.engines.supervisord_link import Link
-from queuepool.errors import DaemonUnreachable, Locked, QueuepoolError
+from queuepool.errors import DaemonUnreachable, QueuepoolError
 from queuepool.system import commands
 from queuepool.system.rundir import RunDirectory
 
@@ -117,29 +115,7 @@ class InProcess(Client):
     def _acquire(self) -> int:
         """The lock of those that change something. Raises Locked."""
         self.directory.make()
-        return hold(self.directory)
-
-
-def hold(directory: RunDirectory) -> int:
-    """Be the only one who changes anything by this queuepool.yml, as long as the returned descriptor is open. Raises
-    Locked."""
-    path = os.path.join(directory.path, "alone.lock")
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    for _ in range(10):
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(0.02)
-            continue
-        directory.sign(fd)
-        return fd
-    text = os.pread(fd, 20, 0).strip()
-    os.close(fd)
-    who = f" (pid {int(text)})" if text.isdigit() else ""
-    raise Locked(
-        f"another command{who} works with the supervisord of {directory.config}",
-        f"wait for it; `ps -fp {int(text)}` shows it" if text.isdigit() else "wait for it",
-    )
+        return self.directory.acquire_alone()
 
 
 def _run(work: Any) -> dict[str, Any]:

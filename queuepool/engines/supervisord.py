@@ -79,7 +79,7 @@ class SupervisordEngine:
         self.troubled_at: float | None = None
         self.supervisord = 0
         self._publish, self._changed, self._failed = publish, changed, failed
-        self._touch = touch
+        self._touch, self._begun = touch, False
         self._busy, self._idle = busy, idle
         self._next_number = 1
         self._entries: dict[int, Entry] = {}
@@ -106,6 +106,7 @@ class SupervisordEngine:
         if any(info.state in (State.BACKOFF, State.FATAL) for info in found.infos.values()):
             ends = endings(await asyncio.to_thread(self.link.log))
         self._adopt(found, ends)
+        self._begun = True
 
     def run(self) -> None:
         """Look, and do what is asked for, from now on."""
@@ -148,7 +149,7 @@ class SupervisordEngine:
 
     def apply(self, actions: Sequence[Action], revisions: Mapping[ProcessName, Revision]) -> None:
         """See Engine.apply."""
-        if not self._touch:
+        if not (self._touch and self._begun):
             return
         if any(isinstance(action, Begin) for action in actions):
             self.link.reread()  # somebody may have taken one of our names since
@@ -161,7 +162,7 @@ class SupervisordEngine:
 
     def prune(self, pool: str, size: int) -> None:
         """See Engine.prune. What Supervisor has of them is taken out of it."""
-        if not self._touch:
+        if not (self._touch and self._begun):
             return
         for name, lives in [item for item in self.slots.get(pool, {}).items() if item[0].slot >= size]:
             lives[:] = [life for life in lives if not life.over]
@@ -198,6 +199,12 @@ class SupervisordEngine:
         """See Engine.unmark."""
         for life in self.lives.get(name, ()):
             life.paused = False
+
+    def block(self, pool: str, what: str) -> None:
+        """What the pool depends on is away: Supervisor cannot be told to wait, and goes on as it is set."""
+
+    def wait(self, patience: Mapping[str, float]) -> None:
+        """How long processes get to end is written when they are started."""
 
     def views(self, judge: Judge, *, usage: bool = False) -> dict[ProcessName, list[ProcessView]]:
         """See Engine.views."""
