@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from queuepool.controller.insight import Insight
     from queuepool.controller.notifier import Notifier as Notices
     from queuepool.controller.requeuer import Requeuer
+    from queuepool.engines.supervisord import SupervisordEngine
 
 UPGRADE = "QUEUEPOOL_UPGRADE"
 """Set across an exec in place: a JSON object with the descriptors that were passed on."""
@@ -92,10 +93,15 @@ def run(
         approve(loaded)
         directory.make()
         lock = directory.acquire()
+    alone = None
     try:
+        if loaded.engine.type != "local":
+            alone = directory.acquire_alone()
         return asyncio.run(_main(loaded, directory, lock, passed, foreground, ready, echo))
     finally:
         os.close(lock)
+        if alone is not None:
+            os.close(alone)
 
 
 def read(config_path: str) -> Loaded:
@@ -117,6 +123,8 @@ async def _main(
     listener = _listen(directory, passed)
     try:
         daemon.begin(upgraded=passed is not None)
+        if daemon.local is None:
+            await daemon.begin_supervised()
         await daemon.serve(listener, ready)
         return await daemon.ended
     finally:
@@ -134,6 +142,7 @@ class Daemon:
         self.state = "RUNNING"
         self.problems: dict[str, str] = {}
         self._lock = lock
+        self._engine = loaded.engine
         self._listener: socket.socket | None = None
         self._foreground = foreground
         self._echo = echo
@@ -159,10 +168,19 @@ class Daemon:
         self.store = OverrideStore(directory.overrides, self._complain)
         self.watch = RedisWatch(self._redis_of, _ping, lambda: list(self.controller.pools), self._block, self.journal)
         self.refusals = Refusals(self.journal)
-        self.engine = LocalEngine(
-            directory,
+        self.local = self._local() if loaded.engine.type == "local" else None
+        self.engine: LocalEngine | SupervisordEngine = self.local or self._supervised(loaded)
+        self.engine.environment = {
+            "QUEUEPOOL_CONFIG": loaded.path,
+            "SUPERVISOR_SERVER_URL": f"unix://{directory.socket}",
+        }
+        self.controller = Controller(self.engine, self.store, self.journal, loaded, used=self._used)
+
+    def _local(self) -> LocalEngine:
+        return LocalEngine(
+            self.directory,
             self.pump,
-            Record(directory.record, procstat.boot_id()),
+            Record(self.directory.record, procstat.boot_id()),
             publish=self.journal.add,
             changed=lambda pool, number: self.controller.noticed(pool, number),
             failed=self._suspect,
@@ -171,11 +189,20 @@ class Daemon:
             keep=self.notifier.keep,
             unkeep=self.notifier.unkeep,
         )
-        self.engine.environment = {
-            "QUEUEPOOL_CONFIG": loaded.path,
-            "SUPERVISOR_SERVER_URL": f"unix://{directory.socket}",
-        }
-        self.controller = Controller(self.engine, self.store, self.journal, loaded, used=self._used)
+
+    def _supervised(self, loaded: Loaded) -> SupervisordEngine:
+        from queuepool.controller.settings import SettingsStore
+        from queuepool.engines.supervisord import SupervisordEngine
+        from queuepool.engines.supervisord_link import Link
+
+        self.settings = SettingsStore(self.directory.state, self._complain)
+        instance = os.path.basename(self.directory.path)
+        return SupervisordEngine(
+            Link(loaded.engine, self.directory.config, instance, self.directory.state),
+            publish=self.journal.add,
+            changed=lambda pool, number: self.controller.noticed(pool, number),
+            failed=self._suspect,
+        )
 
     # The code of these three takes longer to load than a hundred starts; it is loaded when it is needed, or after them.
 
@@ -202,7 +229,7 @@ class Daemon:
             lambda: self.controller.pools,
             self.insight.applications,
             self.insight.give_back,
-            lambda job: self.engine.board.working(job),
+            lambda job: self.local is not None and self.local.board.working(job),
             self.journal,
         )
 
@@ -233,41 +260,57 @@ class Daemon:
             "upgraded": upgraded or None,
         }
         self.journal.add(Kind.DAEMON_STARTED, "", facts)
-        children.become_subreaper()
+        if self.local is not None:
+            children.become_subreaper()
         _raise_descriptors(sum(pool.numprocs for pool in loaded.pools.values()))
         self._obey_signals()
-        listeners = self.engine.listeners
-        listeners.muted = upgraded  # to them, nothing has begun then
+        listeners = self.local.listeners if self.local is not None else None
+        if listeners is not None:
+            listeners.muted = upgraded  # to them, nothing has begun then
         changes = self.controller.use(loaded)
-        listeners.tell(daemon_notice(stopping=False))
-        listeners.muted = False
-        listeners.take_up(self.directory.events, upgraded=upgraded)
+        if listeners is not None:
+            listeners.tell(daemon_notice(stopping=False))
+            listeners.muted = False
+            listeners.take_up(self.directory.events, upgraded=upgraded)
         if os.path.exists(os.path.join(self.directory.state, DEPLOY)):
             self.deploys.restore()
         held = kept()
-        adopt(self.engine)
+        if self.local is not None:
+            adopt(self.local)
         for fd in held:
             with contextlib.suppress(OSError):
                 os.close(fd)
-        if self.engine.record.damage:
-            self._complain(self.engine.record.damage)
+        if self.local is not None and self.local.record.damage:
+            self._complain(self.local.record.damage)
         announce(self.journal, changes, loaded)
         for problem in loaded.problems:
             self.journal.add(Kind.CONFIG_APPLIED, "", {"problem": problem})
         self.controller.poke(*self.controller.pools, *{name.pool for name in self.engine.lives})
         self.controller.turn()
+        if self._has("deploys") and self.local is not None:
+            self.deploys.resume()
+
+    async def begin_supervised(self) -> None:
+        """As `begin`, for processes that supervisord keeps alive. Raises QueuepoolError when it does not answer."""
+        assert not isinstance(self.engine, LocalEngine)
+        await self.engine.begin()
+        self.engine.link.check()
+        self.controller.poke(*self.controller.pools, *{name.pool for name in self.engine.lives})
+        self.controller.turn()
+        self.engine.run()
         if self._has("deploys"):
             self.deploys.resume()
 
     async def serve(self, listener: socket.socket, ready: Callable[[], None]) -> None:
         """Answer on the control socket, and look at the queues."""
         self._listener = listener
-        await self.engine.idle()
+        if self.local is not None:
+            await self.local.idle()
         rest = await asyncio.to_thread(_import_the_rest)
         operator = rest.operations.Operator(
             self.controller,
             self.insight,
-            load=lambda: read(self.directory.config),
+            load=self._read,
             shutdown=self.shutdown,
             upgrade=self.upgrade,
             reopen=self.reopen,
@@ -327,12 +370,22 @@ class Daemon:
         await self.engine.close()
         self.log.close()
 
+    def _read(self) -> Loaded:
+        """The file anew. Raises ConfigError."""
+        loaded = read(self.directory.config)
+        if loaded.engine != self._engine:
+            raise ConfigError(
+                f"cannot use {loaded.path}: its `engine` changed, and a daemon keeps the one that it began with",
+                hint="`queuepool down`, then `queuepool up`; or put `engine` back",
+            )
+        return loaded
+
     async def shutdown(self, hurry: bool) -> None:
         """Drain and stop everything, then end."""
         if self.state == "RUNNING":
             self.state = "STOPPING"
             self.journal.add(Kind.DAEMON_STOPPING, "", {"pid": os.getpid()})
-            self.engine.listeners.tell(daemon_notice(stopping=True))
+            self.engine.tell(daemon_notice(stopping=True))
             self.notifier.tell("STOPPING=1", "STATUS=waiting for running jobs")
             self._spawn(self._drain())
         if hurry:
@@ -343,6 +396,11 @@ class Daemon:
     async def _drain(self) -> None:
         await self.controller.drain()
         self.store.end()
+        if not isinstance(self.engine, LocalEngine):
+            for pool in list(self.engine.slots):
+                self.engine.prune(pool, 0)
+            await self.engine.idle()
+            self.settings.forget()
         if not self.ended.done():
             self.ended.set_result(0)
 
@@ -359,7 +417,8 @@ class Daemon:
 
     def _exec(self) -> None:
         assert self._listener is not None
-        self.engine.listeners.hand_on(self.directory.events)
+        if self.local is not None:
+            self.local.listeners.hand_on(self.directory.events)
         self.pump.close()
         if self.notices:
             self.notices.save()
@@ -387,7 +446,8 @@ class Daemon:
         self._on(signal.SIGHUP, lambda: self._spawn(self._update()))
         self._on(signal.SIGUSR2, self.reopen)
         self._on(signal.SIGUSR1, lambda: None)  # its default would end the daemon
-        self._on(signal.SIGCHLD, self.engine.endings.children_ended, together=True)
+        if self.local is not None:
+            self._on(signal.SIGCHLD, self.local.endings.children_ended, together=True)
 
     def _on(self, number: signal.Signals, act: Callable[[], object], *, together: bool = False) -> None:
         """Let `act` follow a signal, in the loop. together: once for all that come before it does.
@@ -412,13 +472,18 @@ class Daemon:
         signal.signal(number, handler)
 
     def _told_to_end(self) -> None:
-        """The first signal drains, the second does not wait for jobs."""
+        """The first signal drains, the second does not wait for jobs. What supervisord keeps alive goes on."""
+        if self.local is None:
+            self.state = "STOPPING"
+            if not self.ended.done():
+                self.ended.set_result(0)
+            return
         self._signals += 1
         self._spawn(self.shutdown(hurry=self._signals > 1))
 
     async def _update(self) -> None:
         try:
-            loaded = await asyncio.to_thread(read, self.directory.config)
+            loaded = await asyncio.to_thread(self._read)
         except ConfigError as error:
             for problem in error.problems or (str(error),):
                 self.journal.add(Kind.CONFIG_REFUSED, "", {"reason": problem})
@@ -437,7 +502,7 @@ class Daemon:
 
     def snapshot(self, names: tuple[str, ...]) -> Snapshot:
         """The processes that `names` select, all without names. Raises UsageError."""
-        programs, processes = self.controller.views(usage=len(self.engine.endings.by_pid) <= 100)
+        programs, processes = self.controller.views(usage=self.local is None or len(self.local.endings.by_pid) <= 100)
         programs, processes = self._with_horizon(programs, processes)
         view = DaemonView(
             pid=os.getpid(),
@@ -451,8 +516,10 @@ class Daemon:
                 *self.problems.values(),
                 *self.insight.monitor.away.values(),
                 *(self.notices.problems() if self.notices else ()),
+                *(() if isinstance(self.engine, LocalEngine) else self.engine.problems),
             ),
             log=self.directory.log,
+            engine=self.controller.loaded.engine.type,
         )
         if names:
             from queuepool.control import operations
@@ -498,16 +565,22 @@ class Daemon:
             self._echo("", "event", event.sentence().encode())
 
     def _echo_lines(self, key: Hashable, label: str, chunk: bytes) -> None:
-        if self._echo and not self.engine.listeners.speaks(key):
+        if self._echo and not (self.local is not None and self.local.listeners.speaks(key)):
             for line in chunk.splitlines():
                 self._echo(label, "out", line)
 
     def _used(self) -> None:
         """Settings came into force: applications, and the Redis they need, may be others."""
         self.watch.forget()
+        if self.local is None:
+            self._spawn(asyncio.to_thread(lambda: self.settings.save(self.controller.pools)))
         if self._has("insight"):
             self.insight.used()
         self._follow_http()
+        if self.notices:
+            self.notices.use(self.controller.loaded.notify)
+        elif self.controller.loaded.notify:
+            self._notify_soon()
 
     def _follow_http(self) -> asyncio.Task[None] | None:
         """Bring what `http:` says into being. Nothing of it is loaded for a file that has no such section."""
@@ -525,10 +598,6 @@ class Daemon:
         self.problems.pop("http", None)
         if text:
             self.problems["http"] = text
-        if self.notices:
-            self.notices.use(self.controller.loaded.notify)
-        elif self.controller.loaded.notify:
-            self._notify_soon()
 
     def _suspect(self, pool: str) -> None:
         spec = self.controller.pools.get(pool)

@@ -63,7 +63,8 @@ class Context:
         )
 
     def client(self, timeout: float = 10.0) -> Client:
-        """A client of the daemon of this file. Nothing is connected yet."""
+        """A client of the daemon of this file, or of another machine; where there is none, and another engine keeps the
+        processes alive, what does its work in this process. Nothing is connected yet."""
         if self.host:
             from queuepool.control.remote import RemoteClient
 
@@ -74,7 +75,13 @@ class Context:
         from queuepool.control.client import Client
         from queuepool.system.rundir import RunDirectory
 
-        return Client(RunDirectory(self.config_path()).socket, timeout)
+        path = self.config_path()
+        directory = RunDirectory(path)
+        if directory.pid() is None and _names_supervisord(path):
+            from queuepool.control.inprocess import InProcess
+
+            return InProcess(path, lambda line: click.echo(line, err=True))
+        return Client(directory.socket, timeout)
 
     def set_color(self, when: str) -> None:
         """Decide on colours. when: always, never or auto, which means a terminal and no NO_COLOR (no-color.org)."""
@@ -95,6 +102,16 @@ def context_of(ctx: click.Context) -> Context:
         root.obj.set_color("auto")
         root.color = root.obj.color
     return root.obj
+
+
+def _names_supervisord(path: str) -> bool:
+    """Whether the file may say `engine: supervisord`. To read it in full would take longer than a whole `status`."""
+    try:
+        with open(path, "rb") as file:
+            text = file.read(1 << 20)
+    except OSError:
+        return False
+    return b"supervisord" in text and b"engine" in text
 
 
 def _wants_color(when: str, stream: Any) -> bool:

@@ -118,10 +118,9 @@ def _perform(ctx: click.Context, context: Context, request: Request, options: di
         report = _ask(context, request, show, options["lock_wait"])
     except KeyboardInterrupt:
         show.close()
-        click.echo(
-            "the deploy goes on in the daemon: `queuepool deploy --follow` shows it, `--abort` ends it",
-            err=True,
-        )
+        alone = "the deploy stands still: `queuepool deploy --follow` goes on with it, `--abort` goes back"
+        goes_on = "the deploy goes on in the daemon: `queuepool deploy --follow` shows it, `--abort` ends it"
+        click.echo(alone if context.client().alone else goes_on, err=True)
         raise
     except DaemonUnreachable as error:
         if show.began:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from queuepool.cli.context import context_of
+from queuepool.cli.context import Context, context_of
 from queuepool.cli.progress import Progress
 from queuepool.control.messages import Shutdown
 from queuepool.errors import DaemonUnreachable, ExitCode, NotAsWanted
@@ -35,6 +35,9 @@ def down(ctx: click.Context, kill: bool) -> None:
     path = context.config_path()
     directory = RunDirectory(path)
     pid = directory.pid()
+    if pid is None and context.client().alone:
+        _take_back(ctx, context, hurry=kill)
+        return
     if pid is None:
         raise DaemonUnreachable(f"not running: no daemon has {path}", "`queuepool up` starts it")
     try:
@@ -49,6 +52,17 @@ def down(ctx: click.Context, kill: bool) -> None:
         )
         ctx.exit(ExitCode.INTERRUPTED)
     click.echo("down")
+
+
+def _take_back(ctx: click.Context, context: Context, *, hurry: bool) -> None:
+    """Without a daemon: stop everything in supervisord, and take it out of it."""
+    try:
+        with Progress(context.client()) as progress:
+            progress.ask(Shutdown(hurry=hurry))
+    except KeyboardInterrupt:
+        click.echo("\nwhat was told to stop does so; `queuepool down` goes on with the rest", err=True)
+        ctx.exit(ExitCode.INTERRUPTED)
+    click.echo("down: supervisord has none of these programs any more")
 
 
 def _wait_for_end(directory: RunDirectory, pid: int) -> None:

@@ -15,9 +15,9 @@ import click
 
 from queuepool.cli import render
 from queuepool.cli.render import clean
-from queuepool.cli.supervisord import Supervisord, reach
 from queuepool.cli.takeover_moves import Mover, count
 from queuepool.domain.names import ProcessName
+from queuepool.engines.supervisord_client import Supervisord, reach
 from queuepool.errors import ConfigError, ExitCode, NotAsWanted, QueuepoolError, UsageError
 from queuepool.formats.supervisor_endpoint import endpoints
 from queuepool.formats.supervisor_takeover import (

@@ -14,10 +14,10 @@ from typing import Any
 import click
 
 from queuepool.cli.render import clean
-from queuepool.cli.supervisord import Supervisord
 from queuepool.control.client import Client
 from queuepool.control.messages import Shutdown, Start, Stop
 from queuepool.domain.names import ProcessName
+from queuepool.engines.supervisord_client import Supervisord
 from queuepool.errors import NotRolledBack, QueuepoolError
 from queuepool.formats.supervisor_takeover import ALIVE, BACKOFF, RUNNING, STARTING, STOPPING, Memory, Move, Plan
 from queuepool.system.rundir import RunDirectory

@@ -34,7 +34,8 @@ SYSTEMD = "NOTIFY_SOCKET"
 @click.pass_context
 def up(ctx: click.Context, detach: bool, wait: float | None) -> None:
     """Run the daemon and the pools; apply the file when it is already up. In the foreground it shows the workers'
-    lines; Ctrl-C lets every job finish, a second one does not."""
+    lines; Ctrl-C lets every job finish, a second one does not. With `engine: supervisord` it applies the file and
+    returns, and only `-d` runs a daemon."""
     from queuepool.system.rundir import RunDirectory
 
     context = context_of(ctx)
@@ -46,6 +47,8 @@ def up(ctx: click.Context, detach: bool, wait: float | None) -> None:
         if SYSTEMD in os.environ:
             raise Locked(f"a daemon already runs for {path} (pid {pid})", "`queuepool down` ends it")
         _apply(context, path, pid)
+    elif not detach and SYSTEMD not in os.environ and context.client().alone:
+        _hand_over(context, path)
     elif detach or wait is not None:
         from queuepool.cli.detach import start
 
@@ -93,6 +96,15 @@ def _apply(context: Context, path: str, pid: int) -> None:
             f"look at it with `ps -fp {pid}`; its workers go on when it is killed, and the next `queuepool up` "
             "finds them",
         ) from None
+
+
+def _hand_over(context: Context, path: str) -> None:
+    """Apply the file without a daemon: supervisord keeps the processes alive."""
+    from queuepool.cli.update import apply
+    from queuepool.control.messages import Update
+
+    apply(context, Update())
+    click.echo(f"up: supervisord runs the programs of {path}; no daemon is needed (`queuepool up -d` starts one)")
 
 
 def _wait(context: Context, seconds: float) -> None:

@@ -117,7 +117,10 @@ def _general(main: Reading) -> Iterator[Value]:
             yield Value(key, plain(key, value), source(key))
     if settings.environment:
         yield Value("environment", dict(settings.environment), source("environment"))
-    yield Value("engine", settings.engine, source("engine"))
+    engine: dict[str, Any] = settings.engine.model_dump(exclude_none=True)
+    if "password" in engine:
+        engine["password"] = MASK
+    yield Value("engine", engine if len(engine) > 1 else engine["type"], source("engine"))
     if settings.http is not None:
         yield Value("http", _masked(settings.http), source("http"))
     if settings.notifications is not None:

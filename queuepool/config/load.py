@@ -15,9 +15,10 @@ from queuepool.config.reading import Reading, read_file
 from queuepool.domain.deployment import deployment
 from queuepool.domain.http import http_spec
 from queuepool.domain.places import Fault, absolute
-from queuepool.domain.pool import Deployment, Loaded, PoolSpec
+from queuepool.domain.pool import Deployment, EngineSpec, Loaded, PoolSpec
 from queuepool.domain.resolve import broken_links, memberships, resolve, several_horizons, shared_logs
 from queuepool.domain.spec import Group, Included, Settings
+from queuepool.domain.supervised import alike, engine_of, supervised
 from queuepool.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def loaded(whole: Whole) -> Loaded:
         app=whole.main.place.app,
         deploy=deployment(whole.main.file) if whole.main.section else Deployment(),
         http=http_spec(whole.main.file) if whole.main.section else None,
+        engine=engine_of(whole.main.file) if whole.main.section else EngineSpec(),
         digest=hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest(),
         notify=_notify(whole),
     )
@@ -181,7 +183,10 @@ def _resolve(whole: Whole) -> list[Reading]:
         waits_for.update({name: program.depends_on for name, program in file.section.programs.items()})
         owners.update({("programs", name): reading for name in file.section.programs})
         owners.update({("groups", name): reading for name in file.section.groups})
+    if engine_of(main.file).type == "supervisord":
+        pools = {name: supervised(pool) for name, pool in pools.items()}
     between = [*broken_links(waits_for, groups, missing=bool(whole.broken)), *shared_logs(pools)]
+    between += alike(pools) if engine_of(main.file).type == "supervisord" else []
     for fault in [*between, *several_horizons(pools)]:
         noted.append((owners[str(fault.where[0]), str(fault.where[1])], fault))
     if isinstance(main.section, Settings) and main.section.notifications is not None:

@@ -13,6 +13,7 @@ from queuepool.domain.spec import (
     LATER,
     WITHOUT_EQUIVALENT,
     Deploy,
+    Engine,
     Group,
     Http,
     Login,
@@ -111,6 +112,8 @@ def _model_at(where: Path, model: type[Section]) -> type[BaseModel]:
         return Group
     if where and where[0] == "deploy":
         return Deploy
+    if where and where[0] == "engine":
+        return Engine
     if where and where[0] == "http":
         entries: dict[object, type[BaseModel]] = {"users": Login, "tokens": Token}
         return entries.get(where[1], Http) if len(where) == 3 else Http

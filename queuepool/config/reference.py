@@ -17,6 +17,7 @@ from queuepool.domain.spec import (
     KIND_DEFAULTS,
     LATER,
     Deploy,
+    Engine,
     Group,
     Http,
     LifeKeys,
@@ -118,7 +119,7 @@ def reference() -> str:
         _table(Token, heading="One of http.tokens", level="###"),
         _table(Strategy, heading="strategy"),
     ]
-    parts += [_table(Deploy, heading="deploy"), f"{_paragraph(Deploy)}\n"]
+    parts += [_table(Deploy, heading="deploy"), f"{_paragraph(Deploy)}\n", _table(Engine, heading="engine")]
     parts += [_table(NoticeTarget, heading="A target of notifications"), _SECRETS]
     parts += [
         _told(),

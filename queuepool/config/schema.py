@@ -10,6 +10,7 @@ from queuepool.domain.spec import Settings
 
 _VARIABLE = {"type": "string", "pattern": r"\$\{"}
 _SHORT_FORMS: dict[str, list[dict[str, Any]]] = {
+    "Engine": [{"type": "string"}],
     "Group": [{"type": "string"}, {"type": "array", "items": {"type": ["string", "integer"]}}],
     "Http": [{"type": "boolean"}],
     "Program": [{"type": "null"}],

@@ -40,6 +40,9 @@ class Client:
     long as they take: the daemon's end ends them.
     """
 
+    alone = False
+    """Whether the operations are done in this process, since there is no daemon (inprocess.py)."""
+
     def __init__(self, socket_path: str, timeout: float = 10.0) -> None:
         self.socket_path = socket_path
         self.timeout = timeout

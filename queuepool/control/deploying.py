@@ -62,6 +62,11 @@ async def deploy(operator: Operator, request: messages.Deploy, progress: Progres
             "cannot deploy with --max-surge 0 and --max-unavailable 0: no process could ever be replaced",
             "give one of them 1",
         )
+    if not control.engine.surges and wish.max_surge not in (None, 0, "0%"):
+        raise UsageError(
+            f"cannot deploy with --max-surge {request.max_surge}: supervisord replaces a process in its place",
+            "`--max-unavailable 2` replaces two at a time",
+        )
     deploys.refuse_while_under_way("deploy")  # another may have begun while the file was read
     what = deploys.plan(loaded, wish)
     control.journal.add(

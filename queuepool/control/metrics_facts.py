@@ -76,7 +76,8 @@ class Sources:
         self.usage = UsageMeter(self._processes)
 
     def _processes(self) -> dict[int, str]:
-        return {pid: life.name.pool for pid, life in self.controller.engine.endings.by_pid.items()}
+        lives = (life for found in self.controller.engine.lives.values() for life in found)
+        return {life.process.pid: life.name.pool for life in lives if life.process.pid is not None}
 
 
 _UNUSED = ProgramUsage(0.0, 0)
@@ -118,7 +119,7 @@ def _program(control: Controller, name: str, tally: ProgramTally, usage: Program
         states[life.process.state] = states.get(life.process.state, 0) + 1
     if want is not None and (absent := want.size - sum(bool(found) for found in slots.values())) > 0:
         states[State.STOPPED] = states.get(State.STOPPED, 0) + absent
-    work = control.engine.board.counted(name)
+    work = control.engine.counted(name)
     return ProgramFacts(
         name=name,
         kind=spec.kind if spec else "",

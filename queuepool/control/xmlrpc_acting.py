@@ -114,9 +114,7 @@ async def send_stdin(face: Face, caller: Caller, name: str, chars: str) -> bool:
     member = face.roster().process(name)
     if not _in(face, [member], frozenset({State.RUNNING, State.STARTING})):
         raise RpcFault(Code.NOT_RUNNING, name)
-    engine = face.control.engine
-    lives = [life for life in engine.lives.get(member.slot, ()) if life.process.pid is not None]
-    if not lives or not engine.listeners.feed(lives[-1], chars.encode()):
+    if not face.control.engine.feed(member.slot, chars.encode()):
         raise RpcFault(Code.NO_FILE, name)
     return True
 

@@ -111,7 +111,7 @@ async def restart(face: Face, caller: Caller) -> bool:
 @method("supervisor.sendRemoteCommEvent", returns="boolean", type="string", data="string")
 async def send_event(face: Face, caller: Caller, type: str, data: str) -> bool:
     """Tell event listeners of something, as a REMOTE_COMMUNICATION event. True whether or not there are any."""
-    face.control.engine.listeners.tell(remote_notice(type, data))
+    face.control.engine.tell(remote_notice(type, data))
     return True
 
 

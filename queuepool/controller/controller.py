@@ -22,7 +22,7 @@ from queuepool.domain.reconcile import End, is_calm, reconcile, settled
 from queuepool.domain.states import State
 from queuepool.domain.supervisor_events import group_notice
 from queuepool.domain.work import CountsView
-from queuepool.engines.local import LocalEngine
+from queuepool.engines.base import Engine
 
 LISTENERS_SECONDS = 3.0
 """How long event listeners get, when all else has stopped, to deal with what they were told of that."""
@@ -36,7 +36,7 @@ class Controller:
 
     def __init__(
         self,
-        engine: LocalEngine,
+        engine: Engine,
         store: OverrideStore,
         journal: Journal,
         loaded: Loaded,
@@ -83,7 +83,7 @@ class Controller:
         self._desired.clear()
         self.engine.know(self.pools)
         for name in sorted(self._group_names() - groups, key=self._order_of_group):
-            self.engine.listeners.tell(group_notice(name, added=True))
+            self.engine.tell(group_notice(name, added=True))
         self._used()
         self.poke(*self.pools, *changes.removed)
         return changes
@@ -161,7 +161,7 @@ class Controller:
         if not self.engine.observe(pool):
             gone = self._leaving.pop(pool, None)
             if gone is not None and gone.group not in self._group_names():
-                self.engine.listeners.tell(group_notice(gone.group, added=False))
+                self.engine.tell(group_notice(gone.group, added=False))
 
     def _group_names(self) -> set[str]:
         """Supervisor's groups: those of the programs there are, and of those that are not gone yet."""
@@ -231,7 +231,7 @@ class Controller:
         levels = stop_levels(self.pools)
         while levels:
             if any(self.pools[name].listening for name in levels[-1]):
-                await self.engine.listeners.settle(LISTENERS_SECONDS)
+                await self.engine.settle(LISTENERS_SECONDS)
             levels = levels[:-1]
             self._stop_levels = levels
             self.poke(*self.pools, *self._leaving, *(name.pool for name in self.engine.lives))

@@ -147,11 +147,32 @@ def _saved() -> TypeAdapter[Saved]:
 
 @cache
 def _settings() -> type[BaseModel]:
+    pools = (_pools(), ...)
+    return create_model("Settings", id=(str, ...), former=pools, target=pools, deployment=(Deployment, ...))
+
+
+@cache
+def _pools() -> Any:
     """A pool's `process` is a function to everybody else; here it is the Slots that it always is in a file's pools."""
     kinds = {name: (kind, ...) for name, kind in get_type_hints(PoolSpec).items() if name in _NAMES}
     pool = create_model("Pool", **(kinds | {"process": (Slots, ...)}))  # type: ignore[call-overload]
-    pools = (dict[str, pool], ...)
-    return create_model("Settings", id=(str, ...), former=pools, target=pools, deployment=(Deployment, ...))
+    return dict[str, pool]
+
+
+@cache
+def _pools_adapter() -> TypeAdapter[Any]:
+    return TypeAdapter(_pools())
+
+
+def pools_to_json(pools: Mapping[str, PoolSpec]) -> bytes:
+    """Pools as JSON."""
+    adapter = _pools_adapter()
+    return adapter.dump_json(adapter.validate_python({name: _plain(spec) for name, spec in pools.items()}))
+
+
+def pools_from_json(content: bytes) -> dict[str, PoolSpec]:
+    """The other way. Raises ValidationError."""
+    return _specs(_pools_adapter().validate_json(content))
 
 
 def _short(error: Exception) -> str:

@@ -21,7 +21,7 @@ from queuepool.laravel.servers import Servers
 from queuepool.system import procstat
 
 if TYPE_CHECKING:
-    from queuepool.engines.local import LocalEngine
+    from queuepool.engines.base import Engine
 
 LOOK_SECONDS = 3.0
 
@@ -42,7 +42,7 @@ class Horizons:
         pools: Callable[[], Mapping[str, PoolSpec]],
         applications: Applications,
         servers: Servers,
-        engine: Callable[[], LocalEngine],
+        engine: Callable[[], Engine],
     ) -> None:
         self._pools = pools
         self._applications = applications

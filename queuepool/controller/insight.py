@@ -28,7 +28,7 @@ from queuepool.laravel.sizes import SizeProbe
 from queuepool.laravel.target import RedisTarget
 
 if TYPE_CHECKING:
-    from queuepool.engines.local import LocalEngine
+    from queuepool.engines.base import Engine
 
 
 Pings = Mapping[str, tuple[bool, float | None]]
@@ -43,7 +43,7 @@ class Insight:
         self,
         pools: Callable[[], Mapping[str, PoolSpec]],
         *,
-        engine: Callable[[], LocalEngine] | None = None,
+        engine: Callable[[], Engine] | None = None,
         troubled: Callable[[str], None] = lambda pool: None,
         late: Callable[[float], None] = lambda seconds: None,
         clock: Callable[[], float] = time.monotonic,

@@ -12,14 +12,14 @@ from queuepool.domain.states import State
 from queuepool.domain.work import CountsView, WorkView
 
 if TYPE_CHECKING:
-    from queuepool.engines.local import LocalEngine
+    from queuepool.engines.base import Engine
 
 
-def serving_of(engine: LocalEngine, pool: PoolSpec, queues: tuple[QueueName, ...]) -> Serving:
+def serving_of(engine: Engine, pool: PoolSpec, queues: tuple[QueueName, ...]) -> Serving:
     """What the workers of `pool` do. A paused one takes no jobs and does not count; Horizon's are its own matter."""
     lives = [life for found in engine.slots.get(pool.name, {}).values() for life in found]
     taking = [life for life in lives if life.process.wanted and life.process.state is State.RUNNING and not life.paused]
-    work = engine.board.work(pool.name)
+    work = engine.work(pool.name)
     counts = counts_by_queue(work, queues) if work and pool.says else {}
     return Serving(
         program=pool.name,

@@ -51,7 +51,7 @@ def describe(old: PoolSpec, new: PoolSpec) -> tuple[str, ...]:
     if old.listening and new.listening:
         found += _differences(old.listening, new.listening)
     one, other = old.process(0), new.process(0)
-    found += _differences(one.launch, other.launch)
+    found += _differences(one.launch, other.launch, skip={"settled"})
     found += _differences(one.policy, other.policy)
     found += _differences(one.stdout, other.stdout, prefix="stdout_logfile ")
     found += [

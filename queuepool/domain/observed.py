@@ -72,7 +72,8 @@ class ProgramView:
 
 @dataclass(frozen=True, slots=True)
 class DaemonView:
-    """The daemon itself. state: RUNNING, STOPPING or UPGRADING. problems: of the file, of included files, of logs."""
+    """The daemon itself. state: RUNNING, STOPPING or UPGRADING. problems: of the file, of included files, of logs.
+    engine: what keeps the processes alive; without a daemon, pid is supervisord's, and socket where that answers."""
 
     pid: int
     version: str
@@ -82,6 +83,7 @@ class DaemonView:
     started_at: float = 0.0
     problems: tuple[str, ...] = ()
     log: str | None = None
+    engine: str = "local"
 
 
 @dataclass(frozen=True, slots=True)

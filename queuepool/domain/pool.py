@@ -36,6 +36,7 @@ class Launch:
     start sees the newest release. user, group: names or numbers as text; None: the daemon's own. groups: supplementary
     groups; None: those of the user. umask: octal value. nice: -20..19. rlimits: name without RLIMIT_, soft, hard; -1 is
     unlimited. environment: what the file gives, sorted. clear_env: whether the daemon's own environment is kept out.
+    settled: stands for what an engine cannot change of a living process although it is no part of this (supervised.py).
     """
 
     argv: tuple[str, ...]
@@ -49,6 +50,7 @@ class Launch:
     environment: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     clear_env: bool = True
     redirect_stderr: bool = True
+    settled: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -58,7 +60,7 @@ class Launch:
 
 @lru_cache(maxsize=20_000)
 def _fingerprint(launch: Launch) -> str:
-    values = tuple(getattr(launch, item.name) for item in fields(launch))
+    values = tuple(getattr(launch, item.name) for item in fields(launch) if item.name != "settled" or launch.settled)
     return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
 
 
@@ -250,6 +252,20 @@ class Deployment:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """What keeps the processes alive. type: local or supervisord. For the latter: config: its main file. directory:
+    where a file of programs is put; None: where its [include] looks. url, username, password: where it answers, when
+    that is not what its file says."""
+
+    type: str = "local"
+    config: str | None = None
+    directory: str | None = None
+    url: str | None = None
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """A queuepool.yml as read: every pool by name in the order of the file, the groups, and what was wrong but did not
     stop it. broken: included files that could not be used; the pools that came from them are absent here.
@@ -266,3 +282,4 @@ class Loaded:
     deploy: Deployment = Deployment()
     http: HttpSpec | None = None
     notify: Notify | None = None
+    engine: EngineSpec = EngineSpec()

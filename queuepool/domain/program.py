@@ -15,7 +15,8 @@ from queuepool.domain.names import ProcessName
 from queuepool.domain.places import Fault, File, Membership, Path, absolute, key_of
 from queuepool.domain.pool import COMMANDS, Launch, Listening, LogPolicy, Policy, PoolSpec, ProcessSpec, Strategy
 from queuepool.domain.slots import Slots, at
-from queuepool.domain.spec import KIND_DEFAULTS, Program
+from queuepool.domain.spec import KIND_DEFAULTS, Program, Settings
+from queuepool.domain.supervised import NOT_SUPERVISED, OTHERWISE_SUPERVISED
 
 LARAVEL_TIMEOUT = 60
 LARAVEL_SLEEP = 3.0
@@ -311,6 +312,9 @@ class OneProgram:
                     self._fault(key, f"is for programs of `type: command`, this is {_A_KIND[self.kind]}")
             elif key not in keys:
                 self._fault(key, f"has no meaning for {_A_KIND[self.kind]}", _INSTEAD.get(self.kind, ""))
+        main = self.files[0].section
+        if isinstance(main, Settings) and main.engine.type == "supervisord":
+            self._check_supervised()
         if self.want.stopasgroup and not self.want.killasgroup:
             self._fault("killasgroup", "is false while stopasgroup is true: what ignores the stop would be left behind")
         if self.kind == "horizon" and self.want.numprocs > 1:
@@ -333,6 +337,30 @@ class OneProgram:
             self._fault("redirect_stderr", "cannot be true: stdout of an event listener is the protocol", "remove it")
         for key in sorted(given & _OF_STDOUT):
             self._fault(key, "has no meaning: stdout of an event listener is the protocol", "give it for stderr")
+
+    def _check_supervised(self) -> None:
+        """What `engine: supervisord` cannot do, or does otherwise. Defaults that nobody asked for are no fault."""
+        if self.kind == "eventlistener":
+            self._fault("type", "cannot be had with `engine: supervisord`: an event listener there is Supervisor's own",
+                        "write it into supervisord's files")  # fmt: skip
+        for name in sorted(self.said):
+            value = getattr(self.want, name)
+            if name in NOT_SUPERVISED and value not in NOT_SUPERVISED[name][0]:
+                self._fault(key_of(name), f"cannot be had with `engine: supervisord`: {NOT_SUPERVISED[name][1]}",
+                            NOT_SUPERVISED[name][2])  # fmt: skip
+            elif name in OTHERWISE_SUPERVISED and value not in OTHERWISE_SUPERVISED[name][0]:
+                self._fault(key_of(name), OTHERWISE_SUPERVISED[name][1], warning=True)
+        strategy = self.want.strategy
+        if "strategy" in self.said and "max_surge" in strategy.model_fields_set and strategy.max_surge not in (0, "0%"):
+            self._fault(
+                "strategy", "wants max_surge, which cannot be had with `engine: supervisord`: it replaces a process in "
+                "its place", "give max_unavailable: how many may be missing meanwhile",
+            )  # fmt: skip
+        if self._identity()[1] is not None:
+            self._fault(
+                "group", "cannot be had with `engine: supervisord`: Supervisor has no option for it",
+                "leave it out: the processes have the groups of their user",
+            )  # fmt: skip
 
     def _check_first(self, slots: Slots, first: ProcessSpec) -> None:
         shown = slots.process_name.render({"process_num": slots.first})

@@ -437,10 +437,42 @@ def _http(value: object) -> object:
     return None if text in ("false", "no", "off") else value
 
 
-def _engine(value: object) -> object:
-    if value in ("supervisord", "systemd", "kubernetes"):
-        raise ValueError("is an engine that is not in this version; there is local")
-    return value
+class Engine(Model):
+    """What keeps the processes alive."""
+
+    type: Literal["local", "supervisord"] = key(
+        "local",
+        "`local`: queuepool itself. `supervisord`: a Supervisor that runs already; see howto/engine-supervisord.md.",
+    )
+    config: Text | None = key(
+        None, "supervisord's main file. Unset: the first there is of those that supervisord looks for in /etc."
+    )
+    directory: Text | None = key(
+        None, "Where queuepool writes its one file of programs. Unset: where `[include] files` of that file looks."
+    )
+    url: Text | None = key(
+        None, "Where supervisord answers, `unix:///run/supervisor.sock` or `http://127.0.0.1:9001`. Unset: as it says."
+    )
+    username: Text | None = key(None, "Name to log in with. Unset: as supervisord's file says.")
+    password: SecretStr | None = key(None, "Password to log in with. Unset: as supervisord's file says.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        kind = value if isinstance(value, str) else value.get("type") if isinstance(value, dict) else None
+        if kind in ("systemd", "kubernetes"):
+            raise ValueError("is an engine that is not in this version; there are local and supervisord")
+        return {"type": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _alone(self) -> Self:
+        if self.type == "local" and self.model_fields_set - {"type"}:
+            raise ValueError(f"has {', '.join(sorted(self.model_fields_set - {'type'}))}, which local does not know")
+        if self.url and not self.url.startswith(("unix:///", "http://")):
+            raise ValueError("has a url that is neither unix:///... nor http://host:port")
+        if self.password is not None and self.username is None:
+            raise ValueError("needs both username and password, or neither")
+        return self
 
 
 class Section(Model):
@@ -465,8 +497,9 @@ class Section(Model):
 class Settings(Section):
     """Only the main file"""
 
-    engine: Annotated[Literal["local"], BeforeValidator(_engine)] = key(
-        "local", "What keeps the processes alive: `local`, queuepool itself."
+    engine: Engine = key(
+        Engine.model_construct(_fields_set=set()),
+        "What keeps the processes alive: `local`, queuepool itself, or `supervisord`, also with options of its own.",
     )
     http: Annotated[Http | None, BeforeValidator(_http)] = key(
         None, "Control by TCP: true, or `{listen: 127.0.0.1:9001, username: admin, password: ...}`."

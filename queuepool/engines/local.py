@@ -20,9 +20,9 @@ from queuepool.domain.observed import ProcessView
 from queuepool.domain.pool import Launch, PoolSpec, ProcessSpec
 from queuepool.domain.reconcile import Action, Begin, Observed, Seen
 from queuepool.domain.states import State
-from queuepool.domain.supervisor_events import Who, state_notices
+from queuepool.domain.supervisor_events import Notice, Who, state_notices
 from queuepool.domain.supervisor_moves import steps
-from queuepool.domain.work import CountsView, Job, WorkView
+from queuepool.domain.work import CountsView, Job, Work, WorkView
 from queuepool.engines.base import Judge
 from queuepool.engines.board import Board
 from queuepool.engines.deadlines import Deadlines
@@ -60,6 +60,8 @@ class LocalEngine:
     lives: those of each slot, oldest first; the last one stays when it has ended, to tell of the slot. slots: the same
     lists by pool, since with thousands of programs nobody is to walk through all of them for one.
     """
+
+    surges = True
 
     def __init__(
         self,
@@ -171,6 +173,23 @@ class LocalEngine:
     def totals(self, pool: str) -> CountsView | None:
         """See Engine.totals."""
         return self.board.totals(pool)
+
+    def counted(self, pool: str) -> Work | None:
+        """See Engine.counted."""
+        return self.board.counted(pool)
+
+    def tell(self, *notices: Notice) -> None:
+        """See Engine.tell."""
+        self.listeners.tell(*notices)
+
+    async def settle(self, seconds: float) -> None:
+        """See Engine.settle."""
+        await self.listeners.settle(seconds)
+
+    def feed(self, name: ProcessName, data: bytes) -> bool:
+        """See Engine.feed."""
+        lives = [life for life in self.lives.get(name, ()) if life.process.pid is not None]
+        return bool(lives) and self.listeners.feed(lives[-1], data)
 
     async def idle(self) -> None:
         """Returns when no start that needs no pacing is queued."""

@@ -88,6 +88,12 @@ def _whole(pool: PoolSpec, homes: Mapping[str, str]) -> str:
 def _per_slot(pool: PoolSpec, slot: int, homes: Mapping[str, str]) -> str:
     """A section for one process."""
     spec = pool.process(slot)
+    name = spec.display.rpartition(":")[2]
+    return section_of(name if name != pool.name or slot == 0 else f"{name}_{slot}", pool, spec, homes)
+
+
+def section_of(name: str, pool: PoolSpec, spec: ProcessSpec, homes: Mapping[str, str]) -> str:
+    """The section of one process, called `name`. Raises CannotExport."""
     env = tuple((name, Template((value,) if value else ())) for name, value in spec.launch.environment)
     alone = Slots(
         first=0,
@@ -99,8 +105,7 @@ def _per_slot(pool: PoolSpec, slot: int, homes: Mapping[str, str]) -> str:
         stderr=Template((spec.stderr.path,)) if spec.stderr and spec.stderr.path else None,
         spec=spec,
     )
-    name = spec.display.rpartition(":")[2]
-    return _section(name if name != pool.name or slot == 0 else f"{name}_{slot}", pool, spec, alone, {}, homes)
+    return _section(name, pool, spec, alone, {}, homes)
 
 
 _USUAL = {

@@ -68,22 +68,39 @@ class RunDirectory:
     def acquire(self) -> int:
         """Take the lock of the daemon; the returned descriptor holds it for as long as it is open, also across exec.
         Raises Locked when another daemon has it."""
-        fd = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        for _ in range(10):  # `pid()` of a command that is just looking holds it for some microseconds
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                time.sleep(0.01)
-        else:
-            pid = _read_pid(fd)
-            os.close(fd)
+        fd, pid = self._try(self.lock)
+        if fd is None:
             raise Locked(
                 f"a daemon already runs for {self.config}" + (f" (pid {pid})" if pid else ""),
                 "see it with `queuepool status`, apply the file with `queuepool update`, end it with `queuepool down`",
-            ) from None
-        self.sign(fd)
+            )
         return fd
+
+    def acquire_alone(self) -> int:
+        """Take the lock of whoever changes something where another engine keeps the processes alive: the daemon, or a
+        command without one. It is held as that of `acquire`. Raises Locked."""
+        fd, pid = self._try(os.path.join(self.path, "alone.lock"))
+        if fd is None:
+            raise Locked(
+                f"another command{f' (pid {pid})' if pid else ''} works with the programs of {self.config}",
+                f"wait for it; `ps -fp {pid}` shows it" if pid else "wait for it",
+            )
+        return fd
+
+    def _try(self, path: str) -> tuple[int | None, int | None]:
+        """The descriptor that holds this lock, or None and the pid of who has it."""
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        for _ in range(10):  # `pid()` of a command that is just looking holds it for some microseconds
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(0.01)
+                continue
+            self.sign(fd)
+            return fd, None
+        pid = _read_pid(fd)
+        os.close(fd)
+        return None, pid
 
     def sign(self, fd: int) -> None:
         """Write this process's pid into the lock file `fd`."""

@@ -67,7 +67,7 @@ def test_every_problem_is_told_at_once_with_its_line(here: Path) -> None:
         "queuepool.yml:11: programs.e.depends_on: names 'maill', which is no program (did you mean mail?)",
         "queuepool.yml:12: groups.g: names 'nope', which is no program",
         "queuepool.yml:13: http: listens on 0.0.0.0:1, which others can reach: give username and password",
-        "queuepool.yml:14: engine: `systemd` is an engine that is not in this version; there is local",
+        "queuepool.yml:14: engine: `systemd` is an engine that is not in this version; there are local and supervisord",
     ]
 
 

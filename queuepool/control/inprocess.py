@@ -1,0 +1,351 @@
+"""Operations without a daemon, for engines that keep processes alive by themselves: a command builds the controller in
+its own process, has the one operation done, and leaves. It is asked like a daemon's Client (client.py).
+
+What a daemon would know is kept in the same files: overrides, the deploy, the settings in force. No two commands change
+something at a time; one that was killed in the middle left a state with which the next one goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from queuepool import __version__
+from queuepool.config.load import load
+from queuepool.control import messages, operations
+from queuepool.control.client import START_HINT, Client
+from queuepool.controller.controller import Controller
+from queuepool.controller.deploys import Deploys
+from queuepool.controller.insight import Insight
+from queuepool.controller.journal import Journal, LogFile
+from queuepool.controller.overrides import OverrideStore
+from queuepool.controller.settings import SettingsStore
+from queuepool.controller.versions import unsupported
+from queuepool.domain.names import ProcessName
+from queuepool.domain.observed import DaemonView, Snapshot
+from queuepool.domain.pool import Loaded
+from queuepool.domain.states import State
+from queuepool.engines.supervisord import SupervisordEngine
+from queuepool.engines.supervisord_client import CannotReread, SupervisordAway
+from queuepool.engines.supervisord_link import Link
+from queuepool.errors import DaemonUnreachable, QueuepoolError
+from queuepool.system import commands
+from queuepool.system.rundir import RunDirectory
+
+if TYPE_CHECKING:
+    from queuepool.control.messages import Request
+
+Progress = Callable[[dict[str, Any]], None]
+
+BUSY_SECONDS = 0.2
+PATIENCE_SECONDS = 30.0
+"""How long a supervisord may be away in the middle before the command gives up."""
+LOOKS = (messages.Reread, messages.PlanDeploy, messages.DeployStatus, messages.Queues, messages.Redis)
+"""What changes nothing, and so may be asked at any time."""
+ONLY_A_DAEMON: tuple[type[Any], ...] = (messages.Upgrade, messages.Reopen)
+
+
+class SupervisordUnreachable(DaemonUnreachable):
+    """No supervisord, and no daemon either."""
+
+
+class InProcess(Client):
+    """The operations of one queuepool.yml, without a daemon. note: told what a person should know beside the answer."""
+
+    alone = True
+
+    def __init__(self, config_path: str, note: Callable[[str], None] = lambda line: None) -> None:
+        self.config = config_path
+        self.directory = RunDirectory(config_path)
+        super().__init__(self.directory.socket)
+        self._note = note
+
+    def status(self, names: Sequence[str] = ()) -> dict[str, Any]:
+        """See Client.status. Raises SupervisordUnreachable, ConfigError, UsageError."""
+
+        async def look() -> dict[str, Any]:
+            async with _Parts(self, touch=False) as parts:
+                plain: dict[str, Any] = json.loads(json.dumps(parts.snapshot(tuple(names)).to_json()))
+                return plain
+
+        return _run(look())
+
+    def ask(
+        self, request: Request, on_progress: Progress | None = None, on_idle: Callable[[], None] | None = None
+    ) -> dict[str, Any]:
+        """See Client.ask."""
+        if isinstance(request, ONLY_A_DAEMON):
+            raise DaemonUnreachable(
+                f"no daemon runs for {self.config}: supervisord runs the processes, and writes their logs",
+                "`queuepool up -d` starts one",
+            )
+        touch = not isinstance(request, LOOKS)
+
+        async def work() -> dict[str, Any]:
+            async with _Parts(self, touch=touch) as parts:
+                return await parts.perform(request, on_progress or (lambda item: None), on_idle)
+
+        if not touch:
+            return _run(work())
+        lock = self._acquire()
+        former = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that goes away leaves nothing half done
+        try:
+            return _run(work())
+        finally:
+            signal.signal(signal.SIGHUP, former)
+            os.close(lock)
+
+    def events(self, since: int = 0, follow: bool = False) -> Iterator[dict[str, Any]]:
+        """See Client.events: nobody keeps them. Raises DaemonUnreachable."""
+        raise DaemonUnreachable(
+            f"no daemon runs for {self.config}, so nobody keeps a journal",
+            f"what commands did is in {self.directory.log}; `queuepool up -d` starts a daemon",
+        )
+
+    def tell(self, line: str) -> None:
+        """Something that a person should know."""
+        self._note(line)
+
+    def _acquire(self) -> int:
+        """The lock of those that change something. Raises Locked."""
+        self.directory.make()
+        return self.directory.acquire_alone()
+
+
+def _run(work: Any) -> dict[str, Any]:
+    answer: dict[str, Any] = asyncio.run(work)
+    return answer
+
+
+class _Parts:
+    """What a daemon has, built for one operation. touch: whether it may change anything."""
+
+    def __init__(self, owner: InProcess, *, touch: bool) -> None:
+        self.owner, self.touch = owner, touch
+        self.directory = owner.directory
+        self.problems: list[str] = []
+        self.loaded = self._read()
+        self.journal = Journal()
+        self.log = LogFile(self.directory.log)
+        if touch:
+            self.journal.listeners.append(self.log)
+        self.store = OverrideStore(self.directory.overrides, self.problems.append)
+        self.settings = SettingsStore(self.directory.state, self.problems.append)
+        instance = os.path.basename(self.directory.path)
+        self.engine = SupervisordEngine(
+            Link(self.loaded.engine, self.directory.config, instance, self.directory.state),
+            publish=self.journal.add,
+            changed=lambda pool, number: self._noticed(pool, number),
+            touch=touch,
+            busy=BUSY_SECONDS,
+            idle=1.0,
+        )
+        self.engine.environment = {"QUEUEPOOL_CONFIG": self.directory.config}
+        self.controller = Controller(self.engine, self.store, self.journal, self.loaded, used=self._used)
+        self.insight = Insight(lambda: self.controller.pools)
+        self.deploys = Deploys(
+            self.controller, self.directory.state, commands.run, away=_nobody_away, complain=self.problems.append
+        )
+        self.known = self.settings.load()
+        self.operator = operations.Operator(
+            self.controller,
+            self.insight,
+            load=self._read,
+            shutdown=self._shutdown,
+            upgrade=_never,
+            reopen=lambda: 0,
+            deploys=self.deploys,
+        )
+
+    async def __aenter__(self) -> _Parts:
+        pools = self.known if self.known is not None else {} if self.touch else self.loaded.pools
+        self.controller.pools = dict(pools)
+        self.engine.know(pools)
+        try:
+            await self.engine.begin()
+            if self.touch:
+                self.engine.link.check()
+            if self.deploys.store.matters():
+                await asyncio.to_thread(self.deploys.store.warm)
+                self.deploys.restore()
+        except BaseException as error:
+            await self.__aexit__()
+            if isinstance(error, SupervisordAway):
+                raise SupervisordUnreachable(error.message, error.hint) from None
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.deploys.close()
+        await self.engine.close()
+        await self.insight.close()
+        self.log.close()
+
+    def _read(self) -> Loaded:
+        loaded = load(self.owner.config, os.environ)
+        if loaded.engine.type == "local":
+            raise DaemonUnreachable(f"cannot reach the daemon at {self.directory.socket}", START_HINT)
+        return replace(loaded, problems=(*loaded.problems, *unsupported(loaded.pools)))
+
+    def _noticed(self, pool: str, number: bool) -> None:
+        if self.touch:
+            self.controller.noticed(pool, number)
+
+    def _used(self) -> None:
+        if self.touch:
+            self.settings.save(self.controller.pools)
+
+    async def perform(self, request: Request, progress: Progress, on_idle: Callable[[], None] | None) -> dict[str, Any]:
+        """The reply, once all is done that would be left half done without a daemon. Raises QueuepoolError."""
+        work = asyncio.ensure_future(self._perform(request, progress))
+        try:
+            while not work.done():
+                await asyncio.wait({work}, timeout=1.0)
+                if on_idle is not None and not work.done():
+                    on_idle()
+                self._give_up()
+            return work.result()
+        finally:
+            if not work.done():
+                work.cancel()
+                with contextlib.suppress(asyncio.CancelledError, QueuepoolError):
+                    await work
+
+    def _give_up(self) -> None:
+        """Raises what keeps us from going on: at once where only a person can mend it, after a while where supervisord
+        is away."""
+        trouble, since = self.engine.trouble, self.engine.troubled_at
+        if trouble is None or since is None:
+            return
+        patient = isinstance(trouble, SupervisordAway) and not isinstance(trouble, CannotReread)
+        if not patient or self.engine.clock() - since > PATIENCE_SECONDS:
+            hint = f"{trouble.hint}; then `queuepool update` goes on with what is not done yet"
+            raise type(trouble)(f"cannot go on: {trouble.message}", hint)
+
+    async def _perform(self, request: Request, progress: Progress) -> dict[str, Any]:
+        handler = operations.OPERATIONS[_name(request)][1]
+        if not self.touch:
+            if isinstance(request, messages.Queues | messages.Redis):
+                self.controller.pools = dict(self.known if self.known is not None else self.loaded.pools)
+                await self.insight.servers.prepare()
+                if isinstance(request, messages.Queues):
+                    await self.insight.monitor.look(wait=True)
+            return await handler(self.operator, request, progress)
+        await self._mend(request, progress)
+        reply = await handler(self.operator, request, progress)
+        await self.controller.until(self._all_begun)
+        await self.engine.idle()
+        return reply
+
+    def _left_undone(self) -> tuple[str, ...]:
+        """What should run and does not, or not as it should, as people call it; but for what was stopped by hand in
+        Supervisor, or cannot start."""
+        found = []
+        for spec in self.controller.pools.values():
+            for slot, revision in self.controller.desire(spec).slots.items():
+                lives = [life for life in self.engine.seen(ProcessName(spec.name, slot)) if life.wanted]
+                if not self.controller.waits_for(spec) and (
+                    not lives or not lives[-1].meets(revision) or self.engine.is_queued(ProcessName(spec.name, slot))
+                ):
+                    found.append(spec.process(slot).display)
+        return tuple(found)
+
+    def _all_begun(self) -> bool:
+        """Whether each process that should run was begun: nobody would begin it later."""
+        return all(
+            any(life.wanted for life in self.engine.seen(ProcessName(spec.name, slot)))
+            for spec in self.controller.pools.values()
+            if not self.controller.waits_for(spec)
+            for slot in self.controller.desire(spec).slots
+        )
+
+    def _stuck(self) -> bool:
+        """Whether a process cannot start, so that the others keep their places."""
+        lives = (life for found in self.engine.lives.values() for life in found if life.process.wanted)
+        return any(life.process.state in (State.BACKOFF, State.FATAL) for life in lives)
+
+    async def _mend(self, request: Request, progress: Progress) -> None:
+        """Go on with what a command before this one left undone; an interrupted deploy first of all."""
+        interrupted = self.deploys.under_way
+        if self.known is None and not isinstance(request, messages.Update | messages.Deploy):
+            raise QueuepoolError(
+                f"supervisord does not have the programs of {self.directory.config} yet",
+                "`queuepool up` hands them over to it",
+            )
+        self.controller.poke(*self.controller.pools, *{name.pool for name in self.engine.lives})
+        self.controller.turn()
+        if left := self._left_undone():
+            self.owner.tell(f"a command was interrupted before this one; going on with {', '.join(left)}")
+        for line in self.engine.strays:
+            self.owner.tell(line)
+        self.engine.run()
+        if not interrupted:
+            await self.controller.until(lambda: self._stuck() or not self._left_undone())
+        if not interrupted:
+            return
+        assert self.deploys.saved is not None
+        if not isinstance(request, messages.FollowDeploy | messages.AbortDeploy):
+            self.owner.tell(f"the deploy {self.deploys.saved.id} was interrupted; going on with it first")
+        self.deploys.resume()
+        if not isinstance(request, messages.FollowDeploy | messages.AbortDeploy):
+            async for event in self.deploys.story.follow():
+                progress(event) if isinstance(request, messages.Deploy) else None
+
+    async def _shutdown(self, hurry: bool) -> None:
+        """Stop everything and take it out of Supervisor."""
+        drained = asyncio.ensure_future(self.controller.drain())
+        if hurry:
+            for name in self.controller.alive():
+                self.engine.kill(name, "told to hurry")
+        await drained
+        self.store.end()
+        for pool in list(self.engine.slots):
+            self.engine.prune(pool, 0)
+        await self.engine.idle()
+        self.settings.forget()
+
+    def snapshot(self, names: tuple[str, ...]) -> Snapshot:
+        """As a daemon's. Raises UsageError."""
+        programs, processes = self.controller.views(usage=True)
+        if names:
+            chosen = set(map(str, operations.selected(self.controller, names)))
+            processes = [process for process in processes if process.name in chosen]
+            pools = {process.program for process in processes} | set(names)
+            programs = [program for program in programs if program.name in pools]
+        view = DaemonView(
+            pid=self.engine.supervisord,
+            version=__version__,
+            config=self.directory.config,
+            socket=self.engine.link.where,
+            state="RUNNING",
+            problems=(*self.loaded.problems, *self.problems, *self.engine.problems, *self._undone()),
+            log=self.directory.log,
+            engine=self.loaded.engine.type,
+        )
+        return Snapshot(view, tuple(programs), tuple(processes))
+
+    def _undone(self) -> tuple[str, ...]:
+        found = []
+        if self.deploys.under_way:
+            found.append("a deploy was interrupted: `queuepool deploy --follow` goes on with it, `--abort` goes back")
+        if self.known is None:
+            found.append("supervisord does not have these programs yet: `queuepool up` hands them over to it")
+        return tuple(found)
+
+
+def _name(request: Request) -> str:
+    return type(request).__name__.lower()
+
+
+async def _nobody_away(pool: str) -> str:
+    return ""
+
+
+async def _never() -> dict[str, Any]:
+    raise QueuepoolError("no daemon runs")

@@ -1,0 +1,334 @@
+"""`engine: supervisord` on a real supervisord: each operation as a command without a daemon does it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from queuepool.control import inprocess
+from queuepool.control.messages import Restart, Scale, Start, Stop, Update
+from queuepool.engines import supervisord_link
+from queuepool.errors import DaemonUnreachable, QueuepoolError
+from queuepool.system.procstat import birth
+from tests.support.supervised import Supervised
+from tests.support.supervisord import bin_of
+from tests.support.wait import eventually
+from tests.support.worker import worker_argv
+
+pytestmark = pytest.mark.skipif(bin_of("debian") is None, reason="Supervisor is not installed")
+
+
+def program(name: str = "w", numprocs: int = 2, *, keys: str = "", stop: float = 0.0) -> str:
+    argv = [*worker_argv(stop=stop)] if stop else ["sleep", "1000"]
+    words = ", ".join(f'"{word}"' for word in argv)
+    return f"  {name}: {{command: [{words}], numprocs: {numprocs}, startsecs: 0, stdout_logfile: {name}.log{keys}}}\n"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervised]:
+    with Supervised(tmp_path_factory.mktemp("site"), "programs:\n" + program()) as site:
+        site.ask(Update())
+        yield site
+
+
+@pytest.fixture
+def pool(site: Supervised) -> Supervised:
+    """The site with two processes of w."""
+    for path in site.conf.glob("theirs*"):
+        path.unlink()
+        site.sv.ctl("update")
+    site.write("programs:\n" + program())
+    site.ask(Update())
+    site.ask(Scale("w", reset=True))
+    site.ask(Start(("all",)))
+    site.running("w", 2)
+    return site
+
+
+def test_scaling_leaves_every_other_process_alone(pool: Supervised) -> None:
+    other = pool.pids("other")
+    before = pool.running("w", 2)
+    reply = pool.ask(Scale("w", 4))
+    assert sorted(reply["started"]) == ["w:w_02", "w:w_03"]
+    more = pool.running("w", 4)
+    assert before.items() < more.items()
+    reply = pool.ask(Scale("w", 2))
+    assert sorted(reply["stopped"]) == ["w:w_02", "w:w_03"]
+    assert pool.states().keys() == {"other", "w_00", "w_01"}, "what is not wanted any more is not there any more"
+    assert pool.running("w", 2) == before
+    assert pool.pids("other") == other
+    assert "w_02" not in pool.file.read_text()
+
+
+def test_one_that_is_stopped_stays_so_and_one_that_is_started_runs(pool: Supervised) -> None:
+    before = pool.running("w", 2)
+    assert [r["result"] for r in pool.ask(Stop(("w:1",)))["results"]] == ["stopped"]
+    assert pool.states()["w_01"] == ("STOPPED", 0)
+    assert "[program:w_01]" in pool.file.read_text()
+    assert "autostart=false" in pool.file.read_text()
+    assert pool.ask(Scale("w", 2))["wanted"] == 2, "another command leaves it stopped"
+    assert pool.states()["w_01"] == ("STOPPED", 0)
+    assert [r["result"] for r in pool.ask(Start(("w:1",)))["results"]] == ["started"]
+    assert pool.running("w", 2)["w_00"] == before["w_00"]
+    assert "autostart=false" not in pool.file.read_text()
+
+
+def test_a_restart_replaces_one_after_the_other_in_its_place(pool: Supervised) -> None:
+    before = pool.running("w", 2)
+    assert {r["result"] for r in pool.ask(Restart(("w",)))["results"]} == {"restarted"}
+    after = pool.running("w", 2)
+    assert after.keys() == before.keys()
+    assert not set(after.values()) & set(before.values())
+
+
+def test_an_update_replaces_what_changed_and_takes_out_what_is_gone(pool: Supervised) -> None:
+    before = pool.running("w", 2)
+    pool.write("programs:\n" + program() + program("more", 1))
+    assert pool.ask(Update())["added"] == ["more"]
+    pool.running("more", 1)
+    pool.write("programs:\n" + program(keys=", stopwaitsecs: 33"))
+    reply = pool.ask(Update())
+    assert (reply["removed"], [(c["name"], c["restarts"]) for c in reply["changed"]]) == (["more"], [("w", True)])
+    assert pool.states().keys() == {"other", "w_00", "w_01"}
+    assert not set(pool.running("w", 2).values()) & set(before.values())
+    assert pool.file.read_text().count("stopwaitsecs=33\n") == 2
+
+
+def test_one_that_was_stopped_in_supervisor_is_said_and_left_until_it_is_started(pool: Supervised) -> None:
+    pool.sv.ctl("stop", "w_01")
+    seen = {p["name"]: (p["state"], p["reason"], p["wanted"]) for p in pool.status()["processes"]}
+    assert seen["w:1"] == ("STOPPED", "stopped in Supervisor, not by queuepool", True)
+    pool.ask(Scale("w", 3))
+    assert pool.states()["w_01"][0] == "STOPPED"
+    pool.ask(Start(("w:1",)))
+    pool.running("w", 3)
+
+
+def test_a_supervisord_that_starts_anew_runs_what_is_to_run(pool: Supervised) -> None:
+    pool.ask(Stop(("w:1",)))
+    pool.restart(kill=False)
+    pool.running("w", 1)
+    assert pool.states()["w_01"][0] == "STOPPED"
+    pool.ask(Start(("w:1",)))
+    pool.running("w", 2)
+
+
+def test_workers_of_a_supervisord_that_was_killed_are_told_to_finish(pool: Supervised) -> None:
+    before = pool.running("w", 2)
+    pool.restart(kill=True)
+    pool.running("w", 2)
+    notes: list[str] = []
+    problems = pool.status()["daemon"]["problems"]
+    assert len(problems) == 2, problems
+    assert all("still runs from a supervisord that was killed; `queuepool update` tells" in text for text in problems)
+    assert all(birth(pid) for pid in before.values()), "who only looks ends nothing"
+    pool.ask(Scale("w", 2), notes)
+    for pid in before.values():
+        eventually(lambda pid=pid: birth(pid) is None, what="it has ended")  # type: ignore[misc]
+    assert sorted(note.partition(" ")[0] for note in notes) == ["w_00", "w_01"], notes
+    pool.running("w", 2)
+
+
+def test_a_file_of_ours_that_is_gone_is_written_again(pool: Supervised) -> None:
+    before = pool.running("w", 2)
+    pool.file.unlink()
+    pool.ask(Scale("w", 3))
+    assert before.items() < pool.running("w", 3).items()
+    assert pool.file.read_text().count("[program:") == 3
+
+
+def test_a_file_that_was_edited_by_hand_is_left_as_it_is(pool: Supervised) -> None:
+    text = pool.file.read_text()
+    pool.file.write_text(text + "user=root\n")
+    with pytest.raises(QueuepoolError) as caught:
+        pool.ask(Scale("w", 3))
+    assert caught.value.message == f"cannot use {pool.file}: somebody edited it by hand, and queuepool would undo that"
+    assert f"`rm {pool.file}`" in caught.value.hint
+    assert pool.file.read_text() == text + "user=root\n"
+    pool.file.write_text(text)
+
+
+def test_a_program_of_somebody_else_with_our_name_is_never_touched(pool: Supervised) -> None:
+    theirs = pool.conf / "theirs.conf"
+    theirs.write_text("[program:w_02]\ncommand=sleep 1000\nstartsecs=0\n")
+    pool.sv.ctl("update")
+    pid = pool.running("w", 3)["w_02"]
+    reply = pool.ask(Scale("w", 3))
+    assert [f["display"] for f in reply["failed"]] == ["w:w_02"]
+    assert f"{theirs} has a program or group of that name" in reply["failed"][0]["message"]
+    assert pool.states()["w_02"] == ("RUNNING", pid)
+    pool.ask(Scale("w", 2))
+    assert pool.states()["w_02"] == ("RUNNING", pid)
+    theirs.unlink()
+    pool.sv.ctl("update")
+
+
+def test_a_file_of_somebody_else_that_supervisord_cannot_read_is_said(pool: Supervised) -> None:
+    before = pool.running("w", 2)
+    theirs = pool.conf / "theirs.conf"
+    theirs.write_text("[program:bad]\ncommand=sleep 1\nnumprocs=many\n")
+    with pytest.raises(QueuepoolError, match=r"supervisord at .* cannot read its files: CANT_REREAD: .*theirs.conf"):
+        pool.ask(Scale("w", 3))
+    assert pool.running("w", 2) == before
+    theirs.unlink()
+    pool.ask(Scale("w", 3))
+    assert before.items() < pool.running("w", 3).items(), "the next command goes on"
+
+
+def test_a_supervisord_that_does_not_answer_is_said_and_recovered(
+    pool: Supervised, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisord_link, "ANSWER_SECONDS", 0.5)
+    before = pool.running("w", 2)
+    os.kill(pool.sv.process.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(DaemonUnreachable, match=r"cannot ask supervisord at .*: it did not answer within 0.5 s"):
+            pool.status()
+    finally:
+        os.kill(pool.sv.process.pid, signal.SIGCONT)
+    assert pool.ask(Scale("w", 3))["started"] == ["w:w_02"]
+    assert before.items() < pool.running("w", 3).items()
+
+
+class Gate:
+    """Stands between a command and supervisord, and counts the calls. die_at: the one before which it kills who calls,
+    by the pid that the kernel says; hold_at: the one before which it calls `hold`."""
+
+    def __init__(self, directory: Path, target: str) -> None:
+        self.path = str(directory / "gate")
+        self.target = target.removeprefix("unix://")
+        self.calls: list[str] = []
+        self.die_at: int | None = None
+        self.hold: Callable[[str], None] = lambda method: None
+        self._server = socket.socket(socket.AF_UNIX)
+        self._server.bind(self.path)
+        self._server.listen(8)
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                caller, _ = self._server.accept()
+                threading.Thread(target=self._one, args=(caller,), daemon=True).start()
+
+    def _one(self, caller: socket.socket) -> None:
+        with caller, contextlib.suppress(OSError):
+            while request := _message(caller):
+                found = re.search(rb"<methodName>supervisor\.(\w+)<", request)
+                method = found[1].decode() if found else "?"
+                self.calls.append(method)
+                self.hold(method)
+                if self.die_at is not None and len(self.calls) > self.die_at:
+                    pid = struct.unpack("3i", caller.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+                    os.kill(pid, signal.SIGKILL)
+                    return
+                with socket.socket(socket.AF_UNIX) as there:
+                    there.connect(self.target)
+                    there.sendall(request)
+                    caller.sendall(_message(there))
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        self._thread.join()
+
+
+def _message(sock: socket.socket) -> bytes:
+    """One HTTP message with its length in its head."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        piece = sock.recv(65536)
+        if not piece:
+            return b""
+        data += piece
+    head, _, body = data.partition(b"\r\n\r\n")
+    found = re.search(rb"content-length: *(\d+)", head, re.I)
+    while len(body) < int(found[1] if found else 0):
+        body += sock.recv(65536)
+    return head + b"\r\n\r\n" + body
+
+
+@pytest.fixture
+def gate(pool: Supervised) -> Iterator[Gate]:
+    """The site, asked through a gate."""
+    gate = Gate(Path(pool.qp.runtime), pool.sv.url)
+    head, pool.head = pool.head, pool.head.replace("}", f", url: 'unix://{gate.path}'}}")
+    pool.write("programs:\n" + program())
+    yield gate
+    pool.head = head
+    gate.close()
+    os.unlink(gate.path)
+
+
+def test_whenever_the_command_is_killed_the_next_one_goes_on(pool: Supervised, gate: Gate) -> None:
+    """At each call of a restart of one process, which stops, removes, writes, adds and starts."""
+    before = pool.running("w", 2)
+    kept = before["w_00"]
+    gate.die_at, at = 0, 0
+    while True:
+        gate.calls.clear()
+        gate.die_at = at
+        done = pool.qp.try_("restart", "w:1")
+        if done.returncode == 0:
+            break
+        assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
+        calls, gate.die_at = list(gate.calls), None
+        notes: list[str] = []
+        pool.ask(Scale("w", 2), notes)
+        pids = pool.running("w", 2)
+        assert pids["w_00"] == kept, "the other one is not touched"
+        assert "autostart=false" not in pool.file.read_text()
+        if calls[-1] in ("addProcessGroup", "removeProcessGroup"):
+            assert notes == ["a command was interrupted before this one; going on with w:w_01"]
+        at += 1
+    assert {"stopProcess", "removeProcessGroup", "reloadConfig", "addProcessGroup", "startProcess"} <= set(gate.calls)
+    assert at >= 10, "it was killed often enough"
+
+
+def test_a_supervisord_that_is_killed_in_the_middle_is_said_and_the_next_command_goes_on(
+    pool: Supervised, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inprocess, "PATIENCE_SECONDS", 1.0)
+
+    def hold(method: str) -> None:
+        if method == "addProcessGroup":
+            pool.sv.process.kill()
+            pool.sv.process.wait()
+
+    gate.hold = hold
+    with pytest.raises(QueuepoolError, match="cannot go on: cannot ask supervisord") as caught:
+        pool.ask(Scale("w", 4))
+    assert "then `queuepool update` goes on" in caught.value.hint
+    gate.hold = lambda method: None
+    pool.restart()
+    gate.target = pool.sv.url.removeprefix("unix://")
+    pool.ask(Update())
+    pool.running("w", 4)
+
+
+def test_a_supervisord_that_is_slow_in_the_middle_delays_it(
+    pool: Supervised, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisord_link, "ANSWER_SECONDS", 0.5)
+    slow = iter([1.5])
+
+    def hold(method: str) -> None:
+        if method == "addProcessGroup":
+            time.sleep(next(slow, 0))
+
+    gate.hold = hold
+    before = pool.running("w", 2)
+    assert pool.ask(Scale("w", 4))["wanted"] == 4
+    assert before.items() < pool.running("w", 4).items()
