@@ -40,6 +40,10 @@ from queuepool.system.notify import Notifier, kept
 from queuepool.system.rundir import DEPLOY, RunDirectory
 
 if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+    from queuepool.control.api import OtherFace
+    from queuepool.control.listener import Listener, MakeApp
     from queuepool.control.server import ControlServer
     from queuepool.controller.deploys import Deploys
     from queuepool.controller.insight import Insight
@@ -129,6 +133,8 @@ class Daemon:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._signals = 0
         self._server: ControlServer | None = None
+        self._http: Listener | None = None
+        self._make_app: MakeApp | None = None
         self.notifier = Notifier()
         self.journal = Journal()
         self.log = LogFile(directory.log)
@@ -232,7 +238,7 @@ class Daemon:
         """Answer on the control socket, and look at the queues."""
         self._listener = listener
         await self.engine.idle()
-        api, operations, server, xmlrpc = await asyncio.to_thread(_import_the_rest)
+        api, operations, server, visiting, xmlrpc = await asyncio.to_thread(_import_the_rest)
         operator = operations.Operator(
             self.controller,
             self.insight,
@@ -242,12 +248,22 @@ class Daemon:
             reopen=self.reopen,
             deploys=self.deploys,
         )
-        supervisor = xmlrpc.XmlRpc(operator, self.directory.log, self._defect)
-        app = api.build_app(
-            operator, operations.OPERATIONS, self.snapshot, self.journal.stream, self._defect, [supervisor]
-        )
-        self._server = server.ControlServer(app, listener)
+
+        def faces() -> list[OtherFace]:
+            """What is served beside the JSON API, on the unix socket and, as objects of their own, on TCP."""
+            return [xmlrpc.XmlRpc(operator, self.directory.log, self._defect)]
+
+        def build(others: list[OtherFace]) -> Starlette:
+            events = self.journal.stream
+            app: Starlette = api.build_app(operator, operations.OPERATIONS, self.snapshot, events, self._defect, others)
+            return app
+
+        app = build(faces())
+        unix = visiting.FromUnixSocket(app)
+        self._server = server.ControlServer(unix, listener, end_streams=app.state.end_streams)
         self._spawn(self._server.serve())
+        self._make_app = lambda web_of: build([*(others := faces()), web_of(others)])
+        self._follow_http()
         self._spawn(self._look())
         await asyncio.sleep(0)
         self.notifier.tell("READY=1", f"MAINPID={os.getpid()}", f"STATUS={len(self.controller.pools)} programs")
@@ -262,6 +278,8 @@ class Daemon:
         await self.watch.close()
         if self._has("requeuer"):
             await self.requeuer.close()
+        if self._http:
+            await self._http.close()
         if self._server:
             await self._server.stop(grace=2.0)
         for task in self._tasks:
@@ -447,6 +465,23 @@ class Daemon:
         self.watch.forget()
         if self._has("insight"):
             self.insight.used()
+        self._follow_http()
+
+    def _follow_http(self) -> None:
+        """Bring what `http:` says into being. Nothing of it is loaded for a file that has no such section."""
+        if self._make_app is not None and (self._http is not None or self.controller.loaded.http is not None):
+            self._spawn(self._use_http(self._make_app))
+
+    async def _use_http(self, make_app: MakeApp) -> None:
+        if self._http is None:
+            listener = await asyncio.to_thread(_import_listener)
+            self._http = self._http or listener.Listener(make_app, self.journal.add, self._http_problem)
+        await self._http.use(self.controller.loaded.http)
+
+    def _http_problem(self, text: str) -> None:
+        self.problems.pop("http", None)
+        if text:
+            self.problems["http"] = text
 
     def _suspect(self, pool: str) -> None:
         spec = self.controller.pools.get(pool)
@@ -496,14 +531,20 @@ async def _ping(target: Any) -> str | None:
     return await ping(target)
 
 
-def _import_the_rest() -> tuple[Any, Any, Any, Any]:
+def _import_listener() -> Any:
+    from queuepool.control import listener
+
+    return listener
+
+
+def _import_the_rest() -> tuple[Any, Any, Any, Any, Any]:
     """The server's code, and that of the parts that it asks."""
     import queuepool.controller.deploys
     import queuepool.controller.insight
     import queuepool.controller.requeuer  # noqa: F401 - loaded, for later
-    from queuepool.control import api, operations, server, xmlrpc
+    from queuepool.control import api, operations, server, visiting, xmlrpc
 
-    return api, operations, server, xmlrpc
+    return api, operations, server, visiting, xmlrpc
 
 
 def _listen(directory: RunDirectory, passed: dict[str, Any] | None) -> socket.socket:

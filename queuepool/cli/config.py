@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import click
 
 from queuepool.cli.context import context_of
 from queuepool.cli.options import json_option
+from queuepool.errors import UsageError
 
 if TYPE_CHECKING:
     from queuepool.config.explain import Explained, Value
@@ -138,3 +140,40 @@ def schema() -> None:
 def _count(number: int, what: str) -> str:
     plural = {"process": "processes"}.get(what, what + "s")
     return f"{number} {what if number == 1 else plural}"
+
+
+@config.command()
+def password() -> None:
+    """Read a password and print its hash, for `password_hash` below `http:`. It is asked for twice at a terminal, else
+    read as one line of standard input."""
+    from queuepool.control.passwords import hash_password
+
+    text = _new_password()
+    if not text:
+        raise UsageError("cannot hash the password: it is empty", "type one, or `echo ... | queuepool config password`")
+    click.echo(hash_password(text))
+
+
+def _new_password() -> str:
+    if sys.stdin.isatty():
+        return str(click.prompt("Password", hide_input=True, confirmation_prompt="The same again", err=True))
+    return sys.stdin.readline().rstrip("\r\n")
+
+
+@config.command()
+@click.argument("name")
+@click.option("--role", type=click.Choice(["viewer", "operator"]), default="viewer", help="What it may do.")
+@json_option
+@click.pass_context
+def token(ctx: click.Context, name: str, role: str) -> None:
+    """Make a token for NAME, a script or a person, and print it with what to write into queuepool.yml. It is not kept
+    anywhere."""
+    from queuepool.control.passwords import hash_token, new_token
+
+    made = new_token()
+    context = context_of(ctx)
+    if context.json:
+        context.print_json({"name": name, "role": role, "token": made, "token_hash": hash_token(made)})
+        return
+    click.echo(f"The token, shown this once: {made}\n\nBelow `http:` in queuepool.yml:\n", err=True)
+    click.echo(f"tokens:\n  {_scalar(name)}: {{token_hash: {_scalar(hash_token(made))}, role: {role}}}")

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel, SecretStr
+
 from queuepool.config.load import Whole
 from queuepool.config.reading import Reading
 from queuepool.domain import command
@@ -116,12 +118,23 @@ def _general(main: Reading) -> Iterator[Value]:
         yield Value("environment", dict(settings.environment), source("environment"))
     yield Value("engine", settings.engine, source("engine"))
     if settings.http is not None:
-        http: dict[str, Any] = {"listen": settings.http.listen}
-        if settings.http.username is not None:
-            http |= {"username": settings.http.username, "password": MASK}
-        yield Value("http", http, source("http"))
+        yield Value("http", _masked(settings.http), source("http"))
     if settings.include:
         yield Value("include", list(settings.include), source("include"))
+
+
+def _masked(section: BaseModel) -> dict[str, Any]:
+    """What a part of `http:` says, and where it stands; every secret as the mask."""
+    shown: dict[str, Any] = {}
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, SecretStr):
+            shown[name] = MASK
+        elif isinstance(value, dict):
+            shown |= {name: {key: _masked(item) for key, item in value.items()}} if value else {}
+        elif value or name in section.model_fields_set:
+            shown[name] = plain(name, value)
+    return shown
 
 
 class _OneProgram:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from queuepool.config.problems import MOST
 from queuepool.config.reading import Reading, read_file
 from queuepool.domain.deployment import deployment
+from queuepool.domain.listening import listening
 from queuepool.domain.places import Fault, absolute
 from queuepool.domain.pool import Deployment, Loaded, PoolSpec
 from queuepool.domain.resolve import broken_links, memberships, resolve, several_horizons, shared_logs
@@ -68,6 +69,7 @@ def loaded(whole: Whole) -> Loaded:
         broken=tuple(reading.shown for reading in whole.broken),
         app=whole.main.place.app,
         deploy=deployment(whole.main.file) if whole.main.section else Deployment(),
+        http=listening(whole.main.file) if whole.main.section else None,
         digest=hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest(),
     )
 

@@ -9,7 +9,19 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from queuepool.domain.places import Fault, Path, key_of
-from queuepool.domain.spec import LATER, WITHOUT_EQUIVALENT, Deploy, Group, Http, Program, Section, Settings, Strategy
+from queuepool.domain.spec import (
+    LATER,
+    WITHOUT_EQUIVALENT,
+    Deploy,
+    Group,
+    Http,
+    Login,
+    Program,
+    Section,
+    Settings,
+    Strategy,
+    Token,
+)
 
 MOST = 200
 """Problems shown of one file. A file with more is wrong as a whole."""
@@ -61,7 +73,7 @@ def _fault(item: Any, model: type[Section], text_at: Callable[[Path], str | None
 def _with_value(what: str, where: Path, value: str | None) -> str:
     if not what.startswith("is ") or what == "is empty":
         return what
-    if value is None or len(value) > 60 or not value.isprintable() or {"password", "environment"} & set(where):
+    if value is None or len(value) > 60 or not value.isprintable() or {"http", "environment"} & set(where):
         return f"the value {what}" if where else f"the file {what}"
     return f"`{value}` {what}"
 
@@ -94,7 +106,10 @@ def _model_at(where: Path, model: type[Section]) -> type[BaseModel]:
         return Group
     if where and where[0] == "deploy":
         return Deploy
-    return Http if where and where[0] == "http" else model
+    if where and where[0] == "http":
+        entries: dict[object, type[BaseModel]] = {"users": Login, "tokens": Token}
+        return entries.get(where[1], Http) if len(where) == 3 else Http
+    return model
 
 
 def _did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -141,9 +141,6 @@ def read_file(
         source=lambda where: f"{shown}:{found.line(where)}",
     )
     reading.content = repr((path, cleaned, env_files.known, app, reading.place.laravel, host))
-    if isinstance(section, Settings) and section.http is not None:
-        what = "is understood, but not served in this version: the daemon is controlled by its unix socket"
-        reading.add(Fault(("http",), what, warning=True))
     if model is Settings and not section.programs and not section.model_fields_set & {"programs", "include"}:
         reading.add(Fault((), "holds no programs", "`queuepool init` writes a file to begin with"), 1)
     return reading

@@ -18,11 +18,13 @@ from queuepool.domain.spec import (
     Group,
     Http,
     LifeKeys,
+    Login,
     LogKeys,
     RunKeys,
     Section,
     Settings,
     Strategy,
+    Token,
     WorkKeys,
 )
 
@@ -93,7 +95,14 @@ def reference() -> str:
     parts += [_table(Section), _table(Settings, Section), "## A program\n"]
     parts += [_table(model, level="###") for model in (WorkKeys, RunKeys, LifeKeys, LogKeys)]
     parts += [_kinds(), _versions(), _later()]
-    parts += [_table(Group, heading="A group"), _table(Http, heading="http"), _table(Strategy, heading="strategy")]
+    parts += [
+        _table(Group, heading="A group"),
+        _table(Http, heading="http"),
+        f"{_paragraph(Http)}\n",
+        _table(Login, heading="One of http.users", level="###"),
+        _table(Token, heading="One of http.tokens", level="###"),
+        _table(Strategy, heading="strategy"),
+    ]
     parts += [_table(Deploy, heading="deploy"), f"{_paragraph(Deploy)}\n"]
     return "\n".join([*parts, _INCLUDES])
 
@@ -112,7 +121,7 @@ def _paragraph(model: type[BaseModel]) -> str:
 
 
 def _default(key: str, value: Any) -> str:
-    if value is None or isinstance(value, BaseModel) or value in ((), {}):
+    if value is None or isinstance(value, BaseModel) or value in ((), {}, ""):
         return ""
     return f"`{_text(plain(key, value))}`"
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from queuepool.control import messages
+from queuepool.control import messages, visiting
 from queuepool.controller.deploys import Deploys, Wish
 from queuepool.controller.deployview import nothing_done
 from queuepool.domain import units
@@ -64,7 +64,9 @@ async def deploy(operator: Operator, request: messages.Deploy, progress: Progres
         )
     deploys.refuse_while_under_way("deploy")  # another may have begun while the file was read
     what = deploys.plan(loaded, wish)
-    control.journal.add(Kind.OPERATION, "", {"asked": "deploy", "names": " ".join(request.names) or None})
+    control.journal.add(
+        Kind.OPERATION, "", {"asked": "deploy", "names": " ".join(request.names) or None, **visiting.facts()}
+    )
     if not deploys.begin(loaded, wish, what):
         programs = what.to_json()["programs"]
         return nothing_done([name for program in programs for name in program["kept"]], programs)
@@ -86,7 +88,7 @@ async def follow(operator: Operator, request: messages.FollowDeploy, progress: P
 async def abort(operator: Operator, request: messages.AbortDeploy, progress: Progress) -> Reply:
     """See messages.AbortDeploy."""
     deploys = operator.deploys
-    operator.controller.journal.add(Kind.OPERATION, "", {"asked": "deploy --abort"})
+    operator.controller.journal.add(Kind.OPERATION, "", {"asked": "deploy --abort", **visiting.facts()})
     if not deploys.abort("it was aborted by an operator"):
         raise QueuepoolError("cannot abort: no deploy is under way", "`queuepool deploy --status` shows the last one")
     return await _follow(deploys, progress) if request.wait else deploys.report()

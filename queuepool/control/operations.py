@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol
 
-from queuepool.control import deploying, messages
+from queuepool.control import deploying, messages, visiting
 from queuepool.controller.controller import Controller, announce
 from queuepool.controller.deploys import Deploys
 from queuepool.domain.desired import size
@@ -336,6 +336,7 @@ async def upgrade(operator: Operator, request: messages.Upgrade, progress: Progr
 
 async def reopen(operator: Operator, request: messages.Reopen, progress: Progress) -> Reply:
     """See messages.Reopen."""
+    _note(operator, "reopen", ())
     return {"reopened": operator.reopen()}
 
 
@@ -387,7 +388,8 @@ def _no_such(control: Controller, text: str) -> UsageError:
 
 
 def _note(operator: Operator, what: str, names: Iterable[str]) -> None:
-    operator.controller.journal.add(Kind.OPERATION, "", {"asked": what, "names": " ".join(names) or None})
+    facts = {"asked": what, "names": " ".join(names) or None, **visiting.facts()}
+    operator.controller.journal.add(Kind.OPERATION, "", facts)
 
 
 def _lives(control: Controller, name: ProcessName) -> list[Seen]:

@@ -8,13 +8,17 @@ import contextlib
 import logging
 import socket
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h11
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 from uvicorn import Config, Server
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+if TYPE_CHECKING:
+    import ssl
 
 MAX_CONNECTIONS = 128
 """Connections at a time; each costs a descriptor that a worker's pipe may need."""
@@ -37,24 +41,35 @@ _TOO_MANY = (
 
 @dataclass(eq=False, slots=True)
 class Peer:
-    """The other end of one connection: `request.state.peer`. pid: of the process there; 0: not known, as over TCP.
-    patient: it may be idle for long. memory: what its requests have in common, kept by whoever answers them."""
+    """The other end of one connection: `request.state.peer`. pid, uid: of the process there; 0 and -1: not known, as
+    over TCP. patient: it may be idle for long. memory: what its requests have in common, kept by whoever answers
+    them."""
 
     pid: int = 0
+    uid: int = -1
     patient: bool = False
     memory: Any = None
 
 
 class ControlServer:
-    """The server of one socket that is already bound and listens.
+    """The server of sockets that are already bound and listen. end_streams: ends the answers of `app` that go on for
+    ever. connections: at a time (0: MAX_CONNECTIONS), so many of its own that strangers who fill one listener shut
+    nobody out of another. tls: asked at each new connection.
 
     The socket stays the caller's: a client that connects before `serve` or after `stop` waits in its queue, so that a
     daemon which is about to be replaced by its next version need not turn anybody away.
     """
 
-    def __init__(self, app: Starlette, sock: socket.socket) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *socks: socket.socket,
+        end_streams: Callable[[], object] = lambda: None,
+        connections: int = 0,
+        tls: Callable[[], ssl.SSLContext] | None = None,
+    ) -> None:
         _silence_uvicorn()
-        config = Config(
+        config = _Config(
             app,
             http=_Connection,
             ws="none",
@@ -69,27 +84,36 @@ class ControlServer:
             backlog=128,
             h11_max_incomplete_event_size=MAX_HEADER,
         )
-        self._server = _SleepingServer(config)
-        self._app = app
-        self._socket = sock
+        config.most_connections = connections or MAX_CONNECTIONS
+        self._server = _SleepingServer(config, tls)
+        self._end_streams = end_streams
+        self._sockets = socks
 
     async def serve(self) -> None:
         """Answer until `stop` is called."""
-        await self._server.serve([self._socket.dup()])
+        await self._server.serve([sock.dup() for sock in self._sockets])
 
     async def stop(self, grace: float) -> None:
         """Accept nothing more, let answers in progress end for at most `grace` seconds, then cut them; followed events
         are ended at once. Returns when `serve` has ended, or is about to."""
-        self._app.state.end_streams()
+        self._end_streams()
         await self._server.stop(grace)
+
+
+class _Config(Config):
+    most_connections = 0
 
 
 class _SleepingServer(Server):
     """uvicorn's server without its tenth-of-a-second ticks and without its signal handlers: the signals are the
     daemon's, and an idle daemon must not wake up (uvicorn/server.py, main_loop and shutdown)."""
 
-    def __init__(self, config: Config) -> None:
+    config: _Config
+
+    def __init__(self, config: _Config, tls: Callable[[], ssl.SSLContext] | None) -> None:
         super().__init__(config)
+        self._tls = tls
+        self._handshakes: set[_Doorway] = set()
         self._stop_asked = asyncio.Event()
         self._stopped = asyncio.Event()
         self._grace = 0.0
@@ -103,12 +127,29 @@ class _SleepingServer(Server):
         if self.started:
             await self._stopped.wait()
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's for sockets that are given, with `_Doorway` in front where there is TLS."""
+        await self.lifespan.startup()
+        loop = asyncio.get_running_loop()
+        front = self._connection if self._tls is None else self._doorway
+        self.servers = [await loop.create_server(front, sock=sock, backlog=128) for sock in sockets or ()]
+        self.started = True
+
+    def _connection(self) -> _Connection:
+        return _Connection(self.config, self.server_state, self.lifespan.state)
+
+    def _doorway(self) -> _Doorway:
+        assert self._tls is not None
+        return _Doorway(self._tls(), self._connection(), self._handshakes)
+
     async def main_loop(self) -> None:
         await self._stop_asked.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
             server.close()
+        for doorway in list(self._handshakes):
+            doorway.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()  # closes an idle one; a busy one closes after its answer
         if self.server_state.tasks:
@@ -126,14 +167,15 @@ class _Connection(H11Protocol):
     """One connection, with a limit to their number and to the time that sending a request may take. Without the latter
     a client that sends a byte a minute would hold a descriptor for ever."""
 
+    config: _Config
     _deadline: asyncio.TimerHandle | None = None
     _idle_since: float | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._peer = Peer(_pid_of(transport))
+        self._peer = Peer(*_who(transport))
         self.app_state = {**self.app_state, "peer": self._peer}
-        if len(self.connections) > MAX_CONNECTIONS and not self._make_room():
+        if len(self.connections) > self.config.most_connections and not self._make_room():
             transport.write(_TOO_MANY)
             transport.close()
             return
@@ -176,14 +218,55 @@ class _Connection(H11Protocol):
             self._deadline = None
 
 
-def _pid_of(transport: asyncio.Transport) -> int:
-    """The process at the other end of a unix socket (unix(7), SO_PEERCRED); 0 where that is not told."""
+class _Doorway(asyncio.Protocol):
+    """A connection until its TLS handshake is done; then `inner` has it. asyncio's own server would wait a minute for a
+    handshake, and for any number of them."""
+
+    def __init__(self, context: ssl.SSLContext, inner: _Connection, others: set[_Doorway]) -> None:
+        self._context = context
+        self._inner = inner
+        self._others = others
+        self._task: asyncio.Task[None] | None = None
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        if len(self._others) + len(self._inner.connections) >= self._inner.config.most_connections:
+            transport.abort()
+            return
+        transport.pause_reading()
+        self._transport = transport
+        self._others.add(self)
+        self._task = self._inner.loop.create_task(self._shake_hands(transport), name="handshake")
+
+    async def _shake_hands(self, transport: asyncio.Transport) -> None:
+        try:
+            secured = await self._inner.loop.start_tls(
+                transport, self._inner, self._context, server_side=True, ssl_handshake_timeout=REQUEST_SECONDS
+            )
+        except (OSError, asyncio.CancelledError):  # ssl.SSLError is an OSError: no TLS, or none that we take
+            transport.abort()
+            return
+        finally:
+            self._others.discard(self)
+        if secured is not None:
+            self._inner.connection_made(secured)
+
+    def close(self) -> None:
+        """End it: the server ends."""
+        if self._task is not None:
+            self._task.cancel()
+
+
+def _who(transport: asyncio.Transport) -> tuple[int, int]:
+    """Pid and uid of the other end of a unix socket (unix(7), SO_PEERCRED); 0 and -1 where that is not told."""
     sock = transport.get_extra_info("socket")
     if sock is None or sock.family != socket.AF_UNIX or not hasattr(socket, "SO_PEERCRED"):
-        return 0
+        return 0, -1
     with contextlib.suppress(OSError, struct.error):
-        return int(struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0])
-    return 0
+        pid, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        return int(pid), int(uid)
+    return 0, -1
 
 
 def _silence_uvicorn() -> None:

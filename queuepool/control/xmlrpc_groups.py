@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 
-from queuepool.control import messages, operations
+from queuepool.control import messages, operations, visiting
 from queuepool.control.xmlrpc_acting import is_stopped, stop_members
 from queuepool.control.xmlrpc_face import Face, silent
 from queuepool.control.xmlrpc_faults import Code, RpcFault
@@ -103,7 +103,7 @@ def _remove(face: Face, programs: tuple[str, ...]) -> None:
         return
     operator, control = face.operator, face.control
     operator.deploys.refuse_while_under_way("remove a group")
-    control.journal.add(Kind.OPERATION, "", {"asked": "remove", "names": " ".join(programs)})
+    control.journal.add(Kind.OPERATION, "", {"asked": "remove", "names": " ".join(programs), **visiting.facts()})
     operator.deploys.lift(programs)
     changes = control.impose({name: spec for name, spec in control.pools.items() if name not in programs})
     control.store.forget(control.pools)

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from queuepool.control import visiting
 from queuepool.control.xmlrpc_face import Face
 from queuepool.control.xmlrpc_faults import Code, RpcFault
 from queuepool.control.xmlrpc_names import Member
@@ -256,4 +257,5 @@ def _cut(fd: int) -> None:
 
 
 def _note(face: Face, what: str, names: tuple[str, ...]) -> None:
-    face.control.journal.add(Kind.OPERATION, "", {"asked": what, "names": " ".join(names) or None})
+    facts = {"asked": what, "names": " ".join(names) or None, **visiting.facts()}
+    face.control.journal.add(Kind.OPERATION, "", facts)

@@ -10,9 +10,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from queuepool.control import visiting
 from queuepool.control import xmlrpc_wire as wire
 from queuepool.control.xmlrpc_faults import Code, RpcFault
 from queuepool.control.xmlrpc_intents import Update, Verdict
+from queuepool.domain.access import Role
 from queuepool.domain.names import UnknownName
 from queuepool.errors import ConfigError, QueuepoolError
 
@@ -90,6 +92,9 @@ async def call(face: Face, caller: Caller, name: str, given: Sequence[Any]) -> A
     entry = METHODS.get(name)
     if entry is None:
         raise RpcFault(Code.UNKNOWN_METHOD)
+    visitor = visiting.visitor.get()
+    if visitor is not None and not (visitor.may(Role.OPERATOR) or only_reads(name)):
+        raise RpcFault(Code.FAILED, f"{visitor.name or 'whoever asks without credentials'} may only look")
     if face.stopping and not name.startswith("system."):
         raise RpcFault(Code.SHUTDOWN_STATE)
     arguments = entry.arguments(given)
@@ -102,6 +107,13 @@ async def call(face: Face, caller: Caller, name: str, given: Sequence[Any]) -> A
         raise RpcFault(Code.CANT_REREAD, "; ".join(error.problems) or error.message) from None
     except QueuepoolError as error:
         raise RpcFault(Code.FAILED, f"{error.message} ({error.hint})" if error.hint else error.message) from None
+
+
+def only_reads(name: str) -> bool:
+    """Whether a method changes nothing. One that is not known to is taken to act."""
+    space, _, verb = name.partition(".")
+    reads = ("get", "read", "tail") if space == "supervisor" else ("list", "method", "multicall")
+    return verb.startswith(reads) or name == "supervisor.reloadConfig"
 
 
 @method("system.listMethods", returns="array")

@@ -17,6 +17,8 @@ class Kind(StrEnum):
     CONFIG_APPLIED = "config_applied"
     CONFIG_REFUSED = "config_refused"
     OPERATION = "operation"
+    REFUSED = "refused"
+    LISTENING = "listening"
     STARTED = "started"
     ADOPTED = "adopted"
     RUNNING = "running"
@@ -82,6 +84,8 @@ class _Known(dict[str, object]):
 _WORDS = {
     Kind.DAEMON_STARTED: "queuepool {version} runs {file}, pid {pid}; Ctrl-C ends it when running jobs are done",
     Kind.DAEMON_STOPPING: "stopping: waiting for running jobs; again to end them",
+    Kind.REFUSED: "refused: {asked} of {who} from {from}: {reason}",
+    Kind.LISTENING: "listening at {address}",
     Kind.STARTED: "{subject} started, pid {pid}",
     Kind.ADOPTED: "{subject} was found running, pid {pid}",
     Kind.RUNNING: "{subject} is running",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from functools import cache, lru_cache
 
+from queuepool.domain.access import Listening
 from queuepool.domain.names import ProcessName
 
 
@@ -226,3 +227,4 @@ class Loaded:
     app: str | None = None
     digest: str = ""
     deploy: Deployment = Deployment()
+    http: Listening | None = None

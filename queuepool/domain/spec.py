@@ -9,12 +9,15 @@ of the right Python type are taken as well.
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
+from queuepool.domain import units
 from queuepool.domain.pool import Autorestart
 from queuepool.domain.values import (
+    Access,
     Address,
     Arguments,
     Backoff,
@@ -24,12 +27,14 @@ from queuepool.domain.values import (
     Count,
     Environment,
     ExitCodes,
+    HostNames,
     Kind,
     LogPrefix,
     LogTarget,
     Megabytes,
     Name,
     Names,
+    Networks,
     Nice,
     Octal,
     Paths,
@@ -38,12 +43,14 @@ from queuepool.domain.values import (
     RestartWhen,
     RetryPause,
     Rlimits,
+    RootPath,
     Rotation,
     Seconds,
     Share,
     SignalNumber,
     Text,
     Verbosity,
+    Visitor,
     WholeSeconds,
     Word,
     Words,
@@ -300,20 +307,77 @@ class Group(Model):
         return {"programs": value} if isinstance(value, str | list | tuple) else value
 
 
+class Login(Model):
+    """One of `http.users`: how somebody proves who he is, and what he may do."""
+
+    password: SecretStr | None = key(None, "The password itself; best from outside: `${QUEUEPOOL_PASSWORD}`.")
+    password_hash: SecretStr | None = key(None, "Its hash, as `queuepool config password` prints it.")
+    password_file: Text | None = key(None, "A file that holds either, relative to the file's directory.")
+    role: Access = key("viewer", "`viewer` sees everything, `operator` also acts.")
+
+    @model_validator(mode="after")
+    def _one_secret(self) -> Self:
+        _need_one(self, "password", "password_hash", "password_file")
+        return self
+
+
+class Token(Model):
+    """One of `http.tokens`: what a script sends as `Authorization: Bearer TOKEN`."""
+
+    token: SecretStr | None = key(None, "The token itself; at least 32 characters, best from outside: `${API_TOKEN}`.")
+    token_hash: SecretStr | None = key(None, "Its hash, as `queuepool config token` prints it.")
+    token_file: Text | None = key(None, "A file that holds either, relative to the file's directory.")
+    role: Access = key("viewer", "`viewer` sees everything, `operator` also acts.")
+
+    @model_validator(mode="after")
+    def _one_secret(self) -> Self:
+        _need_one(self, "token", "token_hash", "token_file")
+        return self
+
+
 class Http(Model):
-    """Control by TCP."""
+    """Control by TCP: the web page, the JSON API, Supervisor's XML-RPC and metrics. Without any credentials whoever
+    reaches it, from this machine alone, may look and not act."""
 
     listen: Address = key(
-        "127.0.0.1:9001", "Address and port. Anything but this machine itself needs `username` and `password`."
+        "127.0.0.1:9001", "Address and port. Anything but this machine itself needs somebody who can log in."
     )
-    username: Text | None = key(None, "Name to log in with.")
+    username: Text | None = key(
+        None, "Name of an operator, with one of the next three: short for one entry in `users`."
+    )
     password: SecretStr | None = key(None, "Password to log in with; best from outside: `${QUEUEPOOL_PASSWORD}`.")
+    password_hash: SecretStr | None = key(None, "Its hash, as `queuepool config password` prints it.")
+    password_file: Text | None = key(None, "A file that holds either, relative to the file's directory.")
+    users: dict[Visitor, Login] = key({}, "Who can log in: `{alice: {password_hash: ..., role: operator}}`.")
+    tokens: dict[Visitor, Token] = key({}, "What scripts can send: `{ci: {token_hash: ..., role: operator}}`.")
+    tls_cert: Text | None = key(None, "Certificate chain in PEM, for https. Read again when it has changed.")
+    tls_key: Text | None = key(None, "Its private key. Unset: in `tls_cert` too.")
+    root_path: RootPath = key("", "Where a proxy shows it, such as `/queuepool`. Unset: at the root.")
+    allowed_hosts: HostNames = key(
+        (),
+        "Names by which browsers may call it, `*.example.org` for all below one, beside addresses, localhost and the "
+        "name of the machine. With others a foreign page could reach it.",
+    )
+    trusted_proxies: Networks = key(
+        (),
+        "Addresses or networks of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed, beside "
+        "this machine.",
+    )
 
     @model_validator(mode="after")
     def _guarded(self) -> Self:
-        if (self.username is None) != (self.password is None or not self.password.get_secret_value()):
-            raise ValueError("needs both username and password, or neither")
-        if self.username is None and not self.loopback:
+        secrets = [name for name in ("password", "password_hash", "password_file") if getattr(self, name) is not None]
+        if self.username is None and secrets:
+            raise ValueError(f"has {secrets[0]}, and no username")
+        if self.username is not None:
+            _need_one(self, "password", "password_hash", "password_file")
+            if self.username in self.users:
+                raise ValueError(f"gives {self.username} twice, as username and in users")
+            if ":" in self.username or not self.username.isprintable():
+                raise ValueError("has a username that cannot be one: it holds `:` or what cannot be printed")
+        if self.tls_key is not None and self.tls_cert is None:
+            raise ValueError("has tls_key, and no tls_cert")
+        if not (self.username or self.users or self.tokens) and not self.loopback:
             raise ValueError(f"listens on {self.listen}, which others can reach: give username and password")
         return self
 
@@ -325,6 +389,22 @@ class Http(Model):
             return ipaddress.ip_address(host).is_loopback
         except ValueError:
             return host == "localhost"
+
+
+def _need_one(model: Model, *names: str) -> None:
+    """Exactly one of these secrets, and not an empty one."""
+    given = [name for name in names if getattr(model, name) is not None]
+    if len(given) > 1:
+        raise ValueError(f"has both {given[0]} and {given[1]}: give one")
+    value = getattr(model, given[0]) if given else ""
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if not text:
+        raise ValueError(f"needs {', '.join(names[:-1])} or {names[-1]}")
+    if given[0].endswith("_hash") and not re.match(units.HASH[given[0]], text, re.ASCII):
+        command = given[0].removesuffix("_hash")
+        raise ValueError(f"has a {given[0]} that is none: `queuepool config {command}` makes one")
+    if given[0] == "token" and len(text) < 32:
+        raise ValueError("has a token of less than 32 characters: `queuepool config token` makes one")
 
 
 def _http(value: object) -> object:

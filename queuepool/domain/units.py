@@ -35,6 +35,12 @@ RLIMITS = frozenset(
 CANARY_SECONDS = 30.0
 """How long a canary may take unless somebody says: it boots an application and does a job of no work."""
 
+HASH = {
+    "password_hash": r"scrypt:[0-9]{1,7}:[0-9]{1,2}:[0-9]{1,2}\$[^$]{1,100}\$[0-9a-f]{128}\Z",
+    "token_hash": r"sha256:[0-9a-f]{64}\Z",
+}
+"""Key of a hash -> its form; what they mean is control/passwords.py's matter."""
+
 
 def duration(value: object) -> float:
     """Seconds from 60, `60s`, `1m`, `1h30m`, `500ms`."""

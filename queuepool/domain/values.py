@@ -3,6 +3,7 @@ Which key has which type is spec.py's matter; the reading itself is units.py's."
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Annotated, Literal
 
@@ -48,6 +49,45 @@ def _listen_address(value: object) -> str:
         raise ValueError("is not an address such as 127.0.0.1:9001")
     host = "127.0.0.1" if match[1] is None else match[1] if match[1] not in ("", "*") else "0.0.0.0"  # noqa: S104
     return f"{host}:{match[2]}"
+
+
+def _root_path(value: object) -> str:
+    """`/queuepool` from `queuepool/` and the like; "" for the root."""
+    text = str(value).strip().strip("/")
+    if not re.fullmatch(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*|", text, re.ASCII) or {".", ".."} & set(text.split("/")):
+        raise ValueError("is not a path such as /queuepool")
+    if text.partition("/")[0] in _TAKEN:
+        raise ValueError(f"cannot be the root path: queuepool itself answers at /{text.partition('/')[0]}")
+    return f"/{text}" if text else ""
+
+
+_TAKEN = frozenset(
+    {"api", "RPC2", "logtail", "mainlogtail", "login", "logout", "assets", "live", "metrics", "healthz", "favicon.ico"}
+)
+
+
+def _host_names(value: object) -> tuple[str, ...]:
+    found = units.names(value)
+    for name in found:
+        if not re.fullmatch(r"\*|(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", name, re.ASCII):
+            raise ValueError("must be names such as queue.example.org or *.example.org, without a port")
+    return found
+
+
+def _networks(value: object) -> tuple[str, ...]:
+    found = units.names(value)
+    for network in found:
+        try:
+            ipaddress.ip_network(network, strict=False)
+        except ValueError:
+            raise ValueError("must be addresses or networks such as 10.0.0.7 or 10.0.0.0/8") from None
+    return found
+
+
+def _visitor(value: str) -> str:
+    if not value or len(value) > 100 or ":" in value or not value.isprintable():
+        raise ValueError("cannot be a name: one is printable, without `:`, of at most 100 characters")
+    return value
 
 
 def _prefix(value: object) -> tuple[str, ...]:
@@ -125,5 +165,10 @@ Rlimits = Annotated[
     BeforeValidator(units.rlimits),
     WithJsonSchema({"type": "object", "propertyNames": {"enum": sorted(units.RLIMITS)}}),
 ]
+Visitor = Annotated[str, AfterValidator(_visitor)]
+RootPath = Annotated[str, BeforeValidator(_root_path), _schema("string")]
+HostNames = Annotated[tuple[str, ...], BeforeValidator(_host_names), _LIST]
+Networks = Annotated[tuple[str, ...], BeforeValidator(_networks), _LIST]
+Access = Literal["viewer", "operator"]
 Kind = Literal["worker", "listen", "horizon", "command"]
 Rotation = Literal["never", "hourly", "daily"]

@@ -57,11 +57,12 @@ def test_an_error_is_exit_1_with_what_proves_and_mends_it(well: Place) -> None:
 
 
 def test_warnings_are_exit_0_and_exit_3_when_asked_to_be_strict(well: Place) -> None:
-    well.config.write_text("http: {}\n" + PROGRAM)
+    log = "{command: sleep 100, stdout_logfile: one.log"
+    well.config.write_text(PROGRAM + f"  a: {log}}}\n  b: {log}, stdout_logfile_backups: 1}}\n")
     assert call("doctor", *FILE).returncode == 0
     done = call("doctor", *FILE, "--strict")
     assert done.returncode == ExitCode.NOT_AS_WANTED
-    assert done.stdout.endswith("1 warning\n")
+    assert done.stdout.endswith("\n1 warning\n")
 
 
 def test_the_json_is_one_object(well: Place) -> None:

@@ -149,7 +149,7 @@ def serving(path: str, daemon: FakeDaemon) -> Iterator[FakeDaemon]:
         app = build_app(
             daemon, daemon.operations(), daemon.snapshot, daemon.events, daemon.defects.append, daemon.others
         )
-        daemon.server = ControlServer(app, listener)
+        daemon.server = ControlServer(app, listener, end_streams=app.state.end_streams)
         daemon.loop = asyncio.get_running_loop()
         daemon.news = asyncio.Event()
         daemon.loop.call_soon(ready.set)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import re
 import shlex
 import shutil
@@ -52,8 +53,11 @@ def value_of(answer: bytes) -> Any:
 
 
 def asked(qp: Queuepool) -> list[str]:
-    """What operations the daemon was asked for, as its log has them."""
-    return [line.partition("event=operation ")[2] for line in qp.journal().splitlines() if "event=operation" in line]
+    """What operations the daemon was asked for, as its log has them: of the user of this test."""
+    lines = [line.partition("event=operation ")[2] for line in qp.journal().splitlines() if "event=operation" in line]
+    who = f" who={pwd.getpwuid(os.getuid()).pw_name} by=socket"
+    assert all(line.endswith(who) for line in lines)
+    return [line.removesuffix(who) for line in lines]
 
 
 # --- one daemon that nothing may harm ---------------------------------------------------------------------------------

@@ -74,8 +74,11 @@ def _secrets(reading: Reading) -> Iterator[str]:
     for program, want in section.programs.items():
         places += [("programs", program, "environment", name) for name in want.environment or ()]
     found = [place for place in places if is_secret(str(place[-1]))]
-    if isinstance(section, Settings) and section.http is not None and section.http.password is not None:
-        found.append(("http", "password"))
+    if isinstance(section, Settings) and section.http is not None:
+        http = section.http
+        found += [("http", "password")] if http.password is not None else []
+        found += [("http", "users", name, "password") for name, user in http.users.items() if user.password]
+        found += [("http", "tokens", name, "token") for name, token in http.tokens.items() if token.token]
     for place in found:
         text = reading.document.text(place)
         if text and "$" not in text:

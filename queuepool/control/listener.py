@@ -1,0 +1,200 @@
+"""The TCP listener: brings what `http:` of the file says into being, and follows its changes. A port that is taken, or
+a certificate that is missing, is a problem that is shown, and tried again with the next update; nothing else waits for
+it. What is served is web.py's matter."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import ssl
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from starlette.applications import Starlette
+
+from queuepool.control.access import Access, Unusable, know
+from queuepool.control.api import OtherFace
+from queuepool.control.server import ControlServer
+from queuepool.control.web import Guard, Web
+from queuepool.domain.access import Listening
+from queuepool.domain.events import Kind
+from queuepool.domain.throttle import Allowance, Ration
+
+MAX_CONNECTIONS = 256
+"""Connections at a time: a hundred open pages, and as many clients."""
+
+WRITTEN_DOWN = Allowance(20, 5.0)
+"""Refusals in the journal: what strangers do must not push out what happened."""
+
+GRACE_SECONDS = 2.0
+
+WebOf = Callable[[list[OtherFace]], OtherFace]
+MakeApp = Callable[[WebOf], Starlette]
+Note = Callable[[Kind, str, Mapping[str, Any]], object]
+
+
+class Listener:
+    """At most one listener. make_app(web_of): the application with all faces, and among them the one that `web_of`
+    makes of them. note: the journal's `add`. problem: told what is wrong, "" when nothing is."""
+
+    def __init__(self, make_app: MakeApp, note: Note, problem: Callable[[str], None]) -> None:
+        self._make_app = make_app
+        self._note = note
+        self._problem = problem
+        self._access = Access()
+        self._spec: Listening | None = None
+        self._stamp: object = None
+        self._context: ssl.SSLContext | None = None
+        self._server: ControlServer | None = None
+        self._sockets: list[socket.socket] = []
+        self._task: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
+        self._ration = Ration()
+
+    async def use(self, spec: Listening | None) -> None:
+        """Bring this into being, if it is not. What cannot be leaves what was."""
+        async with self._turn:
+            try:
+                await self._use(spec)
+            except (Unusable, OSError) as error:
+                assert spec is not None
+                kept = f"; it goes on at {url(self._spec)} as before" if self._spec else ""
+                text = f"cannot listen on {spec.listen}: {_reason(error)}{kept}"
+                self._problem(text)
+                self._note(Kind.CONFIG_REFUSED, "", {"reason": text})
+            else:
+                self._problem("")
+
+    async def close(self) -> None:
+        """End it."""
+        async with self._turn:
+            await self._end()
+            self._spec = None
+
+    async def _use(self, spec: Listening | None) -> None:
+        if spec is None:
+            await self._end()
+            self._spec = None
+            return
+        stamp = await asyncio.to_thread(_stamp, spec)
+        if spec == self._spec and stamp == self._stamp and self._server is not None:
+            return
+        known = await asyncio.to_thread(know, spec, self._access.known)
+        context = await asyncio.to_thread(_tls, spec) if spec.tls_cert else None
+        if self._spec is None or _place(self._spec) != _place(spec):
+            same_port = self._spec is not None and self._spec.listen == spec.listen
+            sockets = self._sockets if same_port else await asyncio.to_thread(bind, *spec.address)
+            await self._end(sockets)
+            self._serve(spec)
+        self._access.use(spec, known)
+        self._context = context
+        self._spec, self._stamp = spec, stamp
+
+    def _serve(self, spec: Listening) -> None:
+        app = self._make_app(lambda faces: Web(spec, self._access, faces, self._accepted, self._refused))
+        self._server = ControlServer(
+            Guard(app, spec, self._access, self._refused),
+            *self._sockets,
+            end_streams=app.state.end_streams,
+            connections=MAX_CONNECTIONS,
+            tls=self._tls if spec.tls_cert else None,
+        )
+        self._task = asyncio.get_running_loop().create_task(self._server.serve(), name="http")
+        self._note(Kind.LISTENING, "", {"address": url(spec)})
+
+    def _tls(self) -> ssl.SSLContext:
+        assert self._context is not None
+        return self._context
+
+    async def _end(self, sockets: Sequence[socket.socket] = ()) -> None:
+        """Serve no more; go on with these sockets, which may be the same."""
+        server, self._server = self._server, None
+        for sock in self._sockets:
+            if sock not in sockets:
+                sock.close()
+        self._sockets = list(sockets)
+        if server is not None and self._task is not None:
+            await server.stop(GRACE_SECONDS)
+            await self._task
+
+    def _accepted(self, facts: Mapping[str, Any]) -> None:
+        self._note(Kind.OPERATION, "", facts)
+
+    def _refused(self, facts: Mapping[str, Any]) -> None:
+        dropped = self._ration.dropped
+        self._ration, written = self._ration.take(time.monotonic(), WRITTEN_DOWN)
+        if written:
+            self._note(Kind.REFUSED, "", {**facts, "unwritten": dropped or None})
+
+
+def _place(spec: Listening) -> tuple[object, ...]:
+    """What cannot be changed below a server that runs."""
+    return spec.listen, bool(spec.tls_cert), spec.root_path, spec.allowed_hosts, spec.proxies
+
+
+def url(spec: Listening) -> str:
+    """Where it is found."""
+    return f"{'https' if spec.tls_cert else 'http'}://{spec.listen}{spec.root_path}/"
+
+
+def bind(host: str, port: int) -> list[socket.socket]:
+    """Listening sockets for every address of a host. Raises OSError."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    sockets: list[socket.socket] = []
+    failed: OSError | None = None
+    for family, kind, protocol, _, address in dict.fromkeys(found):
+        try:
+            sock = socket.socket(family, kind, protocol)
+        except OSError as error:  # no IPv6 here
+            failed = error
+            continue
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if host == "::" else 1)
+            sock.bind(address)
+            sock.listen(128)
+            sock.setblocking(False)
+        except OSError as error:
+            sock.close()
+            failed = error
+        else:
+            sockets.append(sock)
+    if not sockets:
+        raise failed or OSError(f"{host} has no address")
+    return sockets
+
+
+def _stamp(spec: Listening) -> object:
+    """Changes when a file that the section names does."""
+    paths = [a.secret.text for a in (*spec.users, *spec.tokens) if a.secret.kind == "file"]
+    stamps = []
+    for path in filter(None, [*paths, spec.tls_cert, spec.tls_key]):
+        with contextlib.suppress(OSError):
+            found = os.stat(path)
+            stamps.append((path, found.st_mtime_ns, found.st_ino, found.st_size))
+    return stamps
+
+
+def _tls(spec: Listening) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    for path in dict.fromkeys((spec.tls_cert, spec.tls_key)):
+        try:
+            with open(path, "rb"):
+                pass
+        except OSError as error:
+            raise Unusable(f"cannot read {path}: {error.strerror}") from None
+    try:
+        context.load_cert_chain(spec.tls_cert, spec.tls_key, password=lambda: b"")
+    except (ssl.SSLError, ValueError) as error:
+        what = getattr(error, "reason", None) or str(error)
+        raise Unusable(f"cannot use {spec.tls_cert} with {spec.tls_key}: {what}") from None
+    return context
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
