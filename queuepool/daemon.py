@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from queuepool.control.api import OtherFace
-    from queuepool.control.listener import Listener, MakeApp
+    from queuepool.control.listener import Listener, MakeApp, WebOf
     from queuepool.control.server import ControlServer
     from queuepool.controller.deploys import Deploys
     from queuepool.controller.insight import Insight
@@ -262,7 +262,22 @@ class Daemon:
         unix = visiting.FromUnixSocket(app)
         self._server = server.ControlServer(unix, listener, end_streams=app.state.end_streams)
         self._spawn(self._server.serve())
-        self._make_app = lambda web_of: build([*(others := faces()), web_of(others)])
+
+        def for_browsers(web_of: WebOf) -> Starlette:
+            from queuepool.control.dashboard import Dashboard
+
+            page = Dashboard(
+                operator,
+                lambda: self.snapshot((), usage=False),
+                subscribe=lambda hear: self.pump.subscribe(hear, prompt=False),
+                config=self.directory.config,
+                birth=self.started_at,
+                on_defect=self._defect,
+            )
+            others = [*faces(), page]
+            return build([*others, web_of(others)])
+
+        self._make_app = for_browsers
         self._follow_http()
         self._spawn(self._look())
         await asyncio.sleep(0)
@@ -398,9 +413,10 @@ class Daemon:
 
     # --- what the parts are told --------------------------------------------------------------------------------------
 
-    def snapshot(self, names: tuple[str, ...]) -> Snapshot:
-        """The processes that `names` select, all without names. Raises UsageError."""
-        programs, processes = self.controller.views(usage=len(self.engine.endings.by_pid) <= 100)
+    def snapshot(self, names: tuple[str, ...], *, usage: bool = True) -> Snapshot:
+        """The processes that `names` select, all without names; with memory and processor time where there are not too
+        many. Raises UsageError."""
+        programs, processes = self.controller.views(usage=usage and len(self.engine.endings.by_pid) <= 100)
         programs, processes = self._with_horizon(programs, processes)
         view = DaemonView(
             pid=os.getpid(),
@@ -532,6 +548,7 @@ async def _ping(target: Any) -> str | None:
 
 
 def _import_listener() -> Any:
+    import queuepool.control.dashboard  # noqa: F401 - loaded, for later
     from queuepool.control import listener
 
     return listener

@@ -13,7 +13,7 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Send
 
@@ -22,6 +22,7 @@ from queuepool.control.client import error_to
 from queuepool.control.dashboard_assets import answer, template
 from queuepool.control.dashboard_hub import Hub, as_bytes
 from queuepool.control.feed import State, deploy_row, state_of
+from queuepool.domain.access import Visitor
 from queuepool.domain.names import UnknownName
 from queuepool.domain.observed import Snapshot
 from queuepool.errors import QueuepoolError, UsageError
@@ -29,10 +30,11 @@ from queuepool.system import procstat
 
 if TYPE_CHECKING:
     from queuepool.control.dashboard_doctor import Examination
+    from queuepool.control.dashboard_log import Subscribe
     from queuepool.control.operations import Operator
 
 MOST_LOGS = 32
-"""Logs followed at a time; each costs a descriptor and a look four times a second."""
+"""Logs followed at a time; each hears every chunk that any process prints."""
 
 SEND_SECONDS = 30.0
 """A page that takes nothing for so long is dropped."""
@@ -46,20 +48,22 @@ _STREAM = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # let no pro
 
 
 class Dashboard:
-    """The face. snapshot: as the JSON face takes it. config: path of the file. birth: when this daemon began, in unix
-    seconds. on_defect: told of an exception that nobody foresaw."""
+    """The face. snapshot: of everything. subscribe: the pump's. config: path of the file. birth: when this daemon
+    began, in unix seconds. on_defect: told of an exception that nobody foresaw."""
 
     def __init__(
         self,
         operator: Operator,
         snapshot: Callable[[], Snapshot],
         *,
+        subscribe: Subscribe,
         config: str,
         birth: float,
         on_defect: Callable[[BaseException], None],
     ) -> None:
         self._operator = operator
         self._snapshot = snapshot
+        self._subscribe = subscribe
         self._config = config
         self._on_defect = on_defect
         self._meter = Meter()
@@ -70,7 +74,6 @@ class Dashboard:
         self.hub = Hub(self._look, operator.controller.journal, f"{birth:.3f}", on_defect=on_defect)
         self.routes = [
             Route("/", self.index, methods=["GET"]),
-            Route("/login", self.login, methods=["GET"]),
             Route("/assets/{name}", self.asset, methods=["GET"]),
             Route("/favicon.ico", self.favicon, methods=["GET"]),
             Route("/session", self.session, methods=["GET"]),
@@ -90,25 +93,22 @@ class Dashboard:
 
     async def index(self, request: Request) -> Response:
         """The page."""
+        if not request.scope.get("raw_path", b"/").endswith(b"/"):  # its own paths are relative to its directory
+            return RedirectResponse(f"{request.scope.get('root_path', '')}/", 303)
         visitor = _visitor(request)
         return _page(
             "index.html",
-            request,
-            csrf=getattr(request.state, "csrf", ""),
+            _language(request.headers.get("accept-language", "")),
+            csrf=request.state.csrf,
             name=visitor["name"],
             role=visitor["role"],
             by=visitor["by"],
         )
 
-    async def login(self, request: Request) -> Response:
-        """The form to log in."""
-        query = request.query_params
-        return _login(request, query.get("error", ""), query.get("next", ""))
-
     def login_page(self, error: str, next: str, root_path: str) -> Response:
-        """The same, after a login that failed. next: where to go afterwards. root_path: of no matter, since the page's
-        own paths are relative."""
-        return _login(None, error, next)
+        """The form to log in. error: why the last try failed. next: where to go afterwards. root_path: of no matter,
+        since the page's own paths are relative."""
+        return _page("login.html", "en", error=error, next=next)
 
     async def asset(self, request: Request) -> Response:
         """A file of the page."""
@@ -120,7 +120,7 @@ class Dashboard:
 
     async def session(self, request: Request) -> Response:
         """Who it is that asks: {"name", "role", "by", "csrf", "version"}. Another daemon may have taken over."""
-        return _object({**_visitor(request), "csrf": getattr(request.state, "csrf", ""), "version": __version__})
+        return _object({**_visitor(request), "csrf": request.state.csrf, "version": __version__})
 
     # --- streams ------------------------------------------------------------------------------------------------------
 
@@ -128,9 +128,11 @@ class Dashboard:
         """Everything, and what changes, for as long as the page is open."""
         if self.hub.full:
             return _refusal(QueuepoolError("too many pages are open", "close some of them"), 503)
-        if not self._recalled:
-            await asyncio.to_thread(self._operator.deploys.store.warm)
+        deploys = self._operator.deploys
+        if deploys.saved is None and not self._recalled:
             self._recalled = True
+            await asyncio.to_thread(deploys.store.warm)
+            deploys.recall()
         return EventStream(
             self.hub.frames(request.headers.get("last-event-id") or request.query_params.get("last", ""))
         )
@@ -140,13 +142,18 @@ class Dashboard:
         control = self._operator.controller
         if self._logs >= MOST_LOGS:
             return _refusal(QueuepoolError("too many logs are followed", "close some of them"), 503)
-        from queuepool.control.dashboard_log import LogTail, policy_of
+        from queuepool.control.dashboard_log import LogTail
 
         try:
             names = control.select((request.query_params.get("process", ""),))
             if len(names) != 1:
                 raise UsageError("a log is that of one process", "?process=laravel-worker:0")
-            tail = LogTail(policy_of(control, names[0]), str(names[0]))
+            name = names[0]
+            lives, spec = control.engine.lives.get(name), control.pools.get(name.pool)
+            process = lives[-1].spec if lives else spec.process(name.slot) if spec else None
+            if process is None:
+                raise UsageError(f"cannot find {name}: there is no such process")
+            tail = LogTail(self._subscribe, process.stdout, str(name))
         except UnknownName as error:
             return _refusal(UsageError(str(error)), 404)
         except QueuepoolError as error:
@@ -165,9 +172,7 @@ class Dashboard:
     # --- what is asked ------------------------------------------------------------------------------------------------
 
     async def doctor(self, request: Request) -> Response:
-        """What the doctor finds, now. For operators: it boots the application."""
-        if _visitor(request)["role"] != "operator":
-            return _refusal(QueuepoolError("only an operator may ask the doctor", "log in as one"), 403)
+        """What the doctor finds, now. As any POST, it is for operators: it boots the application."""
         if self._doctor is None:
             from queuepool.control.dashboard_doctor import Examination
 
@@ -182,7 +187,7 @@ class Dashboard:
         snapshot = self._snapshot()
         usage = self._meter.measure([view.pid for view in snapshot.processes if view.pid])
         deploys = self._operator.deploys
-        deploy = deploy_row(deploys.report(), deploys.story.events) if deploys.recall() else None
+        deploy = deploy_row(deploys.report(), deploys.story.events) if deploys.saved is not None else None
         return state_of(snapshot, self._operator.look.queues(()), deploy, usage)
 
 
@@ -238,22 +243,15 @@ class EventStream(StreamingResponse):
 
 
 def _visitor(request: Request) -> dict[str, str]:
-    visitor = getattr(request.state, "visitor", None)
-    if visitor is None:
-        return {"name": "", "role": "viewer", "by": ""}
-    return {"name": visitor.name, "role": str(visitor.role), "by": visitor.by}
+    visitor: Visitor = request.state.visitor
+    return {"name": visitor.name, "role": visitor.role.value, "by": visitor.by}
 
 
-def _login(request: Request | None, error: str, next: str) -> Response:
-    return _page("login.html", request, 401 if error and request is None else 200, error=error, next=next)
-
-
-def _page(file: str, request: Request | None, status: int = 200, **facts: str) -> Response:
-    """A page, filled in. What browsers may not be served by anybody else's page, web.py's headers say."""
-    language = _language(request.headers.get("accept-language", "") if request is not None else "")
+def _page(file: str, language: str, **facts: str) -> Response:
+    """A page, filled in."""
     facts |= {"lang": LANGUAGES[language], "version": __version__}
     text = Template(template(file)).substitute({key: escape(value) for key, value in facts.items()})
-    return Response(text, status, media_type="text/html; charset=utf-8", headers={"Cache-Control": "no-store"})
+    return Response(text, media_type="text/html; charset=utf-8", headers={"Cache-Control": "no-store"})
 
 
 def _language(accepted: str) -> str:

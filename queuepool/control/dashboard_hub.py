@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from queuepool.control.feed import NOTHING, History, State, difference
-from queuepool.controller.journal import Journal, as_json
+from queuepool.control.feed import NOTHING, History, State, difference, event_row
+from queuepool.controller.journal import Journal
 
 LOOK_SECONDS = 1.0
 QUIET_SECONDS = 5.0
@@ -168,7 +168,7 @@ class Hub:
         if since >= newest:
             return []
         last = islice(reversed(self._journal.events), min(newest - since, EVENTS_TOLD))
-        return [_short(as_json(event)) for event in last][::-1]
+        return [event_row(event) for event in last][::-1]
 
     def _newest(self) -> int:
         return self._journal.events[-1].seq if self._journal.events else 0
@@ -177,10 +177,6 @@ class Hub:
         """The number of the last event that a page has; 0: none of this daemon."""
         birth, _, seq = last_id.rpartition("-")
         return int(seq) if birth == self._birth and seq.isascii() and seq.isdecimal() and len(seq) < 16 else 0
-
-
-def _short(event: dict[str, Any]) -> dict[str, Any]:
-    return {key: event[key] for key in ("seq", "time", "event", "process", "sentence")}
 
 
 def frame(event: str, data: Any, number: str = "") -> bytes:

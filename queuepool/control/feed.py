@@ -4,10 +4,11 @@ PURE. When it is told, and to whom, is dashboard_hub.py's matter; assets/store.j
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from queuepool.domain.events import Event, Kind
 from queuepool.domain.observed import ProcessView, ProgramView, Snapshot
 
 Row = dict[str, Any]
@@ -108,7 +109,7 @@ def state_of(snapshot: Snapshot, queues: Mapping[str, Any], deploy: Row | None, 
     share of a core), where it was measured."""
     tables = {
         "programs": {view.name: _program(view) for view in snapshot.programs},
-        "processes": _processes(snapshot.processes, usage),
+        "processes": _processes(snapshot, usage),
         "queues": {_queue_key(row): _queue(row) for row in queues["queues"]},
         "redis": {where: dict(seen) for where, seen in queues["redis"].items()},
     }
@@ -150,16 +151,17 @@ def _program(view: ProgramView) -> Row:
     }
 
 
-def _processes(views: Iterable[ProcessView], usage: Usage) -> Table:
+def _processes(snapshot: Snapshot, usage: Usage) -> Table:
     """By name; where a slot holds several lives, those that are on their way out also by their pid."""
     found: Table = {}
-    for view in views:
+    kinds = {program.name: program.kind for program in snapshot.programs}
+    for view in snapshot.processes:
         key = f"{view.name}/{view.pid or 0}" if view.retiring or view.name in found else view.name
-        found[key] = _process(view, usage)
+        found[key] = _process(view, kinds.get(view.program, ""), usage)
     return found
 
 
-def _process(view: ProcessView, usage: Usage) -> Row:
+def _process(view: ProcessView, kind: str, usage: Usage) -> Row:
     memory, cpu = usage.get(view.pid or 0, (None, None))
     job = view.job
     dead = view.state in ("BACKOFF", "FATAL", "EXITED", "UNKNOWN")
@@ -168,6 +170,7 @@ def _process(view: ProcessView, usage: Usage) -> Row:
         "display": view.display,
         "program": view.program,
         "slot": view.slot,
+        "kind": kind,
         "state": view.state,
         "pid": view.pid,
         "started_at": view.started_at,
@@ -249,6 +252,31 @@ def deploy_row(report: Mapping[str, Any], story: Sequence[Mapping[str, Any]]) ->
         "waiting": waiting if running else "",
         "lines": list(lines),
     }
+
+
+def event_row(event: Event) -> Row:
+    """An event of the journal, as a sentence; for those that have none, what is known of it in words."""
+    sentence = event.sentence()
+    if sentence == event.line():
+        sentence = _told(event)
+    row = {"seq": event.seq, "time": event.time, "event": event.kind.value, "process": event.subject}
+    return row | {"sentence": sentence}
+
+
+def _told(event: Event) -> str:
+    fields = {key: value for key, value in event.fields.items() if value is not None and key != "traceback"}
+    asked, who, names = fields.pop("asked", None), fields.pop("who", None), fields.pop("names", None)
+    what = event.kind.value.replace("_", " ")
+    if asked is not None:
+        place, by = fields.pop("from", None), fields.pop("by", None)
+        whence = f" ({', '.join(str(each) for each in (place, by) if each)})" if place or by else ""
+        said = "asked for" if event.kind is Kind.OPERATION else f"{what}:"
+        what = f"{who or 'somebody'}{whence} {said} {asked}" + (f" of {names}" if names else "")
+    else:
+        fields |= {key: value for key, value in (("who", who), ("names", names)) if value is not None}
+        what = f"{event.subject} {what}" if event.subject else what
+    rest = ", ".join(str(value) if key in ("reason", "problem") else f"{key} {value}" for key, value in fields.items())
+    return f"{what}: {rest}" if rest else what
 
 
 # --- the past ---------------------------------------------------------------------------------------------------------

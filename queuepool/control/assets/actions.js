@@ -232,11 +232,20 @@ export async function deploy() {
     });
     return;
   }
+  const idle = (program) => !(program.added || program.removed || program.started.length || program.restarted.length || program.stopped.length);
+  const kept = plan.programs.filter(idle).map((program) => program.name);
+  const moved = plan.programs.filter((program) => !idle(program));
   const sure = await confirm({
     title: t("ask.deploy"),
     body: [
       h("p", {}, t("ask.deploy.what")),
-      h("ul", { class: "plan" }, plan.programs.map((program) => h("li", {}, h("strong", {}, program.name), planned(program))), problems),
+      h(
+        "ul",
+        { class: "plan" },
+        moved.map((program) => h("li", {}, h("strong", {}, program.name), planned(program))),
+        kept.length ? h("li", { class: "hint" }, t("plan.untouched", { names: kept.join(", ") })) : null,
+        problems,
+      ),
     ],
     yes: t("do.deploy"),
   });

@@ -9,6 +9,7 @@ const SPAN_SECONDS = 600;
 const LEAST_SECONDS = 60;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const drawn = new Set();
+const COUNTS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 1e7, 1e8];
 
 dark.addEventListener("change", () => drawn.forEach((chart) => chart.remake()));
 addEventListener("resize", () => drawn.forEach((chart) => chart.fit()));
@@ -69,7 +70,7 @@ export class Chart {
       width: this.node.clientWidth,
       height: this.height,
       legend: { show: false },
-      padding: [6, 4, 0, 0],
+      padding: [6, 18, 0, 0],
       cursor: { drag: { x: false, y: false }, points: { size: 5 }, sync: { key: "queues" }, y: false },
       scales: {
         x: { time: true, range: () => [Math.min(first(), now() - LEAST_SECONDS), now()] },
@@ -77,7 +78,7 @@ export class Chart {
       },
       axes: [
         { ...line, size: 22, space: 90, values: (_, at) => at.map((one) => time(one)), grid: { show: false } },
-        { ...line, size: 40, space: 26, values: (_, list) => list.map((one) => label(one, this.series[0].format)) },
+        { ...line, size: 40, space: 26, incrs: this.series[0].format ? undefined : COUNTS, values: (_, list) => list.map((one) => label(one, this.series[0].format)) },
       ],
       series: [
         {},

@@ -69,12 +69,15 @@ export class Logs {
       this.file = file;
       fill(this.lines);
       this.add(lines);
-      this.tell(shared);
+      if (shared && lines.length) this.lines.append(h("div", { class: "rule" }, t("logs.shared", { name })));
+      text(this.about, file || t("logs.nofile"));
+      this.scroll();
     });
     source.addEventListener("lines", (event) => {
-      const { lines, shared } = JSON.parse(event.data);
+      const { lines, skipped } = JSON.parse(event.data);
+      if (skipped) this.lines.append(h("div", { class: "rule" }, t("logs.skipped", { n: skipped })));
       this.add(lines);
-      this.tell(shared);
+      if (!lines.length) text(this.about, this.file || t("logs.nofile"));
     });
     source.addEventListener("error", () => {
       if (source !== this.source) return;
@@ -97,10 +100,6 @@ export class Logs {
       // it does not answer: the connection of the page says so
     }
     this.timer = setTimeout(() => this.followed === name && this.open(name), 5000);
-  }
-
-  tell(shared) {
-    text(this.about, shared ? `${this.file} · ${t("logs.shared")}` : this.file);
   }
 
   add(lines) {

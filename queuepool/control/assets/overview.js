@@ -143,11 +143,11 @@ class Pool {
     this.toggle = h("button", { type: "button", class: "quiet", "aria-controls": this.tableId, onclick: () => this.open(!this.opened) });
     this.horizon = new Horizon();
     const names = [name];
-    const more = h(
-      "div",
-      { class: "more-actions", id: id("more") },
-      buttons(["start", "pause", "continue", "stop"].map((one) => [t(`do.${one}`), () => act(one, names, name), one === "stop" ? "danger" : ""])),
-    );
+    const more = h("div", { class: "more-actions", id: id("more") });
+    const rest = ["start", "pause", "continue", "stop"];
+    const acts = buttons(rest.map((one) => [t(`do.${one}`), () => act(one, names, name), one === "stop" ? "danger" : ""]));
+    this.pausing = acts.slice(1, 3);
+    more.append(...acts);
     more.hidden = true;
     const others = h("button", { type: "button", class: "quiet", "aria-expanded": "false", "aria-controls": more.id, onclick: () => {
       more.hidden = !more.hidden;
@@ -180,6 +180,7 @@ class Pool {
     change(this.icon, tone);
     text(this.count, wanted ? t("pool.running", { n: running, m: wanted }) : running ? t("pool.still", { n: running }) : t("state.STOPPED"));
     text(this.kind, program.kind === "worker" ? "" : program.kind);
+    for (const button of this.pausing) show(button, program.kind !== "command"); // only Laravel's know how
     show(this.kind, program.kind && program.kind !== "worker");
     const notes = [];
     if (wanted !== numprocs) notes.push(t("pool.file", { n: numprocs }));
@@ -194,8 +195,8 @@ class Pool {
     this.horizon.update(program.horizon);
     const large = rows.length > TABLE_AT_ONCE;
     if (this.opened === null || (!large && !this.chosen)) this.open(!large, false);
-    show(this.strip.parent, rows.length > 1);
-    this.strip.update(rows);
+    show(this.strip.parent, large);
+    this.strip.update(large ? rows : []);
     show(this.toggle.parentNode, large);
     text(this.summary, large ? tally(rows) : "");
     this.rows.update(this.opened ? rows : []);

@@ -105,15 +105,10 @@ export function open(process) {
     dialog.close();
     await act(operation, [process.name], process.display);
   };
-  const acts = mayAct()
-    ? [
-        h("button", { type: "button", onclick: run("restart") }, t("do.restart")),
-        h("button", { type: "button", onclick: run("start") }, t("do.start")),
-        h("button", { type: "button", onclick: run("pause") }, t("do.pause")),
-        h("button", { type: "button", onclick: run("continue") }, t("do.continue")),
-        h("button", { type: "button", class: "danger", onclick: run("stop") }, t("do.stop")),
-      ]
-    : [];
+  const acts = {};
+  for (const one of mayAct() ? ["start", "restart", "pause", "continue", "stop"] : []) {
+    acts[one] = h("button", { type: "button", class: one === "stop" ? "danger" : "", onclick: run(one) }, t(`do.${one}`));
+  }
   const dialog = h(
     "dialog",
     { class: "wide", "aria-labelledby": heading },
@@ -121,7 +116,7 @@ export function open(process) {
     facts,
     linesTitle,
     lines,
-    h("div", { class: "buttons" }, acts, link, h("button", { type: "button", onclick: () => dialog.close(), autofocus: true }, t("close"))),
+    h("div", { class: "buttons" }, Object.values(acts), link, h("button", { type: "button", onclick: () => dialog.close(), autofocus: true }, t("close"))),
   );
   const key = process.retiring ? `${process.name}/${process.pid ?? 0}` : process.name;
   opened = {
@@ -150,6 +145,9 @@ export function open(process) {
       show(lines, found.last_lines.length);
       text(lines, found.last_lines.join("\n"));
       show(link, found.log);
+      const running = found.state === "RUNNING";
+      const sensible = { start: !found.pid, restart: found.wanted, pause: running && !found.paused && found.kind !== "command", continue: found.paused, stop: found.wanted || found.pid };
+      for (const [one, button] of Object.entries(acts)) show(button, sensible[one]);
     },
   };
   dialog.addEventListener("close", () => {
