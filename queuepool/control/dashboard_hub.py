@@ -78,13 +78,14 @@ class Hub:
             yield self._history_frame()
             number: int | None = None
             while not self._ended:
-                if number is not None and number == self._number - 1:
-                    number, seq = self._number, self._seen
+                before, number = number, self._number  # taken before a yield, which may last
+                if before is not None and before == number - 1:
+                    seq = self._seen
                     yield self._latest
-                elif number != self._number:
+                elif before != number:
+                    since, seq = seq, self._seen
+                    events = self._events(since, seq)
                     yield self._whole()
-                    events = self._events(seq)
-                    number, seq = self._number, self._seen
                     if events:
                         yield frame("events", {"events": events}, f"{self._birth}-{seq}")
                 await self._next(number)
@@ -131,17 +132,18 @@ class Hub:
         state = self._look()
         self._history.add(now, state.tables["queues"])
         delta = difference(self._state, state)
-        events = self._events(self._seen)
+        newest = self._newest()
+        events = self._events(self._seen, newest)
         if not delta and not events and 0 <= now - self._told < QUIET_SECONDS:
             return
-        self._state, self._seen, self._told = state, self._newest(), now
+        self._state, self._seen, self._told = state, newest, now
         self._number += 1
         facts = {"now": round(now, 3), "pages": self.pages, "changes": delta, "events": events}
         self._latest = frame("changes", facts, f"{self._birth}-{self._seen}")
         news, self._news = self._news, asyncio.Event()
         news.set()
 
-    async def _next(self, number: int | None) -> None:
+    async def _next(self, number: int) -> None:
         while number == self._number and not self._ended:
             await self._news.wait()
 
@@ -162,13 +164,11 @@ class Hub:
             self._cache[name] = (self._number, made)
         return made
 
-    def _events(self, since: int) -> list[dict[str, Any]]:
-        """The events after a number up to now, the last ones when there are many."""
-        newest = self._newest()
-        if since >= newest:
-            return []
-        last = islice(reversed(self._journal.events), min(newest - since, EVENTS_TOLD))
-        return [event_row(event) for event in last][::-1]
+    def _events(self, since: int, until: int) -> list[dict[str, Any]]:
+        """The events after a number up to another, the last ones when there are many."""
+        younger = self._newest() - until
+        last = islice(reversed(self._journal.events), younger, younger + min(until - since, EVENTS_TOLD))
+        return [event_row(event) for event in last][::-1] if since < until else []
 
     def _newest(self) -> int:
         return self._journal.events[-1].seq if self._journal.events else 0

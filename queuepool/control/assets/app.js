@@ -137,6 +137,10 @@ choice.addEventListener("change", async () => {
 begin();
 connection("connecting");
 addEventListener("hashchange", route);
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the part of the address behind # says which view is shown
+  main.focus();
+});
 addEventListener("focusin", () => set(element("login"), "href", loginPath()));
 setInterval(tick, 1000);
 new Live(told, connection).open();

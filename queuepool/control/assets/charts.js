@@ -109,5 +109,5 @@ const label = (value, format) => (format ? format(value) : value >= 10000 ? `${M
 // The next round number, so that the scale does not move with every job.
 function nice(high) {
   const step = 10 ** Math.floor(Math.log10(high));
-  return [1, 2, 4, 5, 8, 10].map((one) => one * step).find((one) => one >= high * 1.02) ?? high * 1.2;
+  return [1, 2, 5, 10].map((one) => one * step).find((one) => one >= high * 1.02) ?? high * 1.2;
 }
