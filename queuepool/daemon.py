@@ -14,10 +14,10 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Hashable, Iterable
+from collections.abc import Callable, Coroutine, Hashable, Iterable
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from queuepool import __version__
 from queuepool.config.load import load
@@ -52,7 +52,11 @@ if TYPE_CHECKING:
 UPGRADE = "QUEUEPOOL_UPGRADE"
 """Set across an exec in place: a JSON object with the descriptors that were passed on."""
 
+LISTEN_SECONDS = 5.0
+"""How long the start waits for the TCP listener, which is no reason to fail: a name that must be looked up, say."""
+
 Echo = Callable[[object, str, bytes], None]
+T = TypeVar("T")
 
 
 def run(
@@ -278,8 +282,9 @@ class Daemon:
             return build([*others, web_of(others)])
 
         self._make_app = for_browsers
-        self._follow_http()
         self._spawn(self._look())
+        if listening := self._follow_http():
+            await asyncio.wait({listening}, timeout=LISTEN_SECONDS)
         await asyncio.sleep(0)
         self.notifier.tell("READY=1", f"MAINPID={os.getpid()}", f"STATUS={len(self.controller.pools)} programs")
         if self.notifier.watchdog_seconds:
@@ -293,10 +298,10 @@ class Daemon:
         await self.watch.close()
         if self._has("requeuer"):
             await self.requeuer.close()
-        if self._http:
-            await self._http.close()
+        ends = [self._http.close()] if self._http else []
         if self._server:
-            await self._server.stop(grace=2.0)
+            ends.append(self._server.stop(grace=2.0))
+        await asyncio.gather(*ends)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -483,10 +488,11 @@ class Daemon:
             self.insight.used()
         self._follow_http()
 
-    def _follow_http(self) -> None:
+    def _follow_http(self) -> asyncio.Task[None] | None:
         """Bring what `http:` says into being. Nothing of it is loaded for a file that has no such section."""
-        if self._make_app is not None and (self._http is not None or self.controller.loaded.http is not None):
-            self._spawn(self._use_http(self._make_app))
+        if self._make_app is None or (self._http is None and self.controller.loaded.http is None):
+            return None
+        return self._spawn(self._use_http(self._make_app))
 
     async def _use_http(self, make_app: MakeApp) -> None:
         if self._http is None:
@@ -530,10 +536,11 @@ class Daemon:
                 self._defect(error)
             await asyncio.sleep(10.0)
 
-    def _spawn(self, work: Awaitable[Any]) -> None:
-        task = asyncio.ensure_future(work)
+    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

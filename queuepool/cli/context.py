@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+
+from queuepool.errors import UsageError
 
 if TYPE_CHECKING:
     from queuepool.control.client import Client
@@ -17,18 +19,32 @@ class Context:
 
     config: the file of `-c`, None when it is to be searched. color: whether standard output gets colours.
     json: whether the command was asked for `--json`. verbose: `-v`, more detail where a command has it.
+    given_host, token: of `--host` and `--token`.
     """
 
     def __init__(self) -> None:
         self.config: str | None = None
+        self.given_host: str | None = None
+        self.token: str | None = None
         self.color = False
         self.color_errors = False
         self.json = False
         self.verbose = False
 
+    @property
+    def host(self) -> str:
+        """URL of a daemon on another machine: `--host`, else $QUEUEPOOL_HOST unless a file was named; "" for none."""
+        if self.given_host is not None:
+            return self.given_host
+        return "" if self.config is not None else os.environ.get("QUEUEPOOL_HOST", "")
+
     def config_path(self) -> str:
-        """The absolute path of queuepool.yml. Raises NoConfig when there is none."""
+        """The absolute path of queuepool.yml. Raises NoConfig when there is none, UsageError when it is another
+        machine's."""
         from queuepool.config.find import find_config
+
+        if self.host:
+            self.refuse_host()
 
         try:
             cwd = os.getcwd()
@@ -36,8 +52,25 @@ class Context:
             cwd = os.environ.get("PWD") or "/"
         return find_config(self.config, os.environ, cwd)
 
+    def refuse_host(self) -> NoReturn:
+        """Raise the UsageError of a command that works with the files of a machine."""
+        from queuepool.control.remote import shown
+
+        how = "leave --host out" if self.given_host is not None else "unset QUEUEPOOL_HOST"
+        raise UsageError(
+            f"cannot do that at {shown(self.host)}: the command works with the files of the machine it runs on",
+            f"run it there, or {how}",
+        )
+
     def client(self, timeout: float = 10.0) -> Client:
         """A client of the daemon of this file. Nothing is connected yet."""
+        if self.host:
+            from queuepool.control.remote import RemoteClient
+
+            token = self.token if self.token is not None else os.environ.get("QUEUEPOOL_TOKEN", "")
+            return RemoteClient(self.host, token, timeout)
+        if self.token is not None:
+            raise UsageError("--token goes with --host", "queuepool --host https://queue.example.org --token @FILE")
         from queuepool.control.client import Client
         from queuepool.system.rundir import RunDirectory
 

@@ -27,6 +27,11 @@ def down(ctx: click.Context, kill: bool) -> None:
     from queuepool.system.rundir import RunDirectory
 
     context = context_of(ctx)
+    if context.host:
+        with Progress(context.client()) as progress:
+            progress.ask(Shutdown(hurry=kill))
+        click.echo("down")
+        return
     path = context.config_path()
     directory = RunDirectory(path)
     pid = directory.pid()

@@ -53,10 +53,14 @@ def _daemon_pid(ctx: click.Context) -> None:
     from queuepool.system.rundir import RunDirectory
 
     context = context_of(ctx)
-    path = context.config_path()
-    found = RunDirectory(path).pid()
-    if found is None:
-        raise DaemonUnreachable(f"no daemon runs for {path}", "start it with `queuepool up`")
+    found: int | None
+    if context.host:
+        found = context.client().status()["daemon"]["pid"]
+    else:
+        path = context.config_path()
+        found = RunDirectory(path).pid()
+        if found is None:
+            raise DaemonUnreachable(f"no daemon runs for {path}", "start it with `queuepool up`")
     if context.json:
         context.print_json({"daemon": found})
     else:

@@ -58,6 +58,9 @@ def logs(ctx: click.Context, follow: bool, count: int, since: str | None, names:
     """The workers' output. With --json, an object per line."""
     context = context_of(ctx)
     moment = parse_since(since, time.time()) if since is not None else None
+    if context.host:
+        _remote_logs(context, names, count, moment, follow=follow)
+        return
     sources = find_sources(context, names)
     screen = _Screen(context, sources)
     if follow:
@@ -80,6 +83,9 @@ def tail(ctx: click.Context, follow: bool, words: tuple[str, ...]) -> None:
 
     context = context_of(ctx)
     size, name, stream = _tail_words(words)
+    if context.host:
+        _remote_tail(context, name, stream, size, follow=follow)
+        return
     source = _only(name, _errors_of(context, name) if stream == "stderr" else find_sources(context, (name,)))
     screen = _Screen(context, [source])
     follower = Follower(whole=False)
@@ -95,6 +101,42 @@ def tail(ctx: click.Context, follow: bool, words: tuple[str, ...]) -> None:
             for _, data in follower.poll():
                 screen.show(source, data)
             time.sleep(_poll_seconds())
+
+
+def _remote_logs(context: Context, names: Sequence[str], count: int, moment: float | None, *, follow: bool) -> None:
+    from queuepool.cli import remote_logs
+    from queuepool.control.remote import RemoteClient
+
+    if moment is not None:
+        remote_logs.refuse_since()
+    client = context.client()
+    assert isinstance(client, RemoteClient)
+    chosen = client.status(names)["processes"]
+    sources = sources_of(chosen, client.status()["processes"])
+    screen = _Screen(context, sources)
+    named = remote_logs.by_process(chosen, sources)
+    if follow:
+        remote_logs.follow(client, named, screen.show, screen.is_read)
+    else:
+        remote_logs.last_lines(client, named, count, screen.show)
+    screen.finish()
+
+
+def _remote_tail(context: Context, name: str, stream: str, size: int, *, follow: bool) -> None:
+    from queuepool.cli import remote_logs
+    from queuepool.control.remote import RemoteClient
+
+    client = context.client()
+    assert isinstance(client, RemoteClient)
+    chosen = client.status((name,))["processes"]
+    source = _only(name, sources_of(chosen, chosen))
+    screen = _Screen(context, [source])
+    named = remote_logs.by_process(chosen, [source])
+    if follow:
+        remote_logs.follow(client, named, screen.show, screen.is_read)
+    else:
+        screen.show(source, remote_logs.last_bytes(client, next(iter(named)), stream, size))
+    screen.finish()
 
 
 def find_sources(context: Context, names: Sequence[str]) -> list[Source]:

@@ -63,6 +63,10 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
 import the commands; a test asserts that it is the first sentence of each command's own."""
 
 
+LOCAL = frozenset({"init", "up", "doctor", "config", "import", "export", "startup", "completion"})
+"""Commands that no daemon elsewhere can be asked for."""
+
+
 class LazyGroup(click.Group):
     """A group whose subcommands are imported when they are called for."""
 
@@ -86,6 +90,8 @@ class LazyGroup(click.Group):
         """As click's, with the nearest command for one that does not exist."""
         name = args[0]
         command = self.get_command(ctx, name)
+        if name in LOCAL and context_of(ctx).given_host is not None:
+            context_of(ctx).refuse_host()
         if command is None and not name.startswith("-"):
             trouble.refuse_unknown_command(name, self.list_commands(ctx))
         return super().resolve_command(ctx, args)

@@ -17,6 +17,16 @@ def _set_config(ctx: click.Context, _: click.Parameter, value: str | None) -> No
         context_of(ctx).config = value
 
 
+def _set_host(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        context_of(ctx).given_host = value
+
+
+def _set_token(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        context_of(ctx).token = value
+
+
 def _set_color(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
     if value is not None:
         context = context_of(ctx)
@@ -35,7 +45,7 @@ def _set_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 
 
 def global_options(*, hidden: bool) -> list[click.Option]:
-    """`-c`, `--color` and `-v`: shown on the command itself, and taken, unlisted, after every subcommand as well."""
+    """`-c`, `--color` and the like: shown on the command itself, and taken, unlisted, after every subcommand too."""
     return [
         click.Option(
             ["-c", "--config"],
@@ -46,6 +56,24 @@ def global_options(*, hidden: bool) -> list[click.Option]:
             hidden=hidden,
             help="The queuepool.yml to use. Else $QUEUEPOOL_CONFIG, else the one here or above, "
             "else /etc/queuepool/queuepool.yml.",
+        ),
+        click.Option(
+            ["--host"],
+            metavar="URL",
+            expose_value=False,
+            is_eager=True,
+            callback=_set_host,
+            hidden=hidden,
+            help="Ask the daemon of another machine: https://queue.example.org. Else $QUEUEPOOL_HOST.",
+        ),
+        click.Option(
+            ["--token"],
+            metavar="TOKEN",
+            expose_value=False,
+            is_eager=True,
+            callback=_set_token,
+            hidden=hidden,
+            help="A token for --host, or @FILE that holds it. Else $QUEUEPOOL_TOKEN.",
         ),
         click.Option(
             ["--color"],

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from queuepool.control import passwords
 from queuepool.domain.access import Account, Listening, Role, Visitor
+from queuepool.domain.origins import is_local
 from queuepool.domain.throttle import SESSION_SECONDS, Failures, session_ends
 
 MAX_CHECKS = 2
@@ -144,8 +145,9 @@ class Access:
     # --- one request --------------------------------------------------------------------------------------------------
 
     def open_to(self, address: str) -> Visitor | None:
-        """The visitor of a listener that knows nobody, where everybody may look."""
-        return Visitor("", Role.VIEWER, "open", address) if self._open else None
+        """The visitor of a listener that knows nobody: who asks from this machine may look. Whom a proxy speaks for
+        asks from elsewhere."""
+        return Visitor("", Role.VIEWER, "open", address) if self._open and is_local(address) else None
 
     def by_token(self, token: str, address: str) -> Visitor | None:
         """Whose token it is. No limit of tries: it cannot be guessed."""

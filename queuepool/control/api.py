@@ -1,5 +1,6 @@
 """The JSON face of the operations: what arrives is checked against control/messages.py, what leaves is one object or a
-stream of JSON lines. Connections and their limits are server.py's; what an operation does is operations.py's."""
+stream of JSON lines. Connections and their limits are server.py's; what an operation does is operations.py's; the
+description of it all for other programs is openapi.py's."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ from queuepool.control.client import error_to
 from queuepool.control.messages import PREFIX, Request
 from queuepool.domain.names import UnknownName
 from queuepool.domain.observed import Snapshot
-from queuepool.errors import QueuepoolError, UsageError
+from queuepool.errors import ConfigError, QueuepoolError, UsageError
 
 MAX_BODY = 1024 * 1024
 """Bytes of a request: some 20,000 names."""
@@ -31,6 +32,9 @@ MAX_WAITING_LINES = 1000
 """Progress lines kept for a client that does not read them; further ones are dropped, the reply never."""
 
 LINES = "application/x-ndjson"
+JSON = "application/json"
+UNBUFFERED = {"X-Accel-Buffering": "no"}
+"""Let no proxy hold lines back until there are many."""
 
 Progress = Callable[[dict[str, Any]], None]
 Handler = Callable[[Any, Any, Progress], Awaitable[dict[str, Any]]]
@@ -69,6 +73,9 @@ def build_app(
         routes=[
             Route(f"{PREFIX}/status", api.status, methods=["GET"]),
             Route(f"{PREFIX}/events", api.events, methods=["GET"]),
+            Route(f"{PREFIX}/queues", api.queues, methods=["GET"]),
+            Route(f"{PREFIX}/deploy", api.deploy, methods=["GET"]),
+            Route(f"{PREFIX}/openapi.json", api.description, methods=["GET"]),
             Route(PREFIX + "/{operation}", api.operation, methods=["POST"]),
             *(route for other in others for route in other.routes),
         ],
@@ -90,6 +97,8 @@ class _Api:
     ) -> None:
         self._operator = operator
         self._operations = {name: (_Reader(name, type_), handler) for name, (type_, handler) in operations.items()}
+        self._types = {name: type_ for name, (type_, _) in operations.items()}
+        self._described: bytes | None = None
         self._snapshot = snapshot
         self._journal = events
         self._on_defect = on_defect
@@ -102,13 +111,27 @@ class _Api:
         except Exception as error:  # noqa: BLE001 - explained to the client, reported to the daemon
             return self._refusal(error)
 
+    async def queues(self, request: HttpRequest) -> Response:
+        """What the operation of that name answers, for those who only GET."""
+        return await self._whole("queues", {"names": request.query_params.getlist("name")})
+
+    async def deploy(self, request: HttpRequest) -> Response:
+        """The deploy under way, or the last one."""
+        return await self._whole("deploystatus", {})
+
+    async def description(self, request: HttpRequest) -> Response:
+        """The OpenAPI document."""
+        if self._described is None:
+            self._described = await asyncio.to_thread(_describe, self._types)
+        return Response(self._described, media_type="application/json")
+
     async def events(self, request: HttpRequest) -> Response:
         try:
             since = _number(request.query_params.get("since", "0"))
             follow = request.query_params.get("follow", "false") in ("1", "true")
         except UsageError as error:
             return self._refusal(error)
-        return StreamingResponse(self._event_lines(since, follow), media_type=LINES)
+        return StreamingResponse(self._event_lines(since, follow), media_type=LINES, headers=UNBUFFERED)
 
     async def _event_lines(self, since: int, follow: bool) -> AsyncIterator[bytes]:
         queue: asyncio.Queue[bytes | None] = asyncio.Queue(MAX_WAITING_LINES)
@@ -142,18 +165,38 @@ class _Api:
         name = request.path_params["operation"]
         if name not in self._operations:
             return _object({"error": error_to(UsageError(f"no such operation: {name[:100]}", _VERSIONS))}, 404)
-        reader, handler = self._operations[name]
         try:
-            message = reader.read(await body_of(request))
+            message = self._operations[name][0].read(await body_of(request))
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to read it
         except QueuepoolError as error:
             return self._refusal(error)
+        lines = self._begin(name, message)
+        if _wants_object(request.headers.get("accept", "")):
+            return await self._last_of(lines)
+        return StreamingResponse(lines, media_type=LINES, headers=UNBUFFERED)
+
+    async def _whole(self, name: str, values: dict[str, Any]) -> Response:
+        try:
+            message = self._operations[name][0].read(to_json(values))
+        except UsageError as error:
+            return self._refusal(error)
+        return await self._last_of(self._begin(name, message))
+
+    async def _last_of(self, lines: _Lines) -> Response:
+        """The reply alone, or the error with a status of HTTP, in place of the stream that ends with it."""
+        async for line in lines:
+            last = line
+        value = from_json(last)
+        return _object(value["reply"]) if "reply" in value else Response(last, lines.status, media_type=JSON)
+
+    def _begin(self, name: str, message: Request) -> _Lines:
         lines = _Lines()
+        handler = self._operations[name][1]
         task = asyncio.get_running_loop().create_task(self._perform(handler, message, lines), name=f"operation {name}")
         self._running.add(task)  # the loop itself keeps no strong reference to a task
         task.add_done_callback(self._running.discard)
-        return StreamingResponse(lines, media_type=LINES)
+        return lines
 
     async def _perform(self, handler: Handler, message: Request, lines: _Lines) -> None:
         """Run one operation to its end, whether or not the client still listens."""
@@ -164,13 +207,14 @@ class _Api:
             raise
         except Exception as error:  # noqa: BLE001 - as above
             last = {"error": self._explained(error)}
+            lines.status = status_of(error)
         lines.end(last)
 
     def defect(self, _: HttpRequest, error: Exception) -> Response:
         return self._refusal(error)
 
     def _refusal(self, error: Exception) -> Response:
-        return _object({"error": self._explained(error)}, 400 if isinstance(error, QueuepoolError) else 500)
+        return _object({"error": self._explained(error)}, status_of(error))
 
     def _explained(self, error: Exception) -> dict[str, Any]:
         """What the client is told of `error`; a defect is reported to the daemon instead."""
@@ -229,7 +273,8 @@ class _Lines:
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._read = False
+        self.status = 503
+        """Of HTTP, if the last line is an error: 503 where the daemon ended."""
 
     def progress(self, what: dict[str, Any]) -> None:
         """Offer a line; it is dropped when too many wait already."""
@@ -254,13 +299,38 @@ class _Lines:
 _VERSIONS = "the daemon may be of another version: `queuepool version`, then `queuepool upgrade`"
 
 
+class TooLarge(UsageError):
+    """The body of a request is larger than MAX_BODY."""
+
+
+def status_of(error: Exception) -> int:
+    """The status of HTTP for an error. What is right in itself and cannot be done now is a conflict."""
+    if isinstance(error, TooLarge):
+        return 413
+    if isinstance(error, UsageError | ConfigError | UnknownName):
+        return 400
+    return 409 if isinstance(error, QueuepoolError) else 500
+
+
+def _wants_object(accept: str) -> bool:
+    """Whether a client asks for one object by name. `*/*`, and no header at all, mean the lines."""
+    kinds = [item.partition(";")[0].strip().lower() for item in accept.split(",")]
+    return JSON in kinds and LINES not in kinds
+
+
+def _describe(types: Mapping[str, type[Any]]) -> bytes:
+    from queuepool.control.openapi import document
+
+    return to_json(document(types)) + b"\n"
+
+
 async def body_of(request: HttpRequest) -> bytes:
-    """The body of a request. Raises UsageError when it is larger than MAX_BODY."""
+    """The body of a request. Raises TooLarge when it is larger than MAX_BODY."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_BODY:
-            raise UsageError(f"cannot read the request: it is larger than {MAX_BODY} bytes")
+            raise TooLarge(f"cannot read the request: it is larger than {MAX_BODY} bytes")
     return bytes(body)
 
 
@@ -280,7 +350,7 @@ def _plain(value: Snapshot | dict[str, Any]) -> dict[str, Any]:
 
 
 def _object(value: Snapshot | dict[str, Any], status: int = 200) -> Response:
-    return Response(_line(value), status, media_type="application/json")
+    return Response(_line(value), status, media_type=JSON)
 
 
 def _line(value: Snapshot | dict[str, Any]) -> bytes:

@@ -1,5 +1,6 @@
 """The blocking client of the control socket: all that a command needs to ask the daemon, and nothing that takes long to
-import. It speaks HTTP/1.0, to which the server answers without chunks and with the end of the connection."""
+import. It speaks HTTP/1.0, to which the server answers without chunks and with the end of the connection. A daemon on
+another machine is asked by remote.py's."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import select
 import socket
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from queuepool.errors import (
     ConfigError,
@@ -42,6 +43,8 @@ class Client:
     def __init__(self, socket_path: str, timeout: float = 10.0) -> None:
         self.socket_path = socket_path
         self.timeout = timeout
+        self.where = f"the daemon at {socket_path}"
+        """What is asked, in words."""
 
     def status(self, names: Sequence[str] = ()) -> dict[str, Any]:
         """The Snapshot as JSON (domain/observed.py), of all processes or of those that the selectors name.
@@ -75,7 +78,7 @@ class Client:
                     reply: dict[str, Any] = line["reply"]
                     return reply
             raise DaemonUnreachable(
-                f"the daemon at {self.socket_path} ended before it answered",
+                f"{self.where} ended before it answered",
                 "`queuepool status` shows whether it runs, `queuepool events` what it did",
             )
 
@@ -89,7 +92,7 @@ class Client:
                 answer.wait_for_ever()
             yield from answer.lines()
 
-    def _open(self, method: str, target: str, body: bytes = b"") -> _Answer:
+    def _open(self, method: str, target: str, body: bytes = b"") -> Answer:
         head = f"{method} {PREFIX}{target} HTTP/1.0\r\nHost: queuepool\r\n"
         if method == "POST":
             head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
@@ -106,21 +109,21 @@ class Client:
         except OSError as error:
             connection.close()
             raise self._unreachable(error) from None
-        return _Answer(connection, self.timeout, self._unreachable)
+        return SocketAnswer(connection, self.timeout, self._unreachable)
 
     def _unreachable(self, error: Exception) -> DaemonUnreachable:
-        where = f"cannot reach the daemon at {self.socket_path}"
+        where = f"cannot reach {self.where}"
         if isinstance(error, PermissionError):
             return DaemonUnreachable(f"{where}: permission denied", self._whose())
         if isinstance(error, FileNotFoundError | ConnectionRefusedError):
             return DaemonUnreachable(where, START_HINT)
         if isinstance(error, TimeoutError | BlockingIOError):
             return DaemonUnreachable(
-                f"the daemon at {self.socket_path} did not answer within {self.timeout:g} s",
+                f"{self.where} did not answer within {self.timeout:g} s",
                 "`queuepool pid` shows its pid; a daemon that hangs can be killed, its workers go on",
             )
         if isinstance(error, ConnectionResetError | EOFError):
-            return DaemonUnreachable(f"the daemon at {self.socket_path} ended before it answered", START_HINT)
+            return DaemonUnreachable(f"{self.where} ended before it answered", START_HINT)
         return DaemonUnreachable(f"{where}: {getattr(error, 'strerror', None) or error}", START_HINT)
 
     def _whose(self) -> str:
@@ -134,19 +137,60 @@ class Client:
         return f"run this command {who}: `sudo {f'-u {owner} ' if owner not in ('', 'root') else ''}queuepool ...`"
 
 
-class _Answer:
-    """One answer being read. Errors that the server sends are raised as what they were there."""
+class Answer:
+    """One answer being read. Errors that the server sends are raised as what they were there.
+
+    unreachable: makes the error for one of the connection.
+    """
+
+    def __init__(self, unreachable: Callable[[Exception], DaemonUnreachable]) -> None:
+        self._unreachable = unreachable
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connection."""
+
+    def wait_for_ever(self, on_idle: Callable[[], None] | None = None) -> None:
+        """Let the next lines take as long as they take, calling `on_idle` about every second meanwhile."""
+        raise NotImplementedError
+
+    def readline(self) -> bytes:
+        """The next line with its newline; what is left at the end; b"" after that. Raises DaemonUnreachable."""
+        raise NotImplementedError
+
+    def object(self) -> dict[str, Any]:
+        """The whole answer as one object."""
+        for value in self.lines():
+            return value
+        raise self._unreachable(EOFError())
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """The answer line by line. Ends where it ends; raises the error that a line says."""
+        while line := self.readline():
+            try:
+                value = json.loads(line)
+            except ValueError:  # cut in the middle, by the end of the daemon
+                raise self._unreachable(EOFError()) from None
+            if isinstance(error := value.get("error"), dict):
+                raise error_from(error)
+            yield value
+
+
+class SocketAnswer(Answer):
+    """An answer in HTTP/1.0, read from a socket."""
 
     def __init__(
         self, connection: socket.socket, timeout: float, unreachable: Callable[[Exception], DaemonUnreachable]
     ) -> None:
+        super().__init__(unreachable)
         self._connection = connection
-        self._unreachable = unreachable
         self._timeout: float | None = timeout
         self._on_idle: Callable[[], None] | None = None
         self._read = b""
 
-    def __enter__(self) -> _Answer:
+    def __enter__(self) -> Self:
         try:
             self._read_head()
         except BaseException:
@@ -158,35 +202,18 @@ class _Answer:
         self._connection.close()
 
     def wait_for_ever(self, on_idle: Callable[[], None] | None = None) -> None:
-        """Let the next lines take as long as they take, calling `on_idle` about every second meanwhile."""
+        """See Answer."""
         self._timeout, self._on_idle = None, on_idle
-
-    def object(self) -> dict[str, Any]:
-        """The whole answer as one object."""
-        for value in self.lines():
-            return value
-        raise self._unreachable(EOFError())
-
-    def lines(self) -> Iterator[dict[str, Any]]:
-        """The answer line by line. Ends where it ends; raises the error that a line says."""
-        while line := self._readline():
-            try:
-                value = json.loads(line)
-            except ValueError:  # cut in the middle, by the end of the daemon
-                raise self._unreachable(EOFError()) from None
-            if isinstance(error := value.get("error"), dict):
-                raise error_from(error)
-            yield value
 
     def _read_head(self) -> None:
         """Read past the headers. The status code says nothing that the body does not say better."""
-        if not self._readline().startswith(b"HTTP/1."):
+        if not self.readline().startswith(b"HTTP/1."):
             raise self._unreachable(EOFError())
-        while self._readline().strip():
+        while self.readline().strip():
             pass
 
-    def _readline(self) -> bytes:
-        """The next line with its newline; what is left at the end; b"" after that."""
+    def readline(self) -> bytes:
+        """See Answer."""
         pieces = [self._read]
         while b"\n" not in pieces[-1]:
             piece = self._receive()

@@ -52,11 +52,14 @@ class Listener:
         self._sockets: list[socket.socket] = []
         self._task: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
+        self._closed = False
         self._ration = Ration()
 
     async def use(self, spec: Listening | None) -> None:
         """Bring this into being, if it is not. What cannot be leaves what was."""
         async with self._turn:
+            if self._closed:
+                return
             try:
                 await self._use(spec)
             except (Unusable, OSError) as error:
@@ -71,6 +74,7 @@ class Listener:
     async def close(self) -> None:
         """End it."""
         async with self._turn:
+            self._closed = True
             await self._end()
             self._spec = None
 
@@ -127,7 +131,11 @@ class Listener:
         dropped = self._ration.dropped
         self._ration, written = self._ration.take(time.monotonic(), WRITTEN_DOWN)
         if written:
-            self._note(Kind.REFUSED, "", {**facts, "unwritten": dropped or None})
+            self._note(
+                Kind.REFUSED,
+                "",
+                {**{name: _plain(value) for name, value in facts.items()}, "unwritten": dropped or None},
+            )
 
 
 def _place(spec: Listening) -> tuple[object, ...]:
@@ -194,6 +202,11 @@ def _tls(spec: Listening) -> ssl.SSLContext:
         what = getattr(error, "reason", None) or str(error)
         raise Unusable(f"cannot use {spec.tls_cert} with {spec.tls_key}: {what}") from None
     return context
+
+
+def _plain(value: object) -> object:
+    """What a stranger sent, without what would act on a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in value) if isinstance(value, str) else value
 
 
 def _reason(error: Exception) -> str:

@@ -23,10 +23,10 @@ MOST_MEMORY = 256 << 20
 _SALT = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 
-def hash_password(password: str, cost: tuple[int, int, int] = COST) -> str:
+def hash_password(password: str) -> str:
     """A new hash of a password, with a salt of its own."""
     salt = "".join(secrets.choice(_SALT) for _ in range(16))
-    return f"scrypt:{cost[0]}:{cost[1]}:{cost[2]}${salt}${_scrypt(password, salt, cost).hex()}"
+    return f"scrypt:{COST[0]}:{COST[1]}:{COST[2]}${salt}${_scrypt(password, salt, COST).hex()}"
 
 
 def password_matches(password: str, hashed: str) -> bool:
@@ -58,7 +58,7 @@ def _parts(hashed: str) -> tuple[tuple[int, int, int], str, bytes]:
 def _scrypt(password: str, salt: str, cost: tuple[int, int, int]) -> bytes:
     n, r, p = cost
     raw = password.encode("utf-8", "surrogateescape")
-    return hashlib.scrypt(raw, salt=salt.encode(), n=n, r=r, p=p, maxmem=132 * n * r * p)
+    return hashlib.scrypt(raw, salt=salt.encode(), n=n, r=r, p=p, maxmem=MOST_MEMORY + (1 << 20))
 
 
 def new_token() -> str:

@@ -227,7 +227,8 @@ class _Doorway(asyncio.Protocol):
         self._inner = inner
         self._others = others
         self._task: asyncio.Task[None] | None = None
-        self._transport: asyncio.Transport | None = None
+        self._early = b""
+        self._lost = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -235,22 +236,31 @@ class _Doorway(asyncio.Protocol):
             transport.abort()
             return
         transport.pause_reading()
-        self._transport = transport
         self._others.add(self)
         self._task = self._inner.loop.create_task(self._shake_hands(transport), name="handshake")
 
     async def _shake_hands(self, transport: asyncio.Transport) -> None:
         try:
             secured = await self._inner.loop.start_tls(
-                transport, self._inner, self._context, server_side=True, ssl_handshake_timeout=REQUEST_SECONDS
+                transport, self, self._context, server_side=True, ssl_handshake_timeout=REQUEST_SECONDS
             )
         except (OSError, asyncio.CancelledError):  # ssl.SSLError is an OSError: no TLS, or none that we take
             transport.abort()
             return
         finally:
             self._others.discard(self)
-        if secured is not None:
-            self._inner.connection_made(secured)
+        if secured is None or self._lost:
+            return
+        secured.set_protocol(self._inner)
+        self._inner.connection_made(secured)
+        if self._early:
+            self._inner.data_received(self._early)
+
+    def data_received(self, data: bytes) -> None:
+        self._early += data  # what comes with the last message of the handshake, before its end is known here
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
 
     def close(self) -> None:
         """End it: the server ends."""

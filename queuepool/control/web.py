@@ -141,9 +141,9 @@ async def read_form(request: Request) -> dict[str, str] | None:
 
 
 def refusal(status: int, message: str, hint: str = "", headers: Mapping[str, str] | None = None) -> Response:
-    """A refusal, as every error of the API."""
+    """A refusal, as every error of the API. It ends the connection: nobody reads the body that may follow."""
     body = to_json({"error": error_to(QueuepoolError(message, hint))}) + b"\n"
-    return Response(body, status, dict(headers or {}), media_type="application/json")
+    return Response(body, status, {"Connection": "close", **(headers or {})}, media_type="application/json")
 
 
 class Guard:
@@ -206,6 +206,10 @@ class Guard:
         if not host_is_known(headers.get("host"), self._spec.allowed_hosts, self._own_name):
             hint = "call it by its address, or add the name to `allowed_hosts` below `http:` in queuepool.yml"
             return self._no(scope, 421, f"cannot answer for the host {headers.get('host', '')[:100]!r}", hint)
+        if (
+            "transfer-encoding" in headers and "content-length" in headers
+        ):  # two lengths: a proxy may have taken the other
+            return refusal(400, "cannot read the request: it has two lengths")
         if method not in ("GET", "HEAD", "POST"):
             return refusal(405, f"nothing answers to {method[:20]}", headers={"Allow": "GET, HEAD, POST"})
         if method == "POST" and not may_post(headers.get("host"), headers.get("origin"), headers.get("sec-fetch-site")):

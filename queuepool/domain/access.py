@@ -95,7 +95,7 @@ _PUBLIC = {
 
 def is_public(method: str, path: str) -> bool:
     """Whether a request may be answered before it is known who asks. path: below the root path, decoded."""
-    if path.startswith("/assets/"):
+    if path.startswith("/assets/") and ".." not in path:
         return method in ("GET", "HEAD")
     return method in _PUBLIC.get(path, ())
 

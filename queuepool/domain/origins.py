@@ -56,6 +56,12 @@ def may_post(host: str | None, origin: str | None, site: str | None) -> bool:
     return theirs[0] == ours[0] and (theirs[1] or port) == (ours[1] or port)
 
 
+def is_local(address: str) -> bool:
+    """Whether this address is that of this machine alone."""
+    found = _address(address)
+    return found is not None and found.is_loopback
+
+
 def is_proxy(address: str, trusted: Iterable[str]) -> bool:
     """Whether what this address forwards is believed: it is this machine, or in one of the networks `trusted`."""
     found = _address(address)

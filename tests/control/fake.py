@@ -73,6 +73,7 @@ class FakeDaemon:
         self.loop: asyncio.AbstractEventLoop | None = None
         self.others: list[Any] = []
         """Further faces that are served."""
+        self.face: Any = None
 
     def stop(self, grace: float) -> None:
         """Stop the server; once."""
