@@ -87,7 +87,7 @@ const told = {
 function connection(now) {
   if (now === state) return;
   state = now;
-  set(status, "class", `live ${now}`);
+  set(status, "class", `pulse ${now}`);
   text(status, t(`live.${now}`));
   document.body.classList.toggle("stale", now === "lost" || now === "out");
   show(banner, now === "lost" || now === "out");
