@@ -340,9 +340,11 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _no_such_thing(request: HttpRequest, _: Exception) -> Response:
+def _no_such_thing(request: HttpRequest, error: Exception) -> Response:
     what = f"nothing answers to {request.method} {request.url.path[:100]}"
-    return _object({"error": error_to(UsageError(what, _VERSIONS))}, 404)
+    answer = _object({"error": error_to(UsageError(what, _VERSIONS))}, getattr(error, "status_code", 404))
+    answer.headers.update(getattr(error, "headers", None) or {})  # Allow
+    return answer
 
 
 def _plain(value: Snapshot | dict[str, Any]) -> dict[str, Any]:

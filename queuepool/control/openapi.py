@@ -4,6 +4,7 @@ from those of domain/, and by hand where a handler makes a plain object. Serving
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import MISSING, fields
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -63,7 +64,7 @@ _REPLIES: dict[str, Schema] = {
     ),
     "reread": _object(_CHANGES),
     "update": _object(_CHANGES, results=_array(_RESULT)),
-    "queues": {"$ref": "#/components/schemas/Queues"},
+    "queues": {"$ref": "#/components/schemas/QueuesReply"},
     "redis": _object(servers=_array({"$ref": "#/components/schemas/RedisHealth"}), problems=_TEXTS),
     "await": _object(ready=_YES_OR_NO, waiting=_array(_object(name=_TEXT, display=_TEXT, state=_TEXT, reason=_TEXT))),
     "shutdown": _object(stopped=_TEXTS),
@@ -123,12 +124,13 @@ def document(operations: Mapping[str, type[Any]]) -> Schema:
     components, requests = _components(operations)
     paths: dict[str, Schema] = {
         "/status": _get("status", "What runs, what does not, and why.", _ref("Snapshot"), "name"),
-        "/queues": _get("getQueues", "How deep the queues are and how fast they move.", _ref("Queues"), "name"),
+        "/queues": _get("getQueues", "How deep the queues are and how fast they move.", _ref("QueuesReply"), "name"),
         "/deploy": _get("getDeploy", "The deploy that is under way, or the last one.", _DEPLOY),
         "/events": _get("events", "What happened, one event a line.", _EVENT, "since", "follow", lines=True),
     }
     for name, type_ in operations.items():
-        paths[f"/{name}"] = _post(name, type_, requests[name], _REPLIES.get(name, {"type": "object"}))
+        reply = _REPLIES.get(name, {"type": "object"})
+        paths.setdefault(f"/{name}", {}).update(_post(name, type_, requests[name], reply))
     return {
         "openapi": "3.1.0",
         "info": {"title": "queuepool", "version": __version__, "description": _INTRODUCTION},
@@ -175,7 +177,7 @@ def _components(operations: Mapping[str, type[Any]]) -> tuple[Schema, dict[str, 
         for prop in schema.get("properties", {}).values():
             prop.pop("title", None)
     schemas["Error"] = _ERROR
-    schemas["Queues"] = _object(queues=_array(_ref("QueueView")), redis={"type": "object"}, problems=_TEXTS)
+    schemas["QueuesReply"] = _object(queues=_array(_ref("QueueView")), redis={"type": "object"}, problems=_TEXTS)
     return schemas, {name: made[name, "validation"] for name in operations}
 
 
@@ -196,6 +198,7 @@ def _get(name: str, words: str, schema: Schema, *parameters: str, lines: bool = 
 
 
 def _post(name: str, type_: type[Any], request: Schema, reply: Schema) -> Schema:
+    required = [field for field in fields(type_) if field.default is MISSING]
     words = " ".join((type_.__doc__ or "").split())
     line: Schema = {"oneOf": [_object(progress={"type": "object"}), _object(reply=reply), _ref("Error")]}
     return {
@@ -205,7 +208,7 @@ def _post(name: str, type_: type[Any], request: Schema, reply: Schema) -> Schema
             "description": words,
             "x-role": str(Role.VIEWER if name in ONLY_READS else Role.OPERATOR),
             "requestBody": {
-                "required": True,
+                "required": bool(required),
                 "content": {"application/json": {"schema": request}},
             },
             "responses": _responses({"application/json": {"schema": reply}, "application/x-ndjson": {"schema": line}}),

@@ -419,7 +419,6 @@ def test_tls_with_a_certificate_that_is_renewed_and_strangers_at_the_door(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cert, key = certificate(tmp_path)
-    monkeypatch.setattr(server, "REQUEST_SECONDS", 3.0)
     monkeypatch.setattr(listener_module, "MAX_CONNECTIONS", 4)
     wanted = spec(free_port(), tls_cert=cert, tls_key=key)
     with listening(wanted) as served:
@@ -431,11 +430,18 @@ def test_tls_with_a_certificate_that_is_renewed_and_strangers_at_the_door(
         served.raw(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")  # no TLS: no answer, no harm
         with pytest.raises(ssl.SSLCertVerificationError):
             served.request("GET", "/healthz", tls=ssl.create_default_context())
-        with contextlib.ExitStack() as stack:  # handshakes that never go on count, and end
-            for _ in range(6):
-                stack.enter_context(socket.create_connection(("127.0.0.1", served.port), timeout=20))
+        monkeypatch.setattr(server, "REQUEST_SECONDS", 300.0)
+        with contextlib.ExitStack() as stack:  # handshakes that never go on count
+            held = [
+                stack.enter_context(socket.create_connection(("127.0.0.1", served.port), timeout=20)) for _ in range(8)
+            ]
+            with contextlib.suppress(ConnectionResetError):
+                assert held[-1].recv(1) == b"", "one too many"
             assert served.unix.status()["daemon"]["pid"] == 41
-            eventually(lambda: _serves_tls(served, first), what="they were cut off")
+        eventually(lambda: _serves_tls(served, first), what="there is room again")
+        monkeypatch.setattr(server, "REQUEST_SECONDS", 0.1)
+        assert served.raw(b"\x16\x03\x01") == b"", "and it ends"
+        monkeypatch.setattr(server, "REQUEST_SECONDS", 60.0)
         before = time.time_ns()
         cert, key = certificate(tmp_path)
         os.utime(cert, ns=(before, before))
