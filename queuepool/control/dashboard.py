@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import Send
+from starlette.types import Receive, Scope, Send
 
 from queuepool import __version__
 from queuepool.control.client import error_to
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from queuepool.control.dashboard_doctor import Examination
     from queuepool.control.dashboard_log import Subscribe
     from queuepool.control.operations import Operator
+    from queuepool.control.server import Peer
 
 MOST_LOGS = 32
 """Logs followed at a time; each hears every chunk that any process prints."""
@@ -228,6 +229,12 @@ class EventStream(StreamingResponse):
     def __init__(self, frames: AsyncIterator[bytes]) -> None:
         super().__init__(frames, headers=_STREAM)
         self._frames = frames
+        self._peer: Peer | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        self._peer = scope["state"].get("peer")
+        await super().__call__(scope, receive, send)
 
     async def stream_response(self, send: Send) -> None:
         """Send the frames, each within SEND_SECONDS."""
@@ -238,6 +245,8 @@ class EventStream(StreamingResponse):
                     async with asyncio.timeout(SEND_SECONDS):
                         await send({"type": "http.response.body", "body": frame, "more_body": True})
                 except TimeoutError:
+                    if self._peer is not None:
+                        self._peer.cut()
                     return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 

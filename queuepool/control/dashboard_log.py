@@ -4,6 +4,7 @@ its pipe. So the lines are its own also where all processes of a program write t
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import suppress
@@ -93,10 +94,14 @@ class LogTail:
             return [], False
         lines: list[bytes] = []
         reader = reader_of(policy.path, owner_of(policy))
-        with acting_as(reader), suppress(FileNotFoundError), open(policy.path, "rb") as file:
+        with acting_as(reader), suppress(FileNotFoundError), open(policy.path, "rb", opener=_open) as file:
             lines = last_lines(file, FIRST_LINES).splitlines()
         whose = [is_of(line, self._label) for line in lines]
         return [line for line, own in zip(lines, whose, strict=True) if own is not False][-LINES:], None in whose
+
+
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)  # its owner may have made a FIFO of it meanwhile
 
 
 def _text(line: bytes) -> str:

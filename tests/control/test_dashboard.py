@@ -18,6 +18,7 @@ from queuepool.control.dashboard_doctor import Examination
 from queuepool.control.dashboard_hub import MOST_PAGES, Hub
 from queuepool.control.dashboard_log import LINES, LogTail
 from queuepool.control.feed import State
+from queuepool.control.server import Peer
 from queuepool.controller.journal import Journal
 from queuepool.domain.events import Kind
 from queuepool.domain.pool import LogPolicy
@@ -199,9 +200,14 @@ def test_a_page_that_takes_nothing_is_dropped(monkeypatch: pytest.MonkeyPatch) -
             if len(sent) > 3:
                 await asyncio.Event().wait()  # its buffers are full, for ever
 
-        await EventStream(world.hub.frames()).stream_response(send)
+        async def receive() -> Any:
+            await asyncio.Event().wait()
+
+        peer = Peer(cut=lambda: sent.append("cut"))
+        scope = {"type": "http", "asgi": {"spec_version": "2.4"}, "state": {"peer": peer}}
+        await EventStream(world.hub.frames())(scope, receive, send)
         assert world.hub.pages == 0
-        assert len(sent) == 4
+        assert sent == ["http.response.start", *["http.response.body"] * 3, "cut"]
 
     run(test)
 

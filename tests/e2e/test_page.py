@@ -204,14 +204,16 @@ def test_the_doctor_is_asked_and_the_events_are_searched(tab: Tab) -> None:
 
 def test_a_guest_sees_everything_may_do_nothing_and_is_back_by_himself(browser: Browser, tmp_path: Path) -> None:
     port = free_port()
-    text = (
-        f"programs: {{w: {{type: command, command: sleep 1000, startsecs: 0}}}}\nhttp: {{listen: '127.0.0.1:{port}'}}\n"
-    )
-    with Queuepool(tmp_path, text) as qp, Tab(browser, f"http://127.0.0.1:{port}/") as tab:
+    text = f"""
+programs: {{w: {{type: command, command: sleep 1000, startsecs: 0}}}}
+http: {{listen: 127.0.0.1:{port}, root_path: /queues/pool}}
+"""
+    with Queuepool(tmp_path, text) as qp, Tab(browser, f"http://127.0.0.1:{port}/queues/pool") as tab:
         qp.up()
         page = tab.page
         eventually(lambda: "listening" in qp.journal(), what="it listens")
         page.goto(tab.url)
+        assert page.url == f"{tab.url}/"  # its own paths are relative to that
         tab.live()
         pid = qp.running("w", 1)["w:0"]
         expect(page.locator("#visitor")).to_have_text("guest")
