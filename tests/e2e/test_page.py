@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -54,9 +55,9 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with RedisServer() as server:
-        made = Site(tmp_path_factory.mktemp("page") / "site", server)
+def site() -> Iterator[Site]:
+    with TemporaryDirectory(prefix="shop-") as root, RedisServer() as server:
+        made = Site(Path(root) / "shop", server)
         with made.qp as qp:
             qp.up()
             qp.running("laravel-worker", 4)
