@@ -229,7 +229,7 @@ class _Doorway(asyncio.Protocol):
         self._others = others
         self._task: asyncio.Task[None] | None = None
         self._early = b""
-        self._lost = False
+        self._open = self._lost = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -252,6 +252,7 @@ class _Doorway(asyncio.Protocol):
             self._others.discard(self)
         if secured is None or self._lost:
             return
+        self._open = True
         secured.set_protocol(self._inner)
         self._inner.connection_made(secured)
         if self._early:
@@ -262,6 +263,8 @@ class _Doorway(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
+        if self._open:  # it was on its way already when the connection was handed on
+            self._inner.connection_lost(exc)
 
     def close(self) -> None:
         """End it: the server ends."""
