@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from hatchling.builders.wheel import WheelBuilder
 from starlette.requests import Request
 
 from queuepool.control.dashboard_assets import TYPES, answer, load
@@ -50,6 +51,14 @@ def test_every_word_that_is_used_exists_and_every_one_that_exists_is_used() -> N
         if key not in used and f'"{key}"' not in everything and not any(key.startswith(f"{stem}.") for stem in stems)
     ]
     assert unused == []
+
+
+def test_every_file_is_in_the_wheel() -> None:
+    root = Path(__file__).parents[2]
+    shipped = {file.relative_path for file in WheelBuilder(str(root)).recurse_included_files()}
+    missing = [path.name for path in ASSETS.iterdir() if str(path.relative_to(root)) not in shipped]
+    assert missing == []
+    assert "queuepool/control/dashboard.py" in shipped
 
 
 @pytest.mark.parametrize("path", OWN, ids=lambda path: path.name)

@@ -9,7 +9,7 @@ import { clock, now, setClock } from "./format.js";
 import { keep, language, speak, t } from "./i18n.js";
 import { Live, whoAmI } from "./live.js";
 import { Logs } from "./logs.js";
-import { Overview } from "./overview.js";
+import { Overview, problemsOf } from "./overview.js";
 import { refresh } from "./process.js";
 import { Queues } from "./queues.js";
 import { Store } from "./store.js";
@@ -39,7 +39,7 @@ function route(event) {
   view?.end?.();
   view = new VIEWS[found](store, argument);
   fill(main, store.known ? view.node : h("p", { class: "none" }, t("connecting")));
-  text(document.querySelector("title"), `${t(`nav.${found}`)} · queuepool`);
+  entitle();
   if (store.known) view.update();
   if (event) {
     scrollTo(0, 0);
@@ -47,7 +47,14 @@ function route(event) {
   }
 }
 
+// What a tab in the background says: which view, and whether something is not as it should be.
+function entitle() {
+  const bad = store.known && problemsOf(store).length;
+  document.title = `${bad ? "⚠ " : ""}${t(`nav.${place.split("/")[0]}`)} · queuepool`;
+}
+
 function update() {
+  entitle();
   if (!view.node.isConnected) fill(main, view.node);
   view.update();
   refresh(store.processes);
@@ -91,6 +98,7 @@ function connection(now) {
   text(status, t(`live.${now}`));
   document.body.classList.toggle("stale", now === "lost" || now === "out");
   show(banner, now === "lost" || now === "out");
+  if (now === "hidden" || now === "out") view.sleep?.();
   if (now === "lost") text(banner, t("lost"));
   if (now === "out") fill(banner, `${t("out")}. `, h("a", { href: loginPath() }, t("login")));
 }

@@ -2,7 +2,7 @@
 // it is closed, so that forgotten tabs cost the daemon nothing.
 
 const SILENT_SECONDS = 20; // the daemon says something each five
-const HIDDEN_SECONDS = 60;
+const HIDDEN_SECONDS = 20; // a browser keeps six connections to a host, for all its tabs
 
 export class Live {
   // told: {whole, changes, events, history} called with each; state: called with live, lost, out (log in again), hidden

@@ -129,6 +129,12 @@ export class Logs {
 
   tick() {}
 
+  // Nobody looks: the next update opens it again.
+  sleep() {
+    this.end();
+    this.followed = null;
+  }
+
   end() {
     clearTimeout(this.timer);
     this.source?.close();

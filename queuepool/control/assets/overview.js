@@ -27,16 +27,10 @@ export class Overview {
   }
 
   update() {
-    const { programs, processes, queues, redis, daemon } = this.store;
+    const { programs, processes } = this.store;
     this.figures.update(figures(this.store));
-    const problems = [...daemon.problems];
-    for (const program of programs.values()) {
-      for (const one of program.problems) problems.push(`${program.name}: ${one}`);
-      for (const one of program.horizon?.problems ?? []) problems.push(`${program.name}: ${one}`);
-    }
-    for (const [where, seen] of redis) if (!seen.up && !problems.some((one) => one.includes(where))) problems.push(`${where}: ${seen.why}`);
-    for (const queue of queues.values()) if (queue.why && queue.why !== "not asked yet" && !problems.some((one) => one.includes(queue.why))) problems.push(`${queue.connection}:${queue.queue}: ${queue.why}`);
-    this.problems.update([...new Set(problems)].map((one) => [one, one]));
+    const problems = problemsOf(this.store);
+    this.problems.update(problems.map((one) => [one, one]));
     show(this.problemBox, problems.length);
     const members = new Map([...programs.keys()].map((name) => [name, []]));
     for (const entry of processes) {
@@ -50,6 +44,20 @@ export class Overview {
   tick() {
     for (const pool of this.pools.parts.values()) pool.tick();
   }
+}
+
+// Sentences about what is not as it should be, each thing once.
+export function problemsOf({ daemon, programs, queues, redis }) {
+  const found = new Set(daemon.problems);
+  const known = (words) => [...found].some((one) => one.includes(words));
+  for (const { name, problems, horizon } of programs.values()) {
+    for (const one of [...problems, ...(horizon?.problems ?? [])]) found.add(`${name}: ${one}`);
+  }
+  for (const [where, { up, why }] of redis) if (!up && !known(where)) found.add(`${where}: ${why}`);
+  for (const { connection, queue, why } of queues.values()) {
+    if (why && why !== "not asked yet" && !known(why)) found.add(`${connection}:${queue}: ${why}`);
+  }
+  return [...found];
 }
 
 // A program that the file does not have any more, of which something still lives.
