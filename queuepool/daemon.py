@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from queuepool.control.api import OtherFace
     from queuepool.control.server import ControlServer
-    from queuepool.control.tcp import HttpListener, MakeApp
+    from queuepool.control.tcp import HttpListener, MakeApp, WebOf
     from queuepool.controller.deploys import Deploys
     from queuepool.controller.insight import Insight
     from queuepool.controller.notifier import Notifier as Notices
@@ -335,7 +335,22 @@ class Daemon:
         unix = rest.visiting.FromUnixSocket(app)
         self._server = rest.server.ControlServer(unix, listener, end_streams=app.state.end_streams)
         self._spawn(self._server.serve())
-        self._make_app = lambda web_of: build([*(others := faces()), web_of(others)])
+
+        def for_browsers(web_of: WebOf) -> Starlette:
+            from queuepool.control.dashboard import Dashboard
+
+            page = Dashboard(
+                operator,
+                lambda: self.snapshot((), usage=False),
+                subscribe=lambda hear: self.pump.subscribe(hear, prompt=False),
+                config=self.directory.config,
+                birth=self.started_at,
+                on_defect=self._defect,
+            )
+            others = [*faces(), page]
+            return build([*others, web_of(others)])
+
+        self._make_app = for_browsers
         self._spawn(self._look())
         if listening := self._follow_http():
             await asyncio.wait({listening}, timeout=LISTEN_SECONDS)
@@ -500,9 +515,12 @@ class Daemon:
 
     # --- what the parts are told --------------------------------------------------------------------------------------
 
-    def snapshot(self, names: tuple[str, ...]) -> Snapshot:
-        """The processes that `names` select, all without names. Raises UsageError."""
-        programs, processes = self.controller.views(usage=self.local is None or len(self.local.endings.by_pid) <= 100)
+    def snapshot(self, names: tuple[str, ...], *, usage: bool = True) -> Snapshot:
+        """The processes that `names` select, all without names; with memory and processor time where there are not too
+        many. Raises UsageError."""
+        programs, processes = self.controller.views(
+            usage=usage and (self.local is None or len(self.local.endings.by_pid) <= 100)
+        )
         programs, processes = self._with_horizon(programs, processes)
         view = DaemonView(
             pid=os.getpid(),
@@ -685,6 +703,7 @@ async def _ping(target: Any) -> str | None:
 
 
 def _import_tcp() -> Any:
+    import queuepool.control.dashboard  # noqa: F401 - loaded, for later
     from queuepool.control import tcp
 
     return tcp

@@ -43,12 +43,13 @@ _TOO_MANY = (
 class Peer:
     """The other end of one connection: `request.state.peer`. pid, uid: of the process there; 0 and -1: not known, as
     over TCP. patient: it may be idle for long. memory: what its requests have in common, kept by whoever answers
-    them."""
+    them. cut: closes it at once, whatever waits to be sent."""
 
     pid: int = 0
     uid: int = -1
     patient: bool = False
     memory: Any = None
+    cut: Callable[[], None] = lambda: None
 
 
 class ControlServer:
@@ -173,7 +174,7 @@ class _Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._peer = Peer(*_who(transport))
+        self._peer = Peer(*_who(transport), cut=transport.abort)
         self.app_state = {**self.app_state, "peer": self._peer}
         if len(self.connections) > self.config.most_connections and not self._make_room():
             transport.write(_TOO_MANY)

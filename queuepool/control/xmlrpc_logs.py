@@ -122,9 +122,9 @@ class Tail:
     def __init__(self, policy: LogPolicy) -> None:
         """Raises OSError when there is no such file, or it cannot be read."""
         path = policy.path
-        if path is None or not _is_file(path):
+        if path is None or not is_file(path):
             raise FileNotFoundError
-        self._reader = _reader(path, _owner(policy))
+        self._reader = reader_of(path, owner_of(policy))
         self._follower = Follower(whole=False)
         with acting_as(self._reader):
             self._follower.add(path)
@@ -151,11 +151,12 @@ class Tail:
         return found[1] if found else None
 
 
-def _is_file(path: str) -> bool:
+def is_file(path: str) -> bool:
+    """Whether it is a file that keeps what is written to it."""
     return not os.path.normpath(path).startswith("/dev/") and os.path.isfile(path)
 
 
-def _reader(path: str, owner: Owner | None) -> Owner | None:
+def reader_of(path: str, owner: Owner | None) -> Owner | None:
     """As whom a log is to be read: its owner where that may, else root where the owner has no say in what it is."""
     try:
         with acting_as(owner):
@@ -167,7 +168,8 @@ def _reader(path: str, owner: Owner | None) -> Owner | None:
     return owner
 
 
-def _owner(policy: LogPolicy) -> Owner | None:
+def owner_of(policy: LogPolicy) -> Owner | None:
+    """Whose a log is. Raises PermissionError for somebody there is not."""
     try:
         return find_owner(policy.user, policy.group)
     except LookupError as error:
@@ -176,10 +178,10 @@ def _owner(policy: LogPolicy) -> Owner | None:
 
 def _open(policy: LogPolicy | None) -> int | None:
     """A descriptor of a log; None when there is none. Raises FAILED."""
-    if policy is None or policy.path is None or not _is_file(policy.path):
+    if policy is None or policy.path is None or not is_file(policy.path):
         return None
     try:
-        fd = open_existing(policy.path, _owner(policy))
+        fd = open_existing(policy.path, owner_of(policy))
     except OSError as error:
         raise RpcFault(Code.FAILED, f"cannot open {policy.path}: {error.strerror or error}") from None
     if fd is not None and not stat.S_ISREG(os.fstat(fd).st_mode):

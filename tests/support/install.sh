@@ -37,6 +37,7 @@ missing_packages() {
             supervisor) command -v supervisord >/dev/null ;;
             gcc) command -v gcc >/dev/null ;;
             libc6-dev) [[ -f /usr/include/stdio.h ]] ;;
+            chromium) command -v chromium >/dev/null ;;
             procps) command -v ps >/dev/null ;;
             # What a venv is made with; Debian's Python comes without it.
             python3-venv) "$(find_python)" -c 'import ensurepip, venv' 2>/dev/null ;;

@@ -1,0 +1,104 @@
+// The deploy that goes on, or the last one: how far it is, what it waits for, what was told of it.
+
+import { abortDeploy, buttons, deploy } from "./actions.js";
+import { Keyed, fill, h, set, show, text } from "./dom.js";
+import { clock, moment, now, number, time } from "./format.js";
+import { t } from "./i18n.js";
+import { Mark } from "./process.js";
+
+const TONES = { running: "busy", done: "ok", rolled_back: "warn", timed_out: "bad", aborted: "warn", failed: "bad" };
+
+export class Deploys {
+  constructor(store) {
+    this.store = store;
+    this.mark = new Mark();
+    this.title = h("h3");
+    this.when = h("p", { class: "notes" });
+    this.step = h("p", { class: "step", role: "status" });
+    this.pools = new Keyed(h("div", { class: "progresses" }), (name) => new Progress(name));
+    this.failure = h("div", { class: "failure tone-bad" });
+    this.counts = h("p", { class: "notes" });
+    this.lines = new Keyed(h("ol", { class: "story" }), (key, line) => new Line(line));
+    this.none = h("p", { class: "none" }, t("deploy.none"));
+    this.begin = buttons([[t("deploy.new"), deploy, "primary"]]);
+    this.abort = buttons([[t("do.abort"), abortDeploy, "danger"]]);
+    this.box = h(
+      "article",
+      { class: "deploy" },
+      h("header", {}, this.title, this.mark.node, h("div", { class: "actions" }, this.abort)),
+      this.when,
+      this.step,
+      this.pools.parent,
+      this.counts,
+      this.failure,
+      h("h4", {}, t("deploy.story")),
+      this.lines.parent,
+    );
+    this.node = h("div", {}, h("div", { class: "head" }, h("h2", {}, t("nav.deploys")), h("div", { class: "actions" }, this.begin)), this.none, this.box);
+  }
+
+  update() {
+    const found = (this.found = this.store.deploy);
+    show(this.none, !found);
+    show(this.box, Boolean(found));
+    const running = found?.result === "running";
+    for (const button of this.begin) button.disabled = running;
+    for (const button of this.abort) show(button, running);
+    if (!found) return;
+    text(this.title, found.id);
+    this.mark.update(TONES[found.result] ?? "idle", t(`deploy.${found.result}`));
+    const step = [found.step, found.waiting].filter(Boolean).join(" · ");
+    text(this.step, step);
+    show(this.step, Boolean(step));
+    this.pools.update(found.pools);
+    const counts = ["started", "restarted", "stopped", "kept"].filter((word) => found[word].length);
+    text(this.counts, counts.map((word) => t(`deploy.count.${word}`, { n: number(found[word].length) })).join(" · "));
+    show(this.counts, counts.length && !running);
+    this.fail(found.failure, found.trouble);
+    this.lines.update(found.lines.map((line, at) => [`${found.id}/${line.time}/${line.message}/${line.event === "output" ? at : ""}`, line]));
+    this.tick();
+  }
+
+  fail(...failures) {
+    const known = JSON.stringify(failures);
+    show(this.failure, failures.some(Boolean));
+    if (this.known === known) return;
+    this.known = known;
+    fill(this.failure, failures.filter(Boolean).map((one) => [
+      h("p", {}, h("strong", {}, one.message), one.process ? ` (${one.process})` : "", one.meaning ? `: ${one.meaning}` : ""),
+      one.last_lines.length ? h("pre", { class: "lines", tabindex: 0, "aria-label": t("process.lines") }, one.last_lines.join("\n")) : null,
+    ]));
+  }
+
+  tick() {
+    const found = this.found;
+    if (!found?.begun_at) return;
+    const seconds = found.seconds ?? now() - found.begun_at;
+    text(this.when, t("deploy.when", { at: moment(found.begun_at), time: clock(seconds) }));
+  }
+}
+
+class Progress {
+  constructor(name) {
+    this.fill = h("div", { class: "fill" });
+    this.bar = h("div", { class: "progress", role: "progressbar", "aria-label": name, "aria-valuemin": 0 }, this.fill);
+    this.words = h("span", { class: "more" });
+    this.node = h("div", { class: "row" }, h("strong", {}, name), this.bar, this.words);
+  }
+
+  update({ done, total, draining }) {
+    set(this.bar, "aria-valuemax", total);
+    set(this.bar, "aria-valuenow", done);
+    this.fill.style.setProperty("width", `${total ? (100 * done) / total : 100}%`);
+    set(this.bar, "class", `progress ${done >= total && !draining ? "tone-ok" : "tone-busy"}`);
+    text(this.words, t("deploy.progress", { n: done, m: total }) + (draining ? ` · ${t("deploy.draining", { n: draining })}` : ""));
+  }
+}
+
+class Line {
+  constructor({ time: at, event, message }) {
+    this.node = h("li", { class: event === "failed" ? "tone-bad" : event === "output" ? "output" : "" }, h("time", {}, time(at)), h("span", {}, message));
+  }
+
+  update() {}
+}
