@@ -161,6 +161,7 @@ class _Parts:
             upgrade=_never,
             reopen=lambda: 0,
             deploys=self.deploys,
+            listen=_nothing_wrong,
         )
 
     async def __aenter__(self) -> _Parts:
@@ -344,6 +345,10 @@ def _name(request: Request) -> str:
 
 
 async def _nobody_away(pool: str) -> str:
+    return ""
+
+
+async def _nothing_wrong() -> str:
     return ""
 
 

@@ -50,8 +50,9 @@ class Operator:
     """What operations work on: the controller, and what only the daemon can do.
 
     load: reads the file anew (in a thread, since thousands of programs take seconds). shutdown(hurry), upgrade(),
-    reopen(): see messages. look: what is known of queues and Redis. deploys: the one deploy there may be. notices():
-    what tells people; None: nobody is told.
+    reopen(): see messages. look: what is known of queues and Redis. deploys: the one deploy there may be. listen():
+    what is wrong with `http:`, once it has been followed; "" for nothing. notices(): what tells people; None: nobody is
+    told.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Operator:
         upgrade: Callable[[], Awaitable[Reply]],
         reopen: Callable[[], int],
         deploys: Deploys,
+        listen: Callable[[], Awaitable[str]],
         notices: Callable[[], Notices | None] = lambda: None,
     ) -> None:
         self.controller = controller
@@ -74,6 +76,7 @@ class Operator:
         self.reopen = reopen
         self.deploys = deploys
         self.notices = notices
+        self.listen = listen
 
 
 async def start(operator: Operator, request: messages.Start, progress: Progress) -> Reply:
@@ -281,6 +284,8 @@ async def update(operator: Operator, request: messages.Update, progress: Progres
         return found
 
     done = await _follow(operator, names, verdict, progress, wait=request.wait, promise="")
+    if trouble := await operator.listen():
+        report["problems"].append(trouble)
     return report | done
 
 

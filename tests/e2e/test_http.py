@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import xmlrpc.client
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -88,6 +89,11 @@ def test_supervisorctl_of_both_versions_works_with_a_name_and_a_password(qp: Que
     assert "may only look" in ctl("stop", "w:w_00", who=("bob", "looks"))
     assert "RUNNING" in ctl("status", "w:w_00", who=("bob", "looks"))
     assert "refused" in ctl("stop", "w:w_00", who=("ann", "wrong")) or qp.pids() == before
+    with xmlrpc.client.ServerProxy(url.replace("//", "//bob:looks@")) as bob:
+        stop = {"methodName": "supervisor.stopProcess", "params": ["w:w_00"]}
+        stopped, told = bob.system.multicall([stop, {"methodName": "supervisor.getState", "params": []}])
+        assert "may only look" in stopped["faultString"]
+        assert told["statename"] == "RUNNING"
     assert qp.pids() == before
     assert ctl("stop", "w:w_00") == "w:w_00: stopped\n"
     assert ctl("start", "w:w_00") == "w:w_00: started\n"
@@ -192,6 +198,7 @@ def test_the_listener_follows_the_file_and_outlives_an_upgrade_and_the_workers_n
         problem = f"cannot listen on 127.0.0.1:{port}: Address already in use"
         eventually(lambda: problem in qp.status()["daemon"]["problems"], what="it says so")
         assert problem in qp.try_("status").stdout
+        assert problem in qp("update")
         holder.close()
         qp("update")
         here = Remote(f"http://127.0.0.1:{port}")
