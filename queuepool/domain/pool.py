@@ -32,6 +32,7 @@ class Launch:
     start sees the newest release. user, group: names or numbers as text; None: the daemon's own. groups: supplementary
     groups; None: those of the user. umask: octal value. nice: -20..19. rlimits: name without RLIMIT_, soft, hard; -1 is
     unlimited. environment: what the file gives, sorted. clear_env: whether the daemon's own environment is kept out.
+    hears: whether it has a standard input, as an event listener does.
     """
 
     argv: tuple[str, ...]
@@ -45,6 +46,7 @@ class Launch:
     environment: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     clear_env: bool = True
     redirect_stderr: bool = True
+    hears: bool = False
 
     @property
     def fingerprint(self) -> str:
@@ -54,7 +56,7 @@ class Launch:
 
 @lru_cache(maxsize=20_000)
 def _fingerprint(launch: Launch) -> str:
-    values = tuple(getattr(launch, item.name) for item in fields(launch))
+    values = tuple(getattr(launch, item.name) for item in fields(launch) if item.name != "hears" or launch.hears)
     return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
 
 
