@@ -115,7 +115,8 @@ _WORDS = {
     Kind.REDIS_TROUBLE: "{reason}",
     Kind.REDIS_WELL: "{reason}",
     Kind.LISTENER: "{subject}: {reason}",
-    Kind.EVENTS_DROPPED: "{subject} had no listener ready in time: {dropped} events were dropped, the oldest first",
+    Kind.EVENTS_DROPPED: "{subject} dropped its oldest events ({dropped}): buffer_size is {buffer_size}, and no "
+    "listener took them in time",
     Kind.NOTIFIED: "told {target}: {notice}",
     Kind.NOTIFY_TROUBLE: "cannot deliver notifications to {target}: {reason}",
     Kind.NOTIFY_WELL: "notifications reach {target} again after {seconds} s",

@@ -33,7 +33,7 @@ class Said(Enum):
     READY = "it can take an event"
     OK = "it has dealt with its event"
     FAIL = "it has refused its event"
-    GARBAGE = "it gets no further event: what it printed is not the protocol"
+    GARBAGE = "it does not keep to the protocol, and gets no event any more"
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ class Launch:
     groups; None: those of the user. umask: octal value. nice: -20..19. rlimits: name without RLIMIT_, soft, hard; -1 is
     unlimited. environment: what the file gives, sorted. clear_env: whether the daemon's own environment is kept out.
     settled: stands for what an engine cannot change of a living process although it is no part of this (supervised.py).
+    hears: whether it has a standard input, as an event listener does.
     """
 
     argv: tuple[str, ...]
@@ -51,6 +52,7 @@ class Launch:
     clear_env: bool = True
     redirect_stderr: bool = True
     settled: str = ""
+    hears: bool = False
 
     @property
     def fingerprint(self) -> str:
@@ -60,7 +62,11 @@ class Launch:
 
 @lru_cache(maxsize=20_000)
 def _fingerprint(launch: Launch) -> str:
-    values = tuple(getattr(launch, item.name) for item in fields(launch) if item.name != "settled" or launch.settled)
+    # One that is as it was before these were known keeps its hash, and so its processes.
+    later = {"settled": "", "hears": False}
+    values = tuple(
+        value for item in fields(launch) if (value := getattr(launch, item.name)) != later.get(item.name, ...)
+    )
     return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
 
 

@@ -130,6 +130,7 @@ class OneProgram:
             environment=tuple((name, text.render(at_first)) for name, text in sorted(environment.items())),
             clear_env=self.want.clear_env,
             redirect_stderr=redirect,
+            hears=self.kind == "eventlistener",
         )
         return Slots(
             first=self.want.numprocs_start,

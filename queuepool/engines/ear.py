@@ -12,12 +12,16 @@ from queuepool.domain.listener import Listener, Told
 from queuepool.domain.pool import Launch
 from queuepool.system import children
 
+LONG_SECONDS = 60.0
+"""How long a listener may be at one event before that is shown."""
+
 
 @dataclass(slots=True, eq=False)
 class Ear:
     """path: of the FIFO. hear: takes what the listener prints. fd: our end, -1 when it is closed. child: its end, until
-    it has it. event: what it works on. unsent: of that, what its pipe had no room for. trouble: why it gets no more
-    events, "" when it does. doubt: why it is not known where it is in the protocol, so that it has to begin anew."""
+    it has it. event: what it works on. since: when it got that, on the engine's clock. unsent: of that, what its pipe
+    had no room for. trouble: why it gets no more events, "" when it does. doubt: why it is not known where it is in the
+    protocol, so that it has to begin anew."""
 
     path: str
     hear: Callable[[bytes], None]
@@ -25,6 +29,7 @@ class Ear:
     child: int = -1
     listener: Listener = field(default_factory=Listener)
     event: Told | None = None
+    since: float = 0.0
     unsent: bytes = b""
     trouble: str = ""
     doubt: str = ""
@@ -33,6 +38,12 @@ class Ear:
     def usable(self) -> bool:
         """Whether something can be written to it."""
         return self.fd >= 0
+
+    def complaint(self, now: float) -> str:
+        """What a person should know of it, "" when all is well. now: on the engine's clock."""
+        if self.trouble or self.event is None or now - self.since < LONG_SECONDS:
+            return self.trouble
+        return f"has been at one event for {now - self.since:.0f} s ({self.event.notice.name})"
 
     def make(self, launch: Launch) -> None:
         """Make the FIFO, a new one for each process, so that none reads what was meant for another. Raises OSError, or

@@ -70,7 +70,7 @@ class Life:
         queued = state is State.STARTING and not alive
         retiring = state is State.STOPPING and not process.wanted
         desk = self.desk if alive else None
-        reason = process.reason or (self.ear.trouble if self.ear else "")
+        reason = process.reason or (self.ear.complaint(now) if self.ear else "")
         wanted, stale = (False, False) if retiring else judge(name, self.revision, self.release if alive else None)
         return ProcessView(
             name=f"{name.pool}:{name.slot}",

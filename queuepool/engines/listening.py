@@ -153,7 +153,7 @@ class Listeners:
     def _understand(self, life: Life, ear: Ear, noted: dict[str, object]) -> None:
         ear.listener = Listener.parse(noted)
         if "event" in noted:
-            ear.event = ear.kept()
+            ear.event, ear.since = ear.kept(), self._clock()
             self._serial = max(self._serial, ear.event.serial + 1)
             self._hurry(1)
         if noted.get("handing"):
@@ -214,13 +214,13 @@ class Listeners:
         """Hand an event to a listener; False when its standard input is closed."""
         data = envelope(event, name, SERVER)
         ear.keep(event)
-        ear.listener, ear.event = ear.listener.told(), event
+        ear.listener, ear.event, ear.since = ear.listener.told(), event, self._clock()
         self._remember(life, ear, handing=True)
         written = ear.write(data)
         if written < 0:
             ear.listener, ear.event = Listener(Hearing.READY), None
             self._remember(life, ear)
-            self._trouble(life, ear, "it has closed its standard input, so it gets no events")
+            self._trouble(life, ear, "it has closed its standard input")
             return False
         self._hurry(1)
         ear.unsent = data[written:]
@@ -261,7 +261,7 @@ class Listeners:
             if one is Said.GARBAGE:
                 self._done(ear)
                 shown = data[:60].decode("utf-8", "replace")
-                self._trouble(life, ear, f"{Said.GARBAGE.value}: {shown!r}")
+                self._trouble(life, ear, f"it printed {shown!r}, which is not the protocol")
         self._remember(life, ear)
         self.look(name)
 
@@ -281,8 +281,8 @@ class Listeners:
             noted["handing"] = True
         self._note(life.number, json.dumps(noted, separators=(",", ":")))
 
-    def _trouble(self, life: Life, ear: Ear, why: str) -> None:
-        ear.trouble = why
+    def _trouble(self, life: Life, ear: Ear, what: str) -> None:
+        ear.trouble = why = f"gets no events until it is restarted: {what}"
         self._publish(Kind.LISTENER, str(life.name), {"pid": life.process.pid, "reason": why})
 
     # --- what comes later ---------------------------------------------------------------------------------------------

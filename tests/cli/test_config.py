@@ -66,7 +66,8 @@ def test_what_is_missing_on_this_machine_is_a_warning(run: Run, tmp_path: Path) 
     _write(
         tmp_path,
         "user: nobody-here\nphp: no-such-php\nprograms:\n  a: {directory: nowhere}\n  b: {group: no-such-group}\n"
-        "  c: {command: php artisan queue:work, stdout_logfile: artisan/x.log}\n",
+        "  c: {command: php artisan queue:work, stdout_logfile: artisan/x.log}\n"
+        "  d: {type: eventlistener, command: cat, events: TICK_5, user: nobody}\n",
     )
     said = run("config", "check")
     assert said.returncode == 0
@@ -77,6 +78,7 @@ def test_what_is_missing_on_this_machine_is_a_warning(run: Run, tmp_path: Path) 
         "queuepool.yml:5: programs.b: the group no-such-group does not exist here",
         "queuepool.yml:6: programs.c: this runs queue:work; with `type: worker`",
         f"{tmp_path}/artisan is not a directory",
+        "queuepool.yml:7: programs.d: runs as nobody, who cannot open the daemon's control socket",
     ):
         assert text in said.stderr
     assert said.stderr.count("nobody-here") == 1

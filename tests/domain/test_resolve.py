@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from queuepool.domain.capture import Tap
 from queuepool.domain.places import File, Place
-from queuepool.domain.pool import Autorestart, PoolSpec
+from queuepool.domain.pool import Autorestart, Listening, PoolSpec
 from queuepool.domain.resolve import broken_links, circles, resolve, several_horizons, shared_logs
 from queuepool.domain.spec import Group, Included, Settings
 
@@ -341,3 +342,48 @@ def test_circles_of_waiting_are_found_at_any_length() -> None:
 def test_the_pools_can_be_imported_without_pydantic() -> None:
     code = "import sys, queuepool.domain.pool, queuepool.config.find; sys.exit('pydantic' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+LISTENER = {"type": "eventlistener", "command": "listen", "events": ["process_state", "TICK_60"]}
+
+
+def test_an_event_listener_is_first_and_its_stdout_is_nobodys() -> None:
+    made = pool(LISTENER, defaults={"redirect_stderr": True, "stdout_logfile": "/x", "priority": 5, "startsecs": 3})
+    first = made.process(0)
+    assert (made.kind, made.priority, made.artisan) == ("eventlistener", -1, False)
+    assert made.listening == Listening(("PROCESS_STATE", "TICK_60"), 10)
+    assert (first.launch.redirect_stderr, first.stdout.path, first.display) == (False, None, "mail")
+    assert first.stderr is not None
+    assert first.log == first.stderr.path
+    assert first.policy.startsecs == 3
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ({**LISTENER, "redirect_stderr": True}, "mail.redirect_stderr: cannot be true"),
+        ({**LISTENER, "stdout_events_enabled": True}, "mail.stdout_events_enabled: has no meaning"),
+        ({**LISTENER, "events": []}, "mail.events: has no `events`"),
+        ({"type": "eventlistener", "command": "x"}, "mail: has no `events`"),
+        ({"type": "eventlistener", "events": ["TICK"]}, "mail: has no `command`"),
+        ({**LISTENER, "tries": 3}, "mail.tries: has no meaning for an event listener"),
+        ({"command": "x", "buffer_size": 3}, "mail.buffer_size: is for event listeners, this is a command"),
+        ({"events": ["TICK"]}, "mail.events: is for event listeners, this is a worker"),
+        ({"command": "x", "stderr_events_enabled": True}, "mail.stderr_events_enabled: has no effect"),
+    ],
+)
+def test_what_makes_no_sense_for_listeners_is_said(program: dict[str, Any], said: str) -> None:
+    [fault] = faults(program)
+    assert said in fault
+
+
+def test_what_goes_to_listeners_is_known_of_each_stream() -> None:
+    made = pool(
+        {"command": "x", "stdout_capture_maxbytes": "1KB", "stderr_events_enabled": True, "redirect_stderr": False}
+    )
+    assert made.process(0).taps == (Tap(1024), Tap(events=True))
+
+
+def test_a_program_knows_the_first_group_that_has_it() -> None:
+    found, _ = pools(programs={"p": {}, "q": {}}, groups={"one": ["p"], "two": ["p"]})
+    assert (found["p"].group, found["q"].group) == ("one", "q")

@@ -75,7 +75,8 @@ MODES = {
 @pytest.fixture(scope="module")
 def qp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Queuepool]:
     text = "programs:\n" + "".join(program(name, **keys) for name, keys in MODES.items())  # type: ignore[arg-type]
-    text += program("two", numprocs=2) + "  plain: {command: sleep 600, startsecs: 0}\n"
+    text += program("two", numprocs=2)
+    text += "  plain: {command: sh -c 'env > names; exec sleep 600', startsecs: 0}\ngroups: {set: [plain]}\n"
     with Queuepool(tmp_path_factory.mktemp("listeners"), text) as qp:
         qp.up()
         qp.running("two", 2)
@@ -136,18 +137,30 @@ def test_memory_has_a_bound_however_much_a_deaf_one_is_sent(qp: Queuepool) -> No
 
 def test_what_is_wrong_with_a_listener_is_said(qp: Queuepool) -> None:
     send(qp, "x")
-    garbage = "it gets no further event: what it printed is not the protocol: 'hello\\nREADY\\n'"
-    assert qp.state("talker:0", "RUNNING")["reason"] == garbage
+    garbage = qp.state("talker:0", "RUNNING")["reason"]
+    assert garbage.startswith("gets no events until it is restarted: it printed 'hello\\n")
+    assert garbage.endswith("', which is not the protocol")
     assert told(qp, "listener", "talker:0")[0]["fields"]["reason"] == garbage
-    assert "closed its standard input" in qp.state("closed:0", "RUNNING")["reason"]
+    assert "it has closed its standard input" in qp.state("closed:0", "RUNNING")["reason"]
     shown = qp("status", "talker")
     assert garbage in shown
+
+
+def test_a_process_knows_its_names_as_supervisors_clients_do(qp: Queuepool) -> None:
+    names = dict(line.split("=", 1) for line in (qp.directory / "names").read_text().splitlines())
+    with proxy(names["SUPERVISOR_SERVER_URL"]) as server:
+        infos: Any = server.supervisor.getAllProcessInfo()
+    mine = [info for info in infos if info["pid"] == qp.pids("plain")["plain:0"]]
+    assert [(info["group"], info["name"]) for info in mine] == [("set", "plain")]
+    assert (names["SUPERVISOR_GROUP_NAME"], names["SUPERVISOR_PROCESS_NAME"]) == ("set", "plain")
+    assert names["SUPERVISOR_ENABLED"] == "1"
+    assert not {"SUPERVISOR_USERNAME", "SUPERVISOR_PASSWORD"} & set(names)
 
 
 def test_stdin_is_only_for_listeners(qp: Queuepool) -> None:
     with proxy(f"unix://{qp.run.socket}") as server:
         assert server.supervisor.sendProcessStdin("good", "") is True
-        for name in ("plain", "closed"):
+        for name in ("set:plain", "closed"):
             with pytest.raises(Fault, match=f"NO_FILE: {name}"):
                 server.supervisor.sendProcessStdin(name, "x\n")
         info: Any = server.supervisor.getProcessInfo("two:two_01")
@@ -221,11 +234,16 @@ def test_one_of_which_nobody_knows_what_it_waits_for_begins_anew(qp: Queuepool) 
     send(qp, "in hand")
     eventually(lambda: good.bodies()[before:] == ["in hand"], 30, "it works on it")
     qp.kill()
-    lines = Path(qp.run.record).read_text().splitlines()
-    noted = next(line for line in map(json.loads, reversed(lines)) if "BUSY" in str(line.get("set")))
-    noted["set"]["listener"] = json.dumps({**json.loads(noted["set"]["listener"]), "handing": True})
+    life, noted = 0, ""
+    for line in map(json.loads, Path(qp.run.record).read_text().splitlines()):
+        if line.get("name") == "good:0":
+            life, noted = line["life"], line["listener"]
+        elif line.get("life") == life:
+            noted = line.get("set", {}).get("listener", noted)
+    assert "BUSY" in noted
     with open(qp.run.record, "a") as file:
-        file.write(json.dumps(noted) + "\n")
+        set_ = {"listener": json.dumps({**json.loads(noted), "handing": True})}
+        file.write(json.dumps({"life": life, "set": set_}) + "\n")
     good.behave("ok")
     qp.up()
     eventually(lambda: good.bodies()[before:] == ["in hand"] * 2, 30, "it is told again", show=qp.story)
