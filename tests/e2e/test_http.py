@@ -221,7 +221,8 @@ def test_the_listener_follows_the_file_and_outlives_an_upgrade_and_the_workers_n
         assert "certificate is not accepted" in Remote(f"https://localhost:{other}")("status").stderr
 
         assert there("upgrade").returncode == 0
-        eventually(lambda: there("status").returncode == 0, 60, what="it listens again")
+        eventually(lambda: qp.journal().count("event=listening") == 3, 60, "it listens again")
+        assert there("status").returncode == 0
         qp.write(text("false"))
         assert there("update").returncode == 0, "answered by what it ends"
         eventually(lambda: there("status").returncode == 5, 60, "it listens no more")
