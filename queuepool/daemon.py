@@ -616,7 +616,7 @@ class Daemon:
     async def _use_http(self, make_app: MakeApp) -> None:
         if self._http is None:
             tcp = await asyncio.to_thread(_import_tcp)
-            self._http = self._http or tcp.HttpListener(make_app, self.journal.add, self._http_problem)
+            self._http = self._http or tcp.HttpListener(make_app, self.journal.add, self._http_problem, self._defect)
         await self._http.use(self.controller.loaded.http)
 
     def _http_problem(self, text: str) -> None:
