@@ -6,6 +6,8 @@ import json
 import os
 import shlex
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -182,6 +184,22 @@ def test_scrapes_at_the_same_time_are_all_answered(plain: Queuepool) -> None:
         answers = list(pool.map(lambda _: get(plain.run.socket), range(32)))
     assert {status for status, _, _ in answers} == {200}
     assert "defect" not in plain.journal()
+
+
+def test_the_code_for_prometheus_is_not_loaded_before_somebody_scrapes() -> None:
+    code = "import sys; from queuepool.daemon import _import_the_rest; _import_the_rest(); "
+    loaded = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            code + "print([name for name in sys.modules if 'metrics' in name or 'prometheus' in name])",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "queuepool.control.metrics" in loaded
+    assert "prometheus_client" not in loaded
 
 
 def test_what_a_daemon_takes_over_is_not_counted_as_started(tmp_path: Path) -> None:
