@@ -290,6 +290,13 @@ def test_a_daemon_that_died_is_told_with_what_went_on() -> None:
     assert "4 processes went on without it" in notice.text
 
 
+def test_a_daemon_that_was_asked_for_notifications_as_it_ran_may_die_too() -> None:
+    world = World()
+    world.hear(Kind.CONFIG_APPLIED, file="queuepool.yml")
+    world.hear(Kind.DAEMON_STARTED)
+    assert world.titles(60) == ["the daemon had died and runs again"]
+
+
 @pytest.mark.parametrize("upgraded", [True, None])
 def test_a_daemon_that_was_told_to_end_or_upgraded_had_not_died(upgraded: bool | None) -> None:
     world = World()
