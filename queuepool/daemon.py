@@ -658,7 +658,7 @@ class Daemon:
 
     async def _notify(self, heard: list[Event]) -> None:
         await self.engine.idle()
-        notifier, store = await asyncio.to_thread(_import_notifier)
+        notifier, store, sights = await asyncio.to_thread(_import_notifier)
         in_loop = self._loop.call_soon_threadsafe  # the file is read in a thread
         kept = store.NoticeStore(self.directory.state, lambda text: in_loop(self._complain, text))
         notices: Notices = notifier.Notifier(
@@ -666,7 +666,7 @@ class Daemon:
             kept,
             await asyncio.to_thread(kept.load),
             self.journal,
-            notifier.Sights(self.controller, self._away, lambda: self.problems),
+            sights.Sights(self.controller, self._away, lambda: self.problems),
             commands.run,
             config=self.directory.config,
             defect=self._defect,
@@ -728,11 +728,11 @@ def _import_the_rest() -> SimpleNamespace:
     )
 
 
-def _import_notifier() -> tuple[Any, Any]:
+def _import_notifier() -> tuple[Any, Any, Any]:
     """The code of notifications, for those who want them."""
-    from queuepool.controller import noticestate, notifier
+    from queuepool.controller import noticestate, notifier, sights
 
-    return notifier, noticestate
+    return notifier, noticestate, sights
 
 
 def _listen(directory: RunDirectory, passed: dict[str, Any] | None) -> socket.socket:

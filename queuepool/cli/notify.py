@@ -88,7 +88,7 @@ def _ask_alone(context: Context, request: Notify) -> dict[str, Any]:
 
     from queuepool.config.load import load
     from queuepool.controller.noticestate import NoticeStore
-    from queuepool.controller.notifier import report, try_targets
+    from queuepool.controller.noticeview import report, try_targets
     from queuepool.system import commands
     from queuepool.system.rundir import RunDirectory
 

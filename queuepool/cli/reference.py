@@ -85,6 +85,14 @@ OBJECTS: dict[str, tuple[str, tuple[type[Any], ...]]] = {
         "is `event` and whose subject is `process`.",
         (Event,),
     ),
+    "notify --json": (
+        'One object: {"targets": [{"name", "kind", "where", "on": [text], "programs": [text], "delivered", "last", '
+        '"waiting", "held", "lost", "trouble", "since"}], "open": [{"key", "about", "title", "since", "over"}], '
+        '"ignored", "tests": [{"target", "ok", "why", "seconds"}]}. `held` and `lost` are notices that a target was '
+        "not told; `trouble` is why it cannot be reached, and since when; `open` is what is wrong and was told, and "
+        "`over` that it seems to be well again; `tests` is what became of `--test`.",
+        (),
+    ),
     "What notifications send": (
         "One Notice: the body that a webhook gets by POST, and what a command finds on its standard input. `about` is "
         "fatal, crash_loop, memory, memory_limit, wait, redis, log, deploy, deployed, daemon, config, test or held; "

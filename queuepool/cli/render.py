@@ -264,11 +264,13 @@ EVENT_COLORS = {
     "limit": "yellow",
     "job_left": "yellow",
     "redis_trouble": "yellow",
+    "notify_trouble": "yellow",
     "running": "green",
     "resumed": "green",
     "log_well": "green",
     "requeued": "green",
     "redis_well": "green",
+    "notify_well": "green",
 }
 
 

@@ -12,19 +12,18 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from queuepool.controller.journal import Journal
+from queuepool.controller.journal import Fact, Journal
 from queuepool.controller.noticestate import Kept, NoticeStore
+from queuepool.controller.noticeview import report, try_targets
 from queuepool.controller.senders import RunCommand, send
-from queuepool.controller.sights import Sights
-from queuepool.domain import noticewords, outbox
+from queuepool.domain import outbox
 from queuepool.domain.alarm import Limits
 from queuepool.domain.alarms import Alarms, Eyes
 from queuepool.domain.events import Event, Kind
-from queuepool.domain.notices import About, Notice, Phase, Severity
-from queuepool.domain.notify import Command, Mail, Notify, Target
+from queuepool.domain.notices import Notice
+from queuepool.domain.notify import Notify, Target
 from queuepool.domain.outbox import Failure, Outbox
 from queuepool.domain.queues import QueueView
-from queuepool.errors import UsageError
 
 FLUSH_SECONDS = 3.0
 """How long the end of the daemon waits for notices that were never tried."""
@@ -32,8 +31,6 @@ SAVE_SECONDS = 0.5
 """How soon what was merely heard is saved. What is to be delivered is saved at once."""
 LONGEST_SLEEP = 3600.0
 """The clock of the wall may be set; this often the deadlines are looked at anew."""
-
-__all__ = ["Notifier", "Sights", "report", "try_targets"]
 
 _OWN = frozenset({Kind.NOTIFIED, Kind.NOTIFY_TROUBLE, Kind.NOTIFY_WELL})
 
@@ -85,6 +82,13 @@ class Notifier:
         """What the file says now. A target of the same name keeps what is on its way."""
         self.settings = settings
         self._targets = {target.name: target for target in settings.targets} if settings else {}
+        for name, box in self._kept.boxes.items():
+            if box.letters and name not in self._targets:
+                lost = f"{len(box.letters)} that waited"
+                facts: dict[str, Fact] = {"target": name, "reason": "it is no longer in the file", "lost": lost}
+                self._journal.add(Kind.NOTIFY_TROUBLE, "", facts)
+        if not self._targets:
+            self._kept.memory.up = False  # nobody will hear how this daemon ends
         self._kept.boxes = {name: self._kept.boxes.get(name, Outbox()) for name in self._targets}
         self._alarms.limits = settings.limits if settings else Limits()
         self._turn_soon()
@@ -267,95 +271,3 @@ class Notifier:
                 self._well(name, before, after, now)
         self._turn_soon()
         return results
-
-
-async def try_targets(
-    settings: Notify | None, names: Sequence[str], run: RunCommand, *, config: str, now: float
-) -> list[dict[str, Any]]:
-    """Tell these targets, or all, that this is a test; what became of it, see messages.Notify. Raises UsageError."""
-    targets = settings.targets if settings else ()
-    known = {target.name: target for target in targets}
-    if not known:
-        raise UsageError(
-            "cannot test notifications: the settings in force have no targets",
-            "write `notifications: {slack: ...}` into the file, then `queuepool update`",
-        )
-    for name in names:
-        if name not in known:
-            hint = f"there is {', '.join(known)}; a new one is known after `queuepool update`"
-            raise UsageError(f"cannot test {name}: there is no such target", hint)
-    host = os.uname().nodename
-    notice = Notice(
-        id=f"{int(now)}-test-{random.randrange(10**6):06d}",  # noqa: S311
-        key="test",
-        about=About.TEST,
-        phase=Phase.HAPPENED,
-        severity=Severity.INFO,
-        time=now,
-        since=now,
-        title=f"a test of notifications from {host}",
-        text="Nothing is wrong. Somebody typed `queuepool notify --test`.",
-        command="queuepool notify",
-        host=host,
-        config=config,
-    )
-
-    async def one(target: Target) -> dict[str, Any]:
-        began = time.monotonic()
-        failure = await send(target, notice, run, now)
-        seconds = round(time.monotonic() - began, 3)
-        return {"target": target.name, "ok": failure is None, "why": failure.why if failure else "", "seconds": seconds}
-
-    chosen = [known[name] for name in dict.fromkeys(names)] or list(known.values())
-    return list(await asyncio.gather(*map(one, chosen)))
-
-
-def report(settings: Notify | None, kept: Kept, now: float, eyes: Eyes | None) -> dict[str, Any]:
-    """See messages.Notify. eyes: None where nothing can be seen."""
-    targets = (
-        [_target(target, kept.boxes.get(target.name, Outbox())) for target in settings.targets] if settings else []
-    )
-    limits = settings.limits if settings else Limits()
-    opened = []
-    for alarm in kept.memory.alarms.values():
-        if alarm.ends and alarm.told is not None:
-            sight = eyes.program(alarm.subject) if eyes else None
-            notice = noticewords.tell(alarm, Phase.RAISED, "", now, limits, sight)
-            opened.append(
-                {
-                    "key": alarm.key,
-                    "about": alarm.about.value,
-                    "title": notice.title,
-                    "since": alarm.since,
-                    "over": alarm.good is not None,
-                }
-            )
-    return {"targets": targets, "open": opened, "ignored": kept.memory.ignored}
-
-
-def _target(target: Target, box: Outbox) -> dict[str, Any]:
-    return {
-        "name": target.name,
-        "kind": target.kind,
-        "where": _where(target),
-        "on": sorted(target.on),
-        "programs": sorted(target.programs),
-        "delivered": box.delivered,
-        "last": box.last or None,
-        "waiting": len(box.letters),
-        "held": box.held.count,
-        "lost": box.held.lost,
-        "trouble": box.trouble,
-        "since": box.since or None,
-    }
-
-
-def _where(target: Target) -> str:
-    """Where it goes, without a secret."""
-    way = target.way
-    if isinstance(way, Mail):
-        return ", ".join(way.to)
-    if isinstance(way, Command):
-        return way.argv[0]
-    host = way.url.text.partition("://")[2].replace("?", "/").replace("#", "/").partition("/")[0]
-    return host or way.url.file

@@ -191,6 +191,7 @@ class Alarms:
             self._bad("config", About.CONFIG, "", reason, reason, event.time)
 
     def _applied(self, event: Event) -> None:
+        self.memory.up = True  # the file may have begun to ask for notifications when the daemon ran already
         if "problem" not in event.fields:
             self._good("config", None, event.time)
 

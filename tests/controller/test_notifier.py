@@ -17,7 +17,8 @@ import pytest
 
 from queuepool.controller.journal import Journal
 from queuepool.controller.noticestate import NoticeStore
-from queuepool.controller.notifier import Notifier, try_targets
+from queuepool.controller.noticeview import try_targets
+from queuepool.controller.notifier import Notifier
 from queuepool.controller.senders import _wish, refusal, send, signature
 from queuepool.domain.alarm import Limits, Sight
 from queuepool.domain.events import Kind
@@ -386,15 +387,27 @@ def test_a_test_reaches_each_target_and_ends_the_waiting_of_what_it_reaches(tmp_
         asyncio.run(try_targets(None, (), commands.run, config="/c", now=0.0))
 
 
-def test_a_target_that_is_gone_from_the_file_is_told_nothing_more(tmp_path: Path, hook: Hook) -> None:
+def test_a_target_that_is_gone_from_the_file_is_told_nothing_more_and_what_waited_for_it_is_said(
+    tmp_path: Path, hook: Hook
+) -> None:
+    hook.stop()
+
     async def main() -> None:
         async with running(tmp_path, settings(Webhook(Hidden(hook.url)))) as (notifier, journal):
-            notifier.use(None)
+            journal.add(Kind.CONFIG_APPLIED)
             journal.add(Kind.FATAL, "mail:0", {"reason": "exit 1"})
+            await journal.saw(lambda event: event.kind is Kind.NOTIFY_TROUBLE, LIMIT)
+            notifier.use(None)
+            gone = await journal.saw(lambda event: event.fields.get("lost") == "1 that waited", LIMIT)
+            assert gone.fields["reason"] == "it is no longer in the file"
+            journal.add(Kind.FATAL, "other:0", {"reason": "exit 1"})
             assert notifier.report()["targets"] == []
 
     within(main)
-    assert hook.received == []
+    kept = NoticeStore(str(tmp_path)).load()
+    assert (kept.boxes, kept.memory.up) == ({}, False), "how a daemon ends that nobody hears is no death"
+    assert list(kept.memory.alarms) == ["fatal:mail"]
+    hook.start()
 
 
 def test_a_defect_is_told_once_and_stops_nothing(tmp_path: Path, hook: Hook) -> None:

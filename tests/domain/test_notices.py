@@ -185,6 +185,27 @@ def test_a_crash_loop_that_becomes_fatal_is_over_once_with_it() -> None:
     assert only_loops.wants(over)
 
 
+def test_a_crash_loop_that_was_fatal_for_a_moment_only_is_over_as_a_crash_loop() -> None:
+    world = World(pools={"mail": Sight(5, 5)})
+    for number in range(5):
+        world.hear(Kind.EXITED, f"mail:{number}", code=255, reason=REASON)
+    assert len(world.after(11)) == 1
+    world.hear(Kind.FATAL, "mail:0", reason=REASON)
+    world.hear(Kind.RUNNING, "mail:0")
+    assert [(notice.key, notice.phase) for notice in world.after(300)] == [("crash_loop:mail", Phase.RECOVERED)]
+
+
+def test_crashes_just_after_redis_came_back_are_its_doing_too() -> None:
+    world = World()
+    world.hear(Kind.WAITING, reason="redis at r refuses connections", redis="r")
+    world.after(3)
+    world.hear(Kind.RESUMED, reason="redis at r answers again", redis="r")
+    world.now += 5
+    for number in range(20):
+        world.hear(Kind.EXITED, f"mail:{number}", code=1, reason="exit 1: RedisException")
+    assert [notice.key for notice in world.after(300)] == ["redis:r"]
+
+
 def test_a_bad_release_is_told_as_fatal_alone() -> None:
     world = World()
     for number in range(50):
@@ -267,6 +288,13 @@ def test_a_daemon_that_died_is_told_with_what_went_on() -> None:
     [notice] = second.after(60)
     assert notice.title == "the daemon had died and runs again"
     assert "4 processes went on without it" in notice.text
+
+
+def test_a_daemon_that_was_asked_for_notifications_as_it_ran_may_die_too() -> None:
+    world = World()
+    world.hear(Kind.CONFIG_APPLIED, file="queuepool.yml")
+    world.hear(Kind.DAEMON_STARTED)
+    assert world.titles(60) == ["the daemon had died and runs again"]
 
 
 @pytest.mark.parametrize("upgraded", [True, None])
@@ -418,6 +446,21 @@ def test_a_target_that_refuses_everything_is_not_asked_for_ever() -> None:
     assert outbox.own_up(box, 9999.0, rate, "h", "c") is box
     box = outbox.admit(box, notice(3), 10000.0, rate)
     assert (box.letters[0].notice.held.count, box.letters[0].notice.held.lost) == (1, 1)
+
+
+def test_what_was_held_back_before_a_lost_notice_is_still_counted() -> None:
+    rate, box = Rate(interval=1.0, burst=1), Outbox()
+    for number in range(3):
+        box = outbox.admit(box, notice(number), 1000.0, rate)
+    box = outbox.delivered(box, "n0", 1001.0)
+    box = outbox.admit(box, notice(3), 1002.0, rate)
+    box = outbox.failed(box, "n3", Failure("404", final=True), 1003.0, 0.5)
+    assert (box.held.count, box.held.lost, box.held.since) == (2, 1, 1000.0)
+
+
+def test_a_clock_that_is_set_back_holds_nothing_back() -> None:
+    box = outbox.admit(Outbox(), notice(1), 1000.0, Rate(60.0, 2))
+    assert len(outbox.admit(box, notice(2), 10.0, Rate(60.0, 2)).letters) == 2
 
 
 def test_attempts_are_repeated_ever_more_slowly_in_order_and_given_up_after_hours() -> None:
