@@ -72,7 +72,9 @@ def process_table(state: State, data: Data, rows: Sequence[Row], columns: int) -
     title = f"PROCESS (by {state.sort}{direction})" if flat or state.reverse else "PROCESS"
     name = max(min(max(longest, 12), room * 9 // 20), min(len(title), room // 3))
     shown = _chosen(PROCESS, room - name - 11)
-    last = max(1, room - name - 1 - sum(column.need + 1 for column in shown))
+    if _left(shown, room, name) < 24:  # jobs and reasons want the room more than a release that is the same for all
+        shown = [column for column in shown if column.head != "RELEASE"]
+    last = _left(shown, room, name)
     yield _line(
         " ",
         click.style(cells.fit(title, name), fg=HEAD, bold=flat),
@@ -148,7 +150,7 @@ def queue_table(data: Data, shown: Sequence[Json], more: int, columns: int, bloc
     room = columns - 1
     name = min(max([cells.width(text) for text in names] + [12]), max(12, room // 4))
     chosen = _chosen(QUEUE, room - name - 9)
-    last = max(1, room - name - 1 - sum(column.need + 1 for column in chosen))
+    last = _left(chosen, room, name)
     title = f"QUEUE (+{more})" if more else "QUEUE"
     minutes = "last 3 min" if last >= 10 else "3 min"
     yield _line(
@@ -205,6 +207,11 @@ def _chosen(columns: Sequence[Column], room: int) -> list[Column]:
     while kept and sum(column.need + 1 for column in kept) > room:
         kept.remove(max(kept, key=lambda column: column.rank))
     return kept
+
+
+def _left(columns: Sequence[Column], room: int, name: int) -> int:
+    """Cells for the last column, beside the name and these."""
+    return max(1, room - name - 1 - sum(column.need + 1 for column in columns))
 
 
 def _head(column: Column, sort: str) -> str:
