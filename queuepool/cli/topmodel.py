@@ -197,6 +197,14 @@ def deployed(data: Data, event: Json) -> Data:
     return replace(data, deploy=deploy)
 
 
+def concluded(data: Data, report: Json, now: float) -> Data:
+    """No deploy goes on (any more), as the report on the last one says: one that is shown as going on has ended
+    while the daemon could not be asked."""
+    if data.deploy is None or data.deploy.ended is not None:
+        return data
+    return deployed(data, {"event": "ended", "time": now, "report": report})
+
+
 def backlog(row: Json) -> int:
     """Jobs of a queue that a free worker would take now."""
     return sum(row[key] or 0 for key in ("ready", "due", "expired"))

@@ -13,7 +13,21 @@ from wcwidth import wcswidth
 
 from queuepool.cli import cells, keys
 from queuepool.cli.topkeys import Ask, Quit, Redraw, ShowLog, press
-from queuepool.cli.topmodel import SORTS, Answer, Data, Log, State, deployed, happened, lost, rows, saw, selected, told
+from queuepool.cli.topmodel import (
+    SORTS,
+    Answer,
+    Data,
+    Log,
+    State,
+    concluded,
+    deployed,
+    happened,
+    lost,
+    rows,
+    saw,
+    selected,
+    told,
+)
 from queuepool.cli.topview import Look, Size, screen
 from queuepool.control.messages import Continue, Pause, Restart, Scale, Start, Stop
 from queuepool.domain.observed import DaemonView, ProcessView, ProgramView, Snapshot
@@ -168,6 +182,9 @@ def test_a_deploy_is_a_bar_and_then_its_result() -> None:
     ended = deployed(known, {"event": "ended", "time": NOW + 1, "report": {"id": "d7", "result": "rolled_back"}})
     assert "deploy d7 rolled back after 13s" in show(State(), replace(ended, now=NOW + 5))
     assert "deploy d7" not in show(State(), replace(ended, now=NOW + 60))
+    missed = concluded(known, {"id": "d7", "result": "done"}, NOW + 1)
+    assert "deploy d7 done after 13s" in show(State(), replace(missed, now=NOW + 5))
+    assert concluded(ended, {"id": "d7", "result": "done"}, NOW + 9) == ended
 
 
 def test_sorted_by_a_column_the_largest_are_on_top_and_programs_do_not_part_them() -> None:
