@@ -179,7 +179,7 @@ def _other(state: State, data: Data, key: str, page: int) -> Result:
         return replace(state, bottom=max(0, state.bottom - steps[key])), None
     if key in steps:
         return replace(state, top=max(0, state.top + steps[key])), None
-    if key in ("left", "right") and state.view == "log":
+    if key in ("left", "right"):
         return replace(state, left=max(0, state.left + (20 if key == "right" else -20))), None
     if key == "/" and follows:
         return replace(state, typing="grep", typed=state.grep), None

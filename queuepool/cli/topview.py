@@ -266,8 +266,8 @@ def _scrolled(state: State, data: Data, size: Size) -> tuple[State, list[str]]:
     room = max(0, size.lines - 1)
     top = min(state.top, max(0, len(text) - max(1, room)))
     more = f"{top + 1}-{min(len(text), top + room)} of {len(text)}" if len(text) > room else ""
-    lines = [_with_right(click.style(title, bold=True), more, size.columns), *text[top : top + room]]
-    return replace(state, top=top), lines
+    first = _with_right(click.style(title, bold=True), more, size.columns)
+    return replace(state, top=top), [first, *_from(state.left, text[top : top + room])]
 
 
 def _help(columns: int) -> list[str]:
@@ -354,6 +354,11 @@ def _fact(name: str, text: str) -> str:
     return f"  {click.style(name.ljust(9), fg=HEAD)} {text}"
 
 
+def _from(left: int, lines: Sequence[str]) -> Sequence[str]:
+    """Lines without what is scrolled away to the left."""
+    return [cells.after(cells.SGR.sub("", line), left) for line in lines] if left else lines
+
+
 def _following(state: State, data: Data, size: Size) -> tuple[State, list[str]]:
     """Lines that come: a log or the journal. They are shown to their end unless the reader went up."""
     room = max(0, size.lines - 1)
@@ -371,8 +376,7 @@ def _following(state: State, data: Data, size: Size) -> tuple[State, list[str]]:
     bottom = min(state.bottom, max(0, len(found) - max(1, room)))
     end = len(found) - bottom
     shown = found[max(0, end - room) : end] if room else []
-    if state.view == "log" and state.left:
-        shown = [cells.after(cells.SGR.sub("", line), state.left) for line in shown]
+    shown = _from(state.left, shown)
     if not found:
         shown = [click.style("  nothing yet" if not grep else "  no line holds it", fg=HEAD)]
     parts = [f"only: {clean(state.grep)}"] if state.grep else []

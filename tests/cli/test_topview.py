@@ -304,6 +304,9 @@ def test_details_say_why_a_process_died_and_what_it_said() -> None:
     last = ("SQLSTATE[HY000] [2002] Connection refused",)
     known = data(process(0, "FATAL", program="w", exit_code=1, reason="exit 1", last_lines=last, log="/var/log/w.log"))
     state, _ = typed(State(selected="w:0"), known, "enter")
+    narrow, _ = typed(state, known, "right")
+    assert "/w.log" in show(narrow, known, 10)
+    assert "/w.log" not in show(state, known, 10)
     seen = show(state, known, 100)
     for text in ("state     FATAL", "exit code 1", "log       /var/log/w.log", f"| {last[0]}", "try       "):
         assert text in seen
