@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from queuepool.cli.topmodel import SORTS, Asking, Data, Row, State, program_of, rows, selected
+from queuepool.cli.topmodel import Asking, Data, State
+from queuepool.cli.toprows import SORTS, Row, program_of, rows, selected
 from queuepool.control.messages import Continue, Pause, Restart, Scale, Start, Stop
 
 MOST = 10_000

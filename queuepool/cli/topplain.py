@@ -14,7 +14,8 @@ from queuepool.cli import queue_table, topview
 from queuepool.cli.context import Context
 from queuepool.cli.status import as_it_should_be
 from queuepool.cli.terminal import size_of
-from queuepool.cli.topmodel import Data, State, rows, saw
+from queuepool.cli.topmodel import Data, Look, State, saw
+from queuepool.cli.toprows import rows
 from queuepool.cli.toptables import process_table
 from queuepool.control.messages import Queues
 from queuepool.errors import DaemonUnreachable, ExitCode, QueuepoolError
@@ -54,7 +55,7 @@ def print_again_and_again(
 
 def lines(state: State, data: Data, columns: int) -> Iterator[str]:
     """The line of the daemon, what is wrong, the queues, the processes in the order that was asked for."""
-    yield f"{topview.head(data, columns, topview.Look(version=__version__)).rstrip()}"
+    yield f"{topview.head(data, columns, Look(version=__version__)).rstrip()}"
     yield from topview.daemon_alerts(data)
     names = {program["name"] for program in data.snapshot["programs"]} if data.snapshot else set()
     if data.queues is not None:

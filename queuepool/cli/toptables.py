@@ -1,9 +1,10 @@
 """The tables of `top`: which columns there is room for, and what stands in them. PURE. Which rows there are is
-topmodel.py's matter, where the tables stand topview.py's."""
+toprows.py's matter, where the tables stand topview.py's."""
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,8 @@ import click
 from queuepool.cli import cells, render
 from queuepool.cli.queue_table import rate, seconds
 from queuepool.cli.render import clean
-from queuepool.cli.topmodel import Data, Json, Row, State, backlog, is_queue_troubled, job_name, queue_key
+from queuepool.cli.topmodel import HISTORY_SECONDS, Data, Json, State, backlog, queue_key
+from queuepool.cli.toprows import Row, event_text, is_queue_troubled, job_name
 
 HEAD = "bright_black"
 
@@ -131,6 +133,13 @@ def activity(process: Json, now: float) -> str:
     return " ".join([*marks, text] if text else marks)
 
 
+def event_line(item: Json) -> str:
+    """An event with its time of day."""
+    when = time.strftime("%H:%M:%S", time.localtime(item["time"]))
+    color = render.EVENT_COLORS.get(item["event"])
+    return f"{click.style(when, fg=HEAD)} {click.style(clean(event_text(item)), fg=color)}"
+
+
 QUEUE = (
     Column("READY", 6, 1, lambda q, data: _held(q, "ready")),
     Column("DELAYED", 7, 6, lambda q, data: _held(q, "delayed")),
@@ -184,7 +193,6 @@ def queues_to_show(data: Data, programs: Sequence[str] | None, most: int) -> tup
 
 def _depths(data: Data, row: Json, columns: int, blocks: str) -> str:
     """The jobs that waited in the last minutes, the newest at the right."""
-    from queuepool.cli.topmodel import HISTORY_SECONDS
 
     columns = min(columns, 60)
     past = data.history.get(queue_key(row), ())

@@ -13,22 +13,9 @@ from wcwidth import wcswidth
 
 from queuepool.cli import cells, keys
 from queuepool.cli.topkeys import Ask, Quit, Redraw, ShowLog, press
-from queuepool.cli.topmodel import (
-    SORTS,
-    Answer,
-    Data,
-    Log,
-    State,
-    concluded,
-    deployed,
-    happened,
-    lost,
-    rows,
-    saw,
-    selected,
-    told,
-)
-from queuepool.cli.topview import Look, Size, screen
+from queuepool.cli.topmodel import Answer, Data, Log, Look, Size, State, concluded, deployed, happened, lost, saw, told
+from queuepool.cli.toprows import SORTS, rows, selected
+from queuepool.cli.topview import screen
 from queuepool.control.messages import Continue, Pause, Restart, Scale, Start, Stop
 from queuepool.domain.observed import DaemonView, ProcessView, ProgramView, Snapshot
 from queuepool.domain.queues import QueueView
