@@ -103,6 +103,28 @@ def bar(done: int, total: int, columns: int, blocks: str = BLOCKS) -> str:
     return blocks[-1] * full + ("░" if blocks is BLOCKS else ".") * (columns - full)
 
 
+def joined(parts: Sequence[str], columns: int) -> str:
+    """The first of `parts` that fit beside each other."""
+    text = ""
+    for part in parts:
+        longer = f"{text}  {part}" if text else part
+        if text and width(longer) > columns:
+            break
+        text = longer
+    return text
+
+
+def with_right(left: str, right: str, columns: int) -> str:
+    """`left`, and `right` at the end of the line, where both fit."""
+    gap = columns - width(left) - width(right)
+    if gap < 2 and columns - width(right) - 2 < min(16, width(left)):
+        return left
+    if gap < 2 and right:
+        left = fit(left, max(0, columns - width(right) - 2))
+        gap = columns - width(left) - width(right)
+    return left + " " * gap + right if gap > 0 else left
+
+
 def _step(value: float, most: float, steps: int) -> int:
     if most <= 0 or value <= 0:
         return 1

@@ -191,6 +191,8 @@ class Terminal:
                 termios.tcsetattr(self._in, termios.TCSADRAIN, self._saved)
 
     def _write(self, text: str) -> None:
+        if "utf" not in self._encoding.lower():
+            text = text.replace("…", "~")
         data = text.encode(self._encoding, "replace")
         while data:
             data = data[os.write(self._out, data) :]

@@ -20,7 +20,8 @@ from queuepool.cli.selectors import names_argument
 from queuepool.cli.topfeed import Feed
 from queuepool.cli.topkeys import Ask, Quit, Redraw, ShowLog, press
 from queuepool.cli.toplog import LogReader
-from queuepool.cli.topmodel import SORTS, Data, State
+from queuepool.cli.topmodel import Data, Look, Size, State
+from queuepool.cli.toprows import SORTS
 from queuepool.errors import DaemonUnreachable, ExitCode
 
 DRAW_SECONDS = 0.1
@@ -63,7 +64,7 @@ def _run(context: Context, names: tuple[str, ...], state: State, interval: float
     from queuepool.cli.terminal import Terminal
 
     data, log, drawn = Data(now=time.time(), interval=interval), None, 0.0
-    look = topview.Look(_blocks(), __version__)
+    look = Look(_blocks(), __version__)
     with Terminal(context.color) as terminal:
         feed = Feed(context.client, names, interval, terminal.wake)
         client = context.client()
@@ -72,7 +73,7 @@ def _run(context: Context, names: tuple[str, ...], state: State, interval: float
         while terminal.ending is None:
             data = replace(feed.take(data), now=time.time(), log=log.look(data) if log else None)
             columns, lines = terminal.size()
-            state, shown = topview.screen(state, data, topview.Size(columns, lines), look)
+            state, shown = topview.screen(state, data, Size(columns, lines), look)
             terminal.show(shown)
             drawn = time.monotonic()
             pressed = terminal.keys(LOG_SECONDS if log else CLOCK_SECONDS)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from queuepool.cli.topmodel import Answer, Data, Json, deployed, happened, lost, saw, told
+from queuepool.cli.topmodel import Answer, Data, Json, concluded, deployed, happened, lost, saw, told
 from queuepool.control.client import START_HINT
 from queuepool.control.messages import DeployStatus, FollowDeploy, Queues
 from queuepool.errors import DaemonUnreachable, QueuepoolError
@@ -138,8 +138,11 @@ class Feed:
         try:
             client = self._make_client()
             with contextlib.suppress(QueuepoolError):
-                if client.ask(DeployStatus())["result"] == "running":
+                report = client.ask(DeployStatus())
+                if report["result"] == "running":
                     client.ask(FollowDeploy(), self._deploy_told)
+                else:
+                    self._put(lambda data: concluded(data, report, time.time()))
         finally:
             self._deploying.release()
 

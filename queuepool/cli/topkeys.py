@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from queuepool.cli.topmodel import SORTS, Asking, Data, Row, State, program_of, rows, selected
+from queuepool.cli.topmodel import Asking, Data, State
+from queuepool.cli.toprows import SORTS, Row, program_of, rows, selected
 from queuepool.control.messages import Continue, Pause, Restart, Scale, Start, Stop
 
 MOST = 10_000
@@ -179,7 +180,7 @@ def _other(state: State, data: Data, key: str, page: int) -> Result:
         return replace(state, bottom=max(0, state.bottom - steps[key])), None
     if key in steps:
         return replace(state, top=max(0, state.top + steps[key])), None
-    if key in ("left", "right") and state.view == "log":
+    if key in ("left", "right"):
         return replace(state, left=max(0, state.left + (20 if key == "right" else -20))), None
     if key == "/" and follows:
         return replace(state, typing="grep", typed=state.grep), None

@@ -13,7 +13,9 @@ from queuepool import __version__
 from queuepool.cli import queue_table, topview
 from queuepool.cli.context import Context
 from queuepool.cli.status import as_it_should_be
-from queuepool.cli.topmodel import Data, State, rows, saw
+from queuepool.cli.terminal import size_of
+from queuepool.cli.topmodel import Data, Look, State, saw
+from queuepool.cli.toprows import rows
 from queuepool.cli.toptables import process_table
 from queuepool.control.messages import Queues
 from queuepool.errors import DaemonUnreachable, ExitCode, QueuepoolError
@@ -35,7 +37,8 @@ def print_again_and_again(
         began = time.monotonic()
         try:
             data = _ask(client, names)
-            shown, code = list(lines(state, data)), ExitCode.DONE
+            columns = size_of(sys.stdout.fileno())[0] if sys.stdout.isatty() else COLUMNS
+            shown, code = list(lines(state, data, columns)), ExitCode.DONE
             if data.snapshot is not None and not as_it_should_be(data.snapshot, named=bool(names)):
                 code = ExitCode.NOT_AS_WANTED
         except DaemonUnreachable as error:
@@ -50,9 +53,9 @@ def print_again_and_again(
         time.sleep(max(0.0, interval - (time.monotonic() - began)))
 
 
-def lines(state: State, data: Data) -> Iterator[str]:
+def lines(state: State, data: Data, columns: int) -> Iterator[str]:
     """The line of the daemon, what is wrong, the queues, the processes in the order that was asked for."""
-    yield f"{topview.head(data, COLUMNS, topview.Look(version=__version__)).rstrip()}"
+    yield f"{topview.head(data, columns, Look(version=__version__)).rstrip()}"
     yield from topview.daemon_alerts(data)
     names = {program["name"] for program in data.snapshot["programs"]} if data.snapshot else set()
     if data.queues is not None:
@@ -60,7 +63,7 @@ def lines(state: State, data: Data) -> Iterator[str]:
         if chosen:
             yield from queue_table.queues({**data.queues, "queues": chosen, "problems": ()})
     found = rows(state, data)
-    for line in process_table(state, data, found, COLUMNS):
+    for line in process_table(state, data, found, columns):
         yield line.rstrip()
 
 

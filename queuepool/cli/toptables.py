@@ -1,9 +1,10 @@
 """The tables of `top`: which columns there is room for, and what stands in them. PURE. Which rows there are is
-topmodel.py's matter, where the tables stand topview.py's."""
+toprows.py's matter, where the tables stand topview.py's."""
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,8 @@ import click
 from queuepool.cli import cells, render
 from queuepool.cli.queue_table import rate, seconds
 from queuepool.cli.render import clean
-from queuepool.cli.topmodel import Data, Json, Row, State, backlog, is_queue_troubled, job_name, queue_key
+from queuepool.cli.topmodel import HISTORY_SECONDS, Data, Json, State, backlog, queue_key
+from queuepool.cli.toprows import Row, event_text, is_queue_troubled, job_name
 
 HEAD = "bright_black"
 
@@ -72,7 +74,9 @@ def process_table(state: State, data: Data, rows: Sequence[Row], columns: int) -
     title = f"PROCESS (by {state.sort}{direction})" if flat or state.reverse else "PROCESS"
     name = max(min(max(longest, 12), room * 9 // 20), min(len(title), room // 3))
     shown = _chosen(PROCESS, room - name - 11)
-    last = max(1, room - name - 1 - sum(column.need + 1 for column in shown))
+    if _left(shown, room, name) < 24:  # jobs and reasons want the room more than a release that is the same for all
+        shown = [column for column in shown if column.head != "RELEASE"]
+    last = _left(shown, room, name)
     yield _line(
         " ",
         click.style(cells.fit(title, name), fg=HEAD, bold=flat),
@@ -129,6 +133,13 @@ def activity(process: Json, now: float) -> str:
     return " ".join([*marks, text] if text else marks)
 
 
+def event_line(item: Json) -> str:
+    """An event with its time of day."""
+    when = time.strftime("%H:%M:%S", time.localtime(item["time"]))
+    color = render.EVENT_COLORS.get(item["event"])
+    return f"{click.style(when, fg=HEAD)} {click.style(clean(event_text(item)), fg=color)}"
+
+
 QUEUE = (
     Column("READY", 6, 1, lambda q, data: _held(q, "ready")),
     Column("DELAYED", 7, 6, lambda q, data: _held(q, "delayed")),
@@ -148,7 +159,7 @@ def queue_table(data: Data, shown: Sequence[Json], more: int, columns: int, bloc
     room = columns - 1
     name = min(max([cells.width(text) for text in names] + [12]), max(12, room // 4))
     chosen = _chosen(QUEUE, room - name - 9)
-    last = max(1, room - name - 1 - sum(column.need + 1 for column in chosen))
+    last = _left(chosen, room, name)
     title = f"QUEUE (+{more})" if more else "QUEUE"
     minutes = "last 3 min" if last >= 10 else "3 min"
     yield _line(
@@ -182,7 +193,6 @@ def queues_to_show(data: Data, programs: Sequence[str] | None, most: int) -> tup
 
 def _depths(data: Data, row: Json, columns: int, blocks: str) -> str:
     """The jobs that waited in the last minutes, the newest at the right."""
-    from queuepool.cli.topmodel import HISTORY_SECONDS
 
     columns = min(columns, 60)
     past = data.history.get(queue_key(row), ())
@@ -205,6 +215,11 @@ def _chosen(columns: Sequence[Column], room: int) -> list[Column]:
     while kept and sum(column.need + 1 for column in kept) > room:
         kept.remove(max(kept, key=lambda column: column.rank))
     return kept
+
+
+def _left(columns: Sequence[Column], room: int, name: int) -> int:
+    """Cells for the last column, beside the name and these."""
+    return max(1, room - name - 1 - sum(column.need + 1 for column in columns))
 
 
 def _head(column: Column, sort: str) -> str:

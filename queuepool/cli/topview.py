@@ -5,81 +5,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from textwrap import wrap
 
 import click
 
 from queuepool.cli import cells, render
 from queuepool.cli.render import clean, short
-from queuepool.cli.topmodel import (
-    ANSWER_SECONDS,
-    DEPLOY_SECONDS,
-    ERROR_SECONDS,
-    Asking,
-    Data,
-    Json,
-    Row,
-    State,
-    event_lines,
-    event_text,
-    program_of,
-    rows,
-    selected,
-    settled,
-)
-from queuepool.cli.toptables import HEAD, age, memory, process_table, queue_table, queues_to_show, share
+from queuepool.cli.topfoot import footer
+from queuepool.cli.topmodel import DEPLOY_SECONDS, Data, Look, Size, State
+from queuepool.cli.toppages import following, scrolled
+from queuepool.cli.toprows import Row, event_lines, rows, settled
+from queuepool.cli.toptables import HEAD, age, event_line, memory, process_table, queue_table, queues_to_show, share
 
-LAST_LINES = 12
-"""Of its log, in the details of a process."""
 SILENT_SECONDS = 3.0
 """Without an answer, and without an error yet, until that is said."""
 NOT_YET = "not asked yet"
 """What is said of a queue before the first look at it (domain/queues.py); no reason to be alarmed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """Of a terminal, in cells."""
-
-    columns: int
-    lines: int
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """blocks: of which bars are made. version: of this command."""
-
-    blocks: str = cells.BLOCKS
-    version: str = ""
-
-
-HELP = (
-    ("up down, j k", "move; PgUp PgDn Home End too"),
-    ("Enter", "all about the selected process or program; Esc or q back"),
-    ("t", "its log, live; left and right move long lines, / shows only lines with a text"),
-    ("e", "what happened: the daemon's journal"),
-    ("r  x  a", "restart, stop, start the selected process, or its whole program on the program's line"),
-    ("p", "pause it after its job, or let it continue"),
-    ("+  -  0-9", "more or fewer processes of the program, or so many"),
-    ("/", "show only what holds a text: name, state, job, reason; Esc shows all again"),
-    ("s  S", "sort by the next column; the other way round"),
-    ("f", "show only what is in trouble"),
-    ("Ctrl-L", "draw the screen again"),
-    ("q", "quit; nothing that runs is touched"),
-)
-
-_KEYS = {
-    "main": (
-        *(("?", "help"), ("q", "quit"), ("Enter", "details"), ("t", "log"), ("r", "restart"), ("x", "stop")),
-        *(("a", "start"), ("p", "pause"), ("+-", "scale"), ("/", "filter"), ("s", "sort"), ("e", "events")),
-        ("f", "troubles"),
-    ),
-    "details": (("q", "back"), ("t", "log"), ("r", "restart"), ("x", "stop"), ("a", "start"), ("p", "pause")),
-    "log": (("q", "back"), ("/", "only lines with"), ("k j", "up, down"), ("End", "newest"), ("<- ->", "left, right")),
-    "events": (("q", "back"), ("/", "only lines with"), ("k j", "up, down"), ("End", "newest"), ("f", "troubles")),
-    "help": (("q", "back"),),
-}
 
 
 def screen(state: State, data: Data, size: Size, look: Look) -> tuple[State, list[str]]:
@@ -89,14 +29,11 @@ def screen(state: State, data: Data, size: Size, look: Look) -> tuple[State, lis
     if state.view == "main":
         state, lines = _main(state, data, Size(size.columns, height), look)
     elif state.view in ("log", "events"):
-        state, lines = _following(state, data, Size(size.columns, height))
+        state, lines = following(state, data, Size(size.columns, height))
     else:
-        state, lines = _scrolled(state, data, Size(size.columns, height))
+        state, lines = scrolled(state, data, Size(size.columns, height))
     lines = lines[:height] + [""] * (height - len(lines)) + foot
     return state, [cells.clip(cells.tame(line), size.columns) for line in lines[-size.lines :]]
-
-
-# --- the main view ----------------------------------------------------------------------------------------------------
 
 
 def _main(state: State, data: Data, size: Size, look: Look) -> tuple[State, list[str]]:
@@ -120,7 +57,7 @@ def _main(state: State, data: Data, size: Size, look: Look) -> tuple[State, list
     if not found:
         table.append(_nothing(state, data))
     if state.filter or state.troubles or len(found) > len(window):
-        table[0] = _with_right(table[0], _where(state, found, window), size.columns)
+        table[0] = cells.with_right(table[0], _where(state, found, window), size.columns)
     table += [""] * (height + 1 - len(table))
     return state, [*top, *table[: height + 1], *below]
 
@@ -129,7 +66,7 @@ def head(data: Data, columns: int, look: Look) -> str:
     """The line of the daemon: what there is room for, the most important first."""
     right = time.strftime("%H:%M:%S", time.localtime(data.now))
     if data.snapshot is None:
-        return _with_right(click.style(f"queuepool {look.version}".rstrip(), bold=True), right, columns)
+        return cells.with_right(click.style(f"queuepool {look.version}".rstrip(), bold=True), right, columns)
     daemon, processes = data.snapshot["daemon"], data.snapshot["processes"]
     wanted = sum(program["wanted"] for program in data.snapshot["programs"])
     running = sum(min(program["running"], program["wanted"]) for program in data.snapshot["programs"])
@@ -151,7 +88,7 @@ def head(data: Data, columns: int, look: Look) -> str:
         parts.append(f"cpu {share(sum(process['cpu'] or 0 for process in used))}")
         parts.append(memory(sum(process["rss"] for process in used)))
     parts += [f"pid {daemon['pid']}", clean(daemon["config"])]
-    return _with_right(_joined(parts, columns - len(right) - 2), right, columns)
+    return cells.with_right(cells.joined(parts, columns - len(right) - 2), right, columns)
 
 
 def alerts(data: Data, most: int) -> list[str]:
@@ -231,13 +168,6 @@ def deploy_line(data: Data, columns: int, look: Look) -> str | None:
     return f"{click.style(name, bold=True)}{bar}{drain}  {clean(deploy.phase)}{took}{failure}{waiting}"
 
 
-def event_line(item: Json) -> str:
-    """An event with its time of day."""
-    when = time.strftime("%H:%M:%S", time.localtime(item["time"]))
-    color = render.EVENT_COLORS.get(item["event"])
-    return f"{click.style(when, fg=HEAD)} {click.style(clean(event_text(item)), fg=color)}"
-
-
 def _nothing(state: State, data: Data) -> str:
     if data.snapshot is None:
         return " waiting for the daemon" if data.away else " asking the daemon"
@@ -255,200 +185,6 @@ def _where(state: State, found: Sequence[Row], window: Sequence[Row]) -> str:
     if len(found) > len(window):
         parts.append(f"{state.at + 1}/{len(found)}")
     return ", ".join(parts)
-
-
-# --- the other views --------------------------------------------------------------------------------------------------
-
-
-def _scrolled(state: State, data: Data, size: Size) -> tuple[State, list[str]]:
-    """A text that is read from its top: details and help."""
-    title, text = ("help", _help(size.columns)) if state.view == "help" else _details(state, data)
-    room = max(0, size.lines - 1)
-    top = min(state.top, max(0, len(text) - max(1, room)))
-    more = f"{top + 1}-{min(len(text), top + room)} of {len(text)}" if len(text) > room else ""
-    lines = [_with_right(click.style(title, bold=True), more, size.columns), *text[top : top + room]]
-    return replace(state, top=top), lines
-
-
-def _help(columns: int) -> list[str]:
-    lines = []
-    for keys, what in HELP:
-        for at, part in enumerate(wrap(what, max(20, columns - 16))):
-            lines.append(f"  {'' if at else keys:12}  {part}")
-    return lines
-
-
-def _details(state: State, data: Data) -> tuple[str, list[str]]:
-    row = selected(state, data)
-    if row is None:
-        return "nothing is selected", []
-    if row.process is None:
-        return clean(row.program), list(_program_details(row, data))
-    return clean(row.process["display"]), list(_process_details(row.process, data))
-
-
-def _process_details(process: Json, data: Data) -> Iterator[str]:
-    state = click.style(process["state"], fg=render.COLORS.get(process["state"]))
-    since = f" for {age(data.now - process['changed_at'])}" if process["changed_at"] else ""
-    marks = "".join(f"  [{mark}]" for mark in ("stale", "paused", "retiring", "adopted") if process[mark])
-    held = "" if process["wanted"] else "  (it is not to run)"
-    yield _fact("state", f"{state}{since}{click.style(marks, fg='yellow')}{held}")
-    if process["pid"]:
-        yield _fact("pid", f"{process['pid']}, up {age(process['uptime'])}, cpu {share(process['cpu'])}, "
-                           f"memory {memory(process['rss'])}")  # fmt: skip
-    yield _fact("restarts", str(process["restarts"]))
-    if job := process["job"]:
-        since = f" for {short(max(0.0, data.now - job['since']))}" if job.get("since") is not None else ""
-        attempt = f", id {clean(str(job['id']))}" if job.get("id") else ""
-        yield _fact("job", f"{clean(str(job.get('class') or job.get('name') or 'a job'))}{since}{attempt}")
-    if process["release"]:
-        yield _fact("release", clean(process["release"]))
-    if process["reason"]:
-        yield _fact("reason", clean(process["reason"]))
-    if process["exit_code"] is not None:
-        yield _fact("exit code", str(process["exit_code"]))
-    if process["state"] in ("BACKOFF", "FATAL", "EXITED") and process["wanted"]:
-        for line in render.process_why(process, set()):
-            name, _, text = cells.SGR.sub("", line).strip().partition(": ")
-            yield _fact(name, text)
-    if process["log"]:
-        yield _fact("log", clean(process["log"]))
-    if process["paused_queues"]:
-        yield _fact("paused", f"it leaves {clean(', '.join(process['paused_queues']))} alone")
-    yield ""
-    events = [item for item in data.events if item["process"] == process["name"]][-4:]
-    yield from (event_line(item) for item in events)
-    lines = [clean(line.expandtabs()) for line in process["last_lines"]]
-    if not lines and data.log is not None:
-        lines = list(data.log.lines[-LAST_LINES:])
-        if data.log.note:
-            yield click.style(f"  {clean(data.log.note)}", fg="yellow")
-    yield from (click.style("| ", fg=HEAD) + line for line in lines)
-
-
-def _program_details(row: Row, data: Data) -> Iterator[str]:
-    program = program_of(data, row.program)
-    if program is None or data.snapshot is None:
-        return
-    processes = [process for process in data.snapshot["processes"] if process["program"] == row.program]
-    yield "  " + render.program_line(program, processes)
-    yield _fact("kind", clean(program["kind"]))
-    for problem in program["problems"]:
-        yield click.style(f"  ! {clean(problem)}", fg="yellow")
-    if work := program["work"]:
-        runtime = work["runtime"]
-        mean = f", {short(runtime['mean'])} each" if runtime and runtime.get("mean") is not None else ""
-        yield _fact("jobs", f"{work['done']} done, {work['failed']} failed, {work['per_second']:.1f} per s{mean}")
-    for queue in data.queues["queues"] if data.queues else ():
-        if row.program in queue["programs"]:
-            waits = "" if queue["wait"] is None else f", a new job waits {short(queue['wait'])}"
-            ready = "-" if queue["ready"] is None else queue["ready"]
-            yield _fact("queue", f"{clean(queue['connection'])}:{clean(queue['queue'])}: {ready} ready{waits}")
-    if program["horizon"]:
-        from queuepool.cli.horizon import lines
-
-        yield from lines(program["horizon"], [process["pid"] for process in processes])
-
-
-def _fact(name: str, text: str) -> str:
-    return f"  {click.style(name.ljust(9), fg=HEAD)} {text}"
-
-
-def _following(state: State, data: Data, size: Size) -> tuple[State, list[str]]:
-    """Lines that come: a log or the journal. They are shown to their end unless the reader went up."""
-    room = max(0, size.lines - 1)
-    notes: list[str] = []
-    grep = state.grep.casefold()
-    if state.view == "events":
-        title = "events, troubles only" if state.troubles else "events"
-        found: Sequence[str] = [event_line(item) for item in event_lines(data, state)]
-    else:
-        log = data.log
-        title = f"{clean(log.title)}  {clean(log.path)}" if log else "log"
-        found = [line for line in log.lines if grep in line.casefold()] if log else ()
-        notes = [click.style(clean(log.note), fg="yellow")] if log and log.note else []
-    room = max(0, room - len(notes))
-    bottom = min(state.bottom, max(0, len(found) - max(1, room)))
-    end = len(found) - bottom
-    shown = found[max(0, end - room) : end] if room else []
-    if state.view == "log" and state.left:
-        shown = [cells.after(cells.SGR.sub("", line), state.left) for line in shown]
-    if not found:
-        shown = [click.style("  nothing yet" if not grep else "  no line holds it", fg=HEAD)]
-    parts = [f"only: {clean(state.grep)}"] if state.grep else []
-    parts += [f"{bottom} lines below"] if bottom else []
-    first = _with_right(click.style(title, bold=True), ", ".join(parts), size.columns)
-    return replace(state, bottom=bottom), [first, *notes, *shown]
-
-
-# --- the last lines ---------------------------------------------------------------------------------------------------
-
-
-def footer(state: State, data: Data, columns: int) -> list[str]:
-    """One line, or two where an error has a hint: what is asked or typed, what became of an action, or the keys."""
-    if state.asking is not None:
-        return [click.style(question(state.asking, data), bold=True)]
-    if state.typing:
-        return [_typed(state, data, columns)]
-    answer = data.answer
-    seconds = ERROR_SECONDS if answer is not None and answer.bad else ANSWER_SECONDS
-    if answer is not None and answer.at > state.hidden and data.now - answer.at < seconds:
-        lines = [click.style(clean(answer.text), fg="red" if answer.bad else "green", bold=answer.bad)]
-        return [*lines, click.style("hint: ", fg="cyan") + clean(answer.hint)] if answer.hint else lines
-    if data.doing:
-        return [click.style(f"{clean(', '.join(data.doing))} ...", fg="cyan")]
-    keys = [f"{click.style(key, bold=True)} {what}" for key, what in _KEYS.get(state.view, ())]
-    return [_joined(keys, columns)]
-
-
-def question(asking: Asking, data: Data) -> str:
-    """What `y` would do."""
-    name = clean(asking.shown)
-    if asking.verb == "scale":
-        return f"scale {name} from {asking.was} to {asking.count}? y/n"
-    processes = data.snapshot["processes"] if data.snapshot else ()
-    busy = sum(bool(p["job"]) for p in processes if asking.name in (p["name"], p["program"]))
-    note = ""
-    if asking.verb in ("stop", "restart") and busy:
-        note = " (its job is finished first)" if busy == 1 else f" ({busy} jobs are finished first)"
-    return f"{asking.verb} {name}{note}? y/n"
-
-
-def _typed(state: State, data: Data, columns: int) -> str:
-    row = selected(state, data)
-    label, ends = {
-        "filter": ("filter: ", "Enter keeps it, Esc shows all"),
-        "grep": ("only lines with: ", "Enter keeps it, Esc shows all"),
-        "scale": (f"scale {clean(row.program) if row else 'nothing'} to: ", "Enter does it, Esc does not"),
-    }[state.typing]
-    room = max(1, columns - len(label) - 1)
-    text = clean(state.typed)
-    while cells.width(text) > room:
-        text = text[1:]
-    line = click.style(label, bold=True) + text + click.style(" ", reverse=True)
-    return _with_right(line, ends, columns)
-
-
-def _joined(parts: Sequence[str], columns: int) -> str:
-    """The first of `parts` that fit beside each other."""
-    text = ""
-    for part in parts:
-        longer = f"{text}  {part}" if text else part
-        if text and cells.width(longer) > columns:
-            break
-        text = longer
-    return text
-
-
-def _with_right(left: str, right: str, columns: int) -> str:
-    """`left`, and `right` at the end of the line, where both fit."""
-    gap = columns - cells.width(left) - cells.width(right)
-    if gap < 2 and columns - cells.width(right) - 2 < min(16, cells.width(left)):
-        return left
-    if gap < 2 and right:
-        left = cells.fit(left, max(0, columns - cells.width(right) - 2))
-        gap = columns - cells.width(left) - cells.width(right)
-    return left + " " * gap + right if gap > 0 else left
 
 
 def _rule(title: str, columns: int, look: Look) -> str:

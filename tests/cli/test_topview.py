@@ -13,8 +13,9 @@ from wcwidth import wcswidth
 
 from queuepool.cli import cells, keys
 from queuepool.cli.topkeys import Ask, Quit, Redraw, ShowLog, press
-from queuepool.cli.topmodel import SORTS, Answer, Data, Log, State, deployed, happened, lost, rows, saw, selected, told
-from queuepool.cli.topview import Look, Size, screen
+from queuepool.cli.topmodel import Answer, Data, Log, Look, Size, State, concluded, deployed, happened, lost, saw, told
+from queuepool.cli.toprows import SORTS, rows, selected
+from queuepool.cli.topview import screen
 from queuepool.control.messages import Continue, Pause, Restart, Scale, Start, Stop
 from queuepool.domain.observed import DaemonView, ProcessView, ProgramView, Snapshot
 from queuepool.domain.queues import QueueView
@@ -137,13 +138,13 @@ def test_a_daemon_that_says_nothing_is_told_before_it_is_given_up() -> None:
 def test_depths_of_the_last_minutes_are_drawn() -> None:
     known = Data(now=NOW)
     for second in range(120):
-        reply = {"queues": [asdict(queue(ready=second))], "redis": {}, "problems": []}
+        reply = {"queues": [asdict(queue(ready=second if second < 119 else 1000))], "redis": {}, "problems": []}
         known = saw(known, two().snapshot or {}, reply, NOW + second)
     line = next(line for line in show(State(), replace(known, now=NOW + 119), 120, 30).splitlines() if "redis:" in line)
     bars = line.split()[-1]
     assert len(bars) > 10
-    assert list(bars) == sorted(bars)
-    assert (bars[0], bars[-1]) == ("▁", "█")
+    assert set(bars[:-1]) == {"▁"}, "all of these are small beside the last one"
+    assert bars[-1] == "█", "the newest is at the right, from its first second on"
 
 
 def test_where_not_all_queues_fit_those_with_trouble_and_the_deepest_stay() -> None:
@@ -168,6 +169,9 @@ def test_a_deploy_is_a_bar_and_then_its_result() -> None:
     ended = deployed(known, {"event": "ended", "time": NOW + 1, "report": {"id": "d7", "result": "rolled_back"}})
     assert "deploy d7 rolled back after 13s" in show(State(), replace(ended, now=NOW + 5))
     assert "deploy d7" not in show(State(), replace(ended, now=NOW + 60))
+    missed = concluded(known, {"id": "d7", "result": "done"}, NOW + 1)
+    assert "deploy d7 done after 13s" in show(State(), replace(missed, now=NOW + 5))
+    assert concluded(ended, {"id": "d7", "result": "done"}, NOW + 9) == ended
 
 
 def test_sorted_by_a_column_the_largest_are_on_top_and_programs_do_not_part_them() -> None:
@@ -287,6 +291,9 @@ def test_details_say_why_a_process_died_and_what_it_said() -> None:
     last = ("SQLSTATE[HY000] [2002] Connection refused",)
     known = data(process(0, "FATAL", program="w", exit_code=1, reason="exit 1", last_lines=last, log="/var/log/w.log"))
     state, _ = typed(State(selected="w:0"), known, "enter")
+    narrow, _ = typed(state, known, "right")
+    assert "/w.log" in show(narrow, known, 10)
+    assert "/w.log" not in show(state, known, 10)
     seen = show(state, known, 100)
     for text in ("state     FATAL", "exit code 1", "log       /var/log/w.log", f"| {last[0]}", "try       "):
         assert text in seen

@@ -84,6 +84,7 @@ def test_pools_slots_troubles_and_events_are_on_one_screen(qp: Queuepool, column
         assert ">w  3 of 3 running" in seen
         assert "── events ──" in seen
         assert last.startswith("? help  q quit")
+        assert re.search(rb"\x1b\[3[0-7]m", screen.sent), "a terminal has colours"
         assert len(seen.splitlines()) == lines
         leave(screen)
 
@@ -133,7 +134,7 @@ def test_one_process_is_restarted_and_stopped_and_a_refusal_says_what_to_do_inst
 
 
 def test_the_filter_follows_what_is_typed_and_the_order_what_is_asked_for(qp: Queuepool) -> None:
-    with top(qp, "--sort", "pid") as screen:
+    with top(qp, "--sort", "pid", "--color", "never") as screen:
         pids = [int(pid) for pid in re.findall(r"RUNNING +(\d+)", screen.sees("w:2"))]
         assert len(pids) == 4
         assert pids == sorted(pids)
@@ -150,6 +151,7 @@ def test_the_filter_follows_what_is_typed_and_the_order_what_is_asked_for(qp: Qu
         assert "bad:0 " in seen
         assert " w:0 " not in seen
         leave(screen)
+        assert not re.search(rb"\x1b\[[39]\d?m", screen.sent), "no colours"
 
 
 def test_details_say_why_it_fails_and_events_tell_what_happened(qp: Queuepool) -> None:

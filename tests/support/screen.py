@@ -29,6 +29,7 @@ class Screen:
         self._screen = pyte.Screen(columns, lines)
         self._stream = pyte.ByteStream(self._screen)
         self.code: int | None = None
+        self._ended = False
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
             self._resized(0, columns, lines)
@@ -75,6 +76,7 @@ class Screen:
             text = self.text()
             if wanted in text if isinstance(wanted, str) else wanted(text):
                 return text
+            assert not self._ended, f"it ended; shown is:\n{text}"
             assert time.monotonic() < until, f"waited for {wanted!r}; shown is:\n{text}"
             self._read(0.2)
 
@@ -111,6 +113,7 @@ class Screen:
             try:
                 data = os.read(self._fd, 65536)
             except OSError:  # EIO: the command has ended
+                self._ended = True
                 return
             if not data:
                 return
