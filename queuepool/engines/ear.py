@@ -75,7 +75,6 @@ class Ear:
         except BlockingIOError:
             return 0
         except OSError:
-            self.close()
             return -1
 
     @property

@@ -24,9 +24,10 @@ class Life:
     number: unique, growing. fds, pipes: our ends of its FIFOs and their paths; stdout, and stderr where that goes
     elsewhere. attached: whether the pump reads from them. release: real path of the application it runs. started_at,
     changed_at: unix seconds. adopted: started by a former daemon. last_lines: of the last process that ended.
-    desk: where it works, when it says what it does with which job. ear: of an event listener. taps: of stdout and
-    stderr, where something of them goes to event listeners. cpu_before: (clock, processor seconds) of the last
-    look. asked: when it was decided to make its process, by the engine's clock; 0: by a former daemon.
+    desk: where it works, when it says what it does with which job. group: by Supervisor's names, as last known. ear: of
+    an event listener. taps: of stdout (0) and stderr (1), where something of them goes to event listeners.
+    cpu_before: (clock, processor seconds) of the last look. asked: when it was
+    decided to make its process, by the engine's clock; 0: by a former daemon.
     """
 
     name: ProcessName
@@ -45,6 +46,7 @@ class Life:
     paused: bool = False
     last_lines: tuple[bytes, ...] = ()
     desk: Desk | None = None
+    group: str = ""
     ear: Ear | None = None
     taps: dict[int, Tapped] = field(default_factory=dict)
     cpu_before: tuple[float, float] = (0.0, 0.0)

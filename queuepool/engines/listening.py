@@ -154,6 +154,8 @@ class Listeners:
         ear.listener = Listener.parse(noted)
         if "event" in noted:
             ear.event, ear.since = ear.kept(), self._clock()
+            if ear.event.serial != noted["event"]:
+                ear.doubt = "the event that the former daemon noted for it is another"
             self._serial = max(self._serial, ear.event.serial + 1)
             self._hurry(1)
         if noted.get("handing"):
@@ -164,12 +166,12 @@ class Listeners:
         pool = self._pools.get(life.name.pool)
         event = ear.event
         self._done(ear)
+        self._stop_sending(ear)
         ear.remove()
         if pool is not None:
             pool.lives.pop(life.number, None)
             if event is not None:
-                pool.buffer, gone = pool.buffer.again(event)
-                self._drop(life.name.pool, pool, gone)
+                self._again(life.name.pool, pool, event)
                 self.look(life.name.pool)
 
     def feed(self, life: Life, data: bytes) -> bool:
@@ -216,13 +218,11 @@ class Listeners:
         ear.keep(event)
         ear.listener, ear.event, ear.since = ear.listener.told(), event, self._clock()
         self._remember(life, ear, handing=True)
+        self._hurry(1)
         written = ear.write(data)
         if written < 0:
-            ear.listener, ear.event = Listener(Hearing.READY), None
-            self._remember(life, ear)
-            self._trouble(life, ear, "it has closed its standard input")
+            self._shut(life, ear)
             return False
-        self._hurry(1)
         ear.unsent = data[written:]
         if ear.unsent:
             self._loop.add_writer(ear.fd, self._send_more, life, ear)
@@ -231,17 +231,36 @@ class Listeners:
         return True
 
     def _send_more(self, life: Life, ear: Ear) -> None:
-        written = ear.write(ear.unsent)
-        if written >= 0:
+        written, event, pool = ear.write(ear.unsent), ear.event, self._pools.get(life.name.pool)
+        if 0 <= written < len(ear.unsent):
             ear.unsent = ear.unsent[written:]
-        if written < 0 or not ear.unsent:
-            self._stop_sending(ear)
+            return
+        self._stop_sending(ear)
+        if written < 0:
+            self._shut(life, ear)
+            if event is not None and pool is not None:
+                self._again(life.name.pool, pool, event)
+        else:
             self._remember(life, ear)
+        self.look(life.name.pool)
 
     def _stop_sending(self, ear: Ear) -> None:
         if ear.unsent:
             ear.unsent = b""
             self._loop.remove_writer(ear.fd)
+
+    def _shut(self, life: Life, ear: Ear) -> None:
+        """A listener has closed its standard input, so it has got no event, and gets none."""
+        self._done(ear)
+        ear.listener = Listener(Hearing.UNKNOWN)
+        ear.close()
+        self._remember(life, ear)
+        self._trouble(life, ear, "it has closed its standard input")
+
+    def _again(self, name: str, pool: _Pool, event: Told) -> None:
+        """An event that a listener could not deal with is the next one again."""
+        pool.buffer, gone = pool.buffer.again(event)
+        self._drop(name, pool, gone)
 
     def _heard(self, life: Life, data: bytes) -> None:
         ear = life.ear
@@ -255,11 +274,10 @@ class Listeners:
                 self._done(ear)
             if one is Said.FAIL and event is not None and pool is not None:
                 refused = event.refused()
-                pool.buffer, gone = pool.buffer.again(refused)
                 pool.not_before = self._clock() + pause(refused.refusals)
-                self._drop(name, pool, gone)
+                self._again(name, pool, refused)
             if one is Said.GARBAGE:
-                self._done(ear)
+                self._stop_sending(ear)
                 shown = data[:60].decode("utf-8", "replace")
                 self._trouble(life, ear, f"it printed {shown!r}, which is not the protocol")
         self._remember(life, ear)
@@ -267,7 +285,6 @@ class Listeners:
 
     def _done(self, ear: Ear) -> None:
         """It works on no event any more."""
-        self._stop_sending(ear)
         self._news.set()
         if ear.event is not None:
             ear.event = None
@@ -277,7 +294,7 @@ class Listeners:
         noted: dict[str, object] = ear.listener.plain()
         if ear.event is not None:
             noted["event"] = ear.event.serial
-        if handing:
+        if handing or ear.unsent:
             noted["handing"] = True
         self._note(life.number, json.dumps(noted, separators=(",", ":")))
 
@@ -316,14 +333,13 @@ class Listeners:
 
     def _arm_ticks(self) -> None:
         """Wake for the next tick, if anybody hears of ticks."""
-        if self._tick_timer is not None:
-            self._tick_timer.cancel()
-            self._tick_timer = None
-        seconds = next_tick(self.wanted, self._wall())
-        if seconds is not None and not self._closed:
-            self._tick_timer = self._loop.call_later(seconds + 0.001, self._tick)
-        else:
+        if self._tick_timer is None:  # nobody heard of any until now
             self._ticked = self._wall()
+        else:
+            self._tick_timer.cancel()
+        seconds = next_tick(self.wanted, self._wall())
+        later = seconds is not None and not self._closed
+        self._tick_timer = self._loop.call_later((seconds or 0) + 0.001, self._tick) if later else None
 
     def _tick(self) -> None:
         before, self._ticked = self._ticked, self._wall()
@@ -335,12 +351,9 @@ def _free(pool: _Pool) -> Life | None:
     """A listener that can take an event now."""
     for life in pool.lives.values():
         ear = life.ear
-        if (
-            ear is not None
-            and life.process.state is State.RUNNING
-            and ear.listener.state is Hearing.READY
-            and ear.usable
-        ):
+        if ear is None or ear.unsent or not ear.usable or ear.listener.state is not Hearing.READY:
+            continue
+        if life.process.state is State.RUNNING:
             return life
     return None
 

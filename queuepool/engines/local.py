@@ -345,8 +345,9 @@ class LocalEngine:
 
     def who(self, life: Life) -> Who:
         """What Supervisor's clients and listeners call a process."""
-        pool = self.pools.get(life.name.pool)
-        return Who(life.spec.display.rpartition(":")[2], pool.group if pool else life.name.pool)
+        if pool := self.pools.get(life.name.pool):
+            life.group = pool.group
+        return Who(life.spec.display.rpartition(":")[2], life.group or life.name.pool)
 
     def tap(self, life: Life) -> None:
         """See that event listeners get of its output what they are to get."""

@@ -248,7 +248,13 @@ class Drainer:
         if stream.tap is None:
             return spool.fill(self.mover, stream.fd)
         data = self.mover.read(stream.fd, _PIECE)
-        spool.put(stream.tap(data))
+        kept = stream.tap(data)
+        try:
+            spool.put(kept)
+        except OSError:
+            if stream.log is not None:
+                stream.log.drop(len(kept))
+            raise
         return len(data)
 
     def _drain_decorated(self, stream: Stream, spool: Spool, log: LogFile, last: bool) -> int:

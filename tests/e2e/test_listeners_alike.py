@@ -140,7 +140,8 @@ def act(side: Side, version: str, daemon: Supervisord | Queuepool) -> None:
     )
     call("update")
     side.wait("PROCESS_STATE_RUNNING", "processname:extra ")
-    call("stop", "again")
+    call("stop", "again", "extra", "both:many_01")
+    side.wait("PROCESS_STATE_STOPPED", "processname:many_01 ")
 
 
 def remote(server: ServerProxy) -> None:
@@ -169,6 +170,10 @@ def test_both_tell_of_the_same_events_in_the_same_order(heard: tuple[Side, Side]
     remote = "REMOTE "
     assert ours[remote] == [("REMOTE_COMMUNICATION", "type:deploy\nrelease 7")]
     assert theirs.pop(remote) in (ours.pop(remote), [("REMOTE_COMMUNICATION", "type:b'deploy'\nb'release 7'")])
+    steady = "PROCESS_STATE processname:steady"  # it ran to the end of the daemon, when theirs may not hear of all
+    before_the_end = theirs.pop(steady)
+    assert ours[steady][: len(before_the_end)] == before_the_end
+    assert ours.pop(steady)[-1][0] == "PROCESS_STATE_STOPPED"
     assert ours == theirs
 
 

@@ -24,8 +24,8 @@ def test_it_is_known_that_a_listener_closed_its_end(tmp_path: Path) -> None:
     assert ear.write(b"x") == 1
     ear.given()
     assert ear.write(b"x") == -1
-    assert not ear.usable
     ear.remove()
+    assert not ear.usable
     assert os.listdir(tmp_path) == []
 
 

@@ -89,6 +89,30 @@ def test_what_a_killed_daemon_had_taken_is_in_the_log_of_the_next(tmp_path: Path
     asyncio.run(run())
 
 
+def test_a_tap_can_be_put_in_and_taken_out_while_the_process_prints(tmp_path: Path) -> None:
+    async def run() -> None:
+        pump, policy = (
+            Pump(lambda trouble: None, spool_directory=str(tmp_path / "spool")),
+            LogPolicy(str(tmp_path / "log")),
+        )
+        os.mkfifo(tmp_path / "fifo")
+        fd = os.open(tmp_path / "fifo", os.O_RDWR)
+        notices: list[Notice] = []
+        message = BEGIN + b"message" + END + b" printed\n"
+        pump.attach(0, "w:0", fd, policy)
+        for tap in (None, tapped(notices, Tap(capture=100)), None):
+            pump.repolicy(0, policy, tap)
+            os.write(fd, message)
+            pump.flush()
+        pump.detach(0)
+        pump.close()
+        os.close(fd)
+        assert (tmp_path / "log").read_bytes() == message + b" printed\n" + message
+        assert len(notices) == 1
+
+    asyncio.run(run())
+
+
 def test_all_that_is_printed_is_told_of_where_that_is_asked_for() -> None:
     notices: list[Notice] = []
     tap = tapped(notices, Tap(capture=100, events=True))
