@@ -278,6 +278,9 @@ class _Parts:
                 f"supervisord does not have the programs of {self.directory.config} yet",
                 "`queuepool up` hands them over to it",
             )
+        if isinstance(request, messages.Shutdown):  # nothing is begun that is to end
+            self.engine.run()
+            return
         self.controller.poke(*self.controller.pools, *{name.pool for name in self.engine.lives})
         self.controller.turn()
         if left := self._left_undone():

@@ -281,6 +281,9 @@ class SupervisordEngine:
             life.release = self.pins.get(pool.name) or linked
             if life.release != linked:
                 launch = at_release(launch, pool.app, life.release)
+        program, *rest = launch.argv
+        if "/" in program:  # Supervisor looks for it from where supervisord stands (supervisor/process.py)
+            launch = replace(launch, argv=(posixpath.normpath(posixpath.join(launch.directory, program)), *rest))
         launch = replace(launch, environment=tuple(sorted({**self._names(spec), **dict(launch.environment)}.items())))
         homes = {}
         if spec.launch.user is not None:

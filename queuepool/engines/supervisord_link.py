@@ -131,6 +131,8 @@ class Link:
 
     def write(self, entries: Mapping[str, slots.Entry], supervisord: int) -> None:
         """Let our file hold these, and let the supervisord of that pid be able to read it. Raises QueuepoolError."""
+        if not entries:  # it goes away, and is not to be taken for one that was lost
+            self.remember(Memory(supervisord=self.memory.supervisord))
         uid = None
         with contextlib.suppress(OSError):
             uid = os.stat(f"/proc/{supervisord}").st_uid
