@@ -116,12 +116,13 @@ class Link:
             self.where = str(client.endpoint)
         ours = {one.group: one for one in infos if one.group == one.name and one.group in entries}
         alive = {section: one.pid for section, one in ours.items() if one.pid is not None}
+        own = procstat.directory(pid)  # a child stands there too, until it has come to its chdir
         return Seen(
             pid,
             ours,
             frozenset(one.group for one in infos) - set(ours),
             entries,
-            {section: cwd for section, pid in alive.items() if (cwd := procstat.directory(pid))},
+            {section: cwd for section, pid in alive.items() if (cwd := procstat.directory(pid)) and cwd != own},
         )
 
     def log(self) -> str:
