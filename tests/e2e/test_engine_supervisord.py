@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from queuepool.control.messages import Deploy
 from tests.support.redis import RedisServer
 from tests.support.releases import LaravelSite, Releases
 from tests.support.started import Started
@@ -91,6 +92,10 @@ def test_a_deploy_replaces_each_process_once_and_a_broken_release_is_rolled_back
     assert set(releases_of(site).values()) == {"2"}
     pids = site.running("w", 3)
     assert len(set(pids.values()) & set(after.values())) == 2, "only the one that was tried was replaced"
+    os.kill(pids["w_02"], signal.SIGKILL)
+    eventually(lambda: site.running("w", 3)["w_02"] != pids["w_02"], what="Supervisor starts it anew")
+    release = os.readlink(f"/proc/{site.pids('w')['w_02']}/cwd")
+    assert os.path.basename(release) == "2", "what Supervisor starts anew is of the release that is held"
     site.qp("scale", "w", "4")
     assert set(releases_of(site).values()) == {"2"}, "what is new is of the release that is held"
     assert site.pids("other") == other
@@ -216,8 +221,8 @@ deploy: {observe: 0.1s}
                 app.dispatch("Ledger", 3, ms=1000)
             wanted = "2" if turn % 2 == 0 else "1"
             laravel.switch(wanted)
-            code, report, _ = deploy(site, *(["--max-unavailable", "2"] if turn % 3 else []))
-            assert (code, len(report["restarted"])) == (0, 3), report
+            report = site.ask(Deploy(max_unavailable="2" if turn % 3 else None))
+            assert (report["result"], len(report["restarted"])) == ("done", 3), report
             assert set(releases_of(site).values()) == {wanted}
         eventually(lambda: app.ledger().done == app.ledger().sent, 120, "all jobs are done", show=site.story)
         ledger = app.ledger()
