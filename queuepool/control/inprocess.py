@@ -12,7 +12,7 @@ import contextlib
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from queuepool.controller.journal import Journal, LogFile
 from queuepool.controller.overrides import OverrideStore
 from queuepool.controller.settings import SettingsStore
 from queuepool.controller.versions import unsupported
+from queuepool.controller.watches import RedisWatch, Target
 from queuepool.domain.names import ProcessName
 from queuepool.domain.observed import DaemonView, Snapshot
 from queuepool.domain.pool import Loaded
@@ -35,6 +36,7 @@ from queuepool.engines.supervisord import SupervisordEngine
 from queuepool.engines.supervisord_client import CannotReread, SupervisordAway
 from queuepool.engines.supervisord_link import Link
 from queuepool.errors import DaemonUnreachable, QueuepoolError
+from queuepool.laravel.ping import ping
 from queuepool.system import commands
 from queuepool.system.rundir import RunDirectory
 
@@ -149,8 +151,11 @@ class _Parts:
         self.engine.environment = {"QUEUEPOOL_CONFIG": self.directory.config}
         self.controller = Controller(self.engine, self.store, self.journal, self.loaded, used=self._used)
         self.insight = Insight(lambda: self.controller.pools)
+        self.watch = RedisWatch(
+            self._redis_of, _ping, lambda: list(self.controller.pools), lambda pool, what: None, self.journal
+        )
         self.deploys = Deploys(
-            self.controller, self.directory.state, commands.run, away=_nobody_away, complain=self.problems.append
+            self.controller, self.directory.state, commands.run, away=self.watch.blame, complain=self.problems.append
         )
         self.known = self.settings.load()
         self.operator = operations.Operator(
@@ -184,6 +189,7 @@ class _Parts:
 
     async def __aexit__(self, *_: object) -> None:
         await self.deploys.close()
+        await self.watch.close()
         await self.engine.close()
         await self.insight.close()
         self.log.close()
@@ -201,6 +207,15 @@ class _Parts:
     def _used(self) -> None:
         if self.touch:
             self.settings.save(self.controller.pools)
+
+    async def _redis_of(self, pool: str) -> Iterable[Target]:
+        """The Redis servers that a pool's workers cannot do without."""
+        spec = self.controller.pools.get(pool)
+        config = await self.insight.applications.of(spec) if spec else None
+        if spec is None or config is None:
+            return ()
+        found = (config.redis_of(spec.connection), config.cache_redis())
+        return tuple(dict.fromkeys(target for target in found if target))
 
     async def perform(self, request: Request, progress: Progress, on_idle: Callable[[], None] | None) -> dict[str, Any]:
         """The reply, once all is done that would be left half done without a daemon. Raises QueuepoolError."""
@@ -279,6 +294,9 @@ class _Parts:
                 f"supervisord does not have the programs of {self.directory.config} yet",
                 "`queuepool up` hands them over to it",
             )
+        if isinstance(request, messages.Shutdown):  # nothing is begun that is to end
+            self.engine.run()
+            return
         self.controller.poke(*self.controller.pools, *{name.pool for name in self.engine.lives})
         self.controller.turn()
         if left := self._left_undone():
@@ -344,8 +362,8 @@ def _name(request: Request) -> str:
     return type(request).__name__.lower()
 
 
-async def _nobody_away(pool: str) -> str:
-    return ""
+async def _ping(target: Any) -> str | None:
+    return await ping(target)
 
 
 async def _nothing_wrong() -> str:

@@ -40,6 +40,7 @@ LOOKS: dict[str, Look] = {
     "access": Look("what users may do", "access", 20.0),
     "running": Look("what runs", "running", 15.0),
     "host": Look("this machine", "host", 15.0),
+    "supervised": Look("supervisord", "supervised", 10.0),
     "queues": Look("queues and Redis", "queues", 25.0),
 }
 """Field of Facts -> who looks. The first to begin are those that wait for other processes: the rest is loaded
@@ -136,7 +137,13 @@ def _scene(path: str, environ: Mapping[str, str], loaded: Loaded, pools: Mapping
     from queuepool.doctor.looks.scene import Scene
     from queuepool.system.rundir import RunDirectory
 
-    return Scene(path, environ, loaded, pools, Insight(lambda: pools), Client(RunDirectory(path, environ).socket, 5.0))
+    directory = RunDirectory(path, environ)
+    client = Client(directory.socket, 5.0)
+    if loaded.engine.type == "supervisord" and directory.pid() is None:
+        from queuepool.control.inprocess import InProcess
+
+        client = InProcess(path)
+    return Scene(path, environ, loaded, pools, Insight(lambda: pools), client)
 
 
 async def _within(look: Look, scene: Scene) -> Any:

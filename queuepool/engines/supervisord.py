@@ -280,8 +280,9 @@ class SupervisordEngine:
         self._unstarted.add(life.number)
 
     def _entry(self, life: Life, pool: PoolSpec, spec: ProcessSpec, revision: Revision) -> Entry:
-        """What is to be written for it. The release is where `app` leads, unless a deploy says otherwise; `app` itself
-        is written where it leads there, so that what Supervisor starts anew is of the newest release."""
+        """What is to be written for it. The release is where `app` leads now, unless a deploy says otherwise. Its real
+        path is written: a worker that Supervisor starts anew, after a job too many or a crash, is of the release that
+        the last deploy chose, also after a roll back."""
         section = section_name(spec)
         if where := self.link.installed.foreign.get(section):
             raise QueuepoolError(f"{where} has a program or group of that name, {section}; rename one of them")
@@ -292,10 +293,11 @@ class SupervisordEngine:
             )
         launch = spec.launch
         if pool.app is not None:
-            linked = os.path.realpath(pool.app)
-            life.release = self.pins.get(pool.name) or linked
-            if life.release != linked:
-                launch = at_release(launch, pool.app, life.release)
+            life.release = self.pins.get(pool.name) or os.path.realpath(pool.app)
+            launch = at_release(launch, pool.app, life.release)
+        program, *rest = launch.argv
+        if "/" in program:  # Supervisor looks for it from where supervisord stands (supervisor/process.py)
+            launch = replace(launch, argv=(posixpath.normpath(posixpath.join(launch.directory, program)), *rest))
         launch = replace(launch, environment=tuple(sorted({**self._names(spec), **dict(launch.environment)}.items())))
         homes = {}
         if spec.launch.user is not None:
@@ -426,8 +428,6 @@ class SupervisordEngine:
             process = replace(process, starts=before.starts + 1, started=self.clock() - max(0.0, info.now - info.start))
             life.started_at = info.start
             self._publish(Kind.STARTED if before.pid or before.starts else Kind.ADOPTED, str(name), {"pid": info.pid})
-        if info.pid is not None:
-            life.release = self._release(life, found.cwds.get(section), info)
         if not before.wanted:
             if state in ALIVE:
                 process = replace(process, state=State.STOPPING)
@@ -475,25 +475,6 @@ class SupervisordEngine:
         if not recycled:
             process = replace(process, crashes=process.crashes + 1, failures=process.failures + failing)
         return process
-
-    def _release(self, life: Life, cwd: str | None, info: Info) -> str | None:
-        """The release that its process runs: where it stands, or as it was written, unless the link was led elsewhere
-        before it was started."""
-        pool = self.pools.get(life.name.pool)
-        if pool is None or pool.app is None:
-            return None
-        directory = life.spec.launch.directory
-        if cwd is not None and (directory == pool.app or directory.startswith(pool.app.rstrip("/") + "/")):
-            inside = posixpath.relpath(directory, pool.app)
-            if inside == ".":
-                return cwd.removesuffix(" (deleted)")
-            if cwd.endswith("/" + inside):
-                return cwd[: -len(inside) - 1]
-        made = self._entries.get(life.number)
-        with contextlib.suppress(OSError):
-            if made and f"directory={directory}\n" in made.options and os.lstat(pool.app).st_mtime < info.start:
-                return os.path.realpath(pool.app)
-        return made.release if made else life.release
 
     # --- the work -----------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,6 @@ from queuepool.errors import QueuepoolError, UsageError
 from queuepool.formats import supervisor_slots as slots
 from queuepool.formats.supervisor_steps import Steps
 from queuepool.logs.opening import find_owner, open_log
-from queuepool.system import procstat
 
 ANSWER_SECONDS = 10.0
 MEMORY = "supervisord.json"
@@ -28,14 +27,12 @@ MEMORY = "supervisord.json"
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What is there at one moment. supervisord: its pid. infos: of the sections that are ours, by name. strangers:
-    names that it has and that are not ours. entries: what our file holds. cwds: section -> working directory of its
-    process, where it may be read."""
+    names that it has and that are not ours. entries: what our file holds."""
 
     supervisord: int
     infos: Mapping[str, Info]
     strangers: frozenset[str]
     entries: Mapping[str, slots.Entry]
-    cwds: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +112,7 @@ class Link:
             infos, pid = client.infos(), client.pid
             self.where = str(client.endpoint)
         ours = {one.group: one for one in infos if one.group == one.name and one.group in entries}
-        alive = {section: one.pid for section, one in ours.items() if one.pid is not None}
-        return Seen(
-            pid,
-            ours,
-            frozenset(one.group for one in infos) - set(ours),
-            entries,
-            {section: cwd for section, pid in alive.items() if (cwd := procstat.directory(pid))},
-        )
+        return Seen(pid, ours, frozenset(one.group for one in infos) - set(ours), entries)
 
     def log(self) -> str:
         """The end of supervisord's own log."""
@@ -131,6 +121,8 @@ class Link:
 
     def write(self, entries: Mapping[str, slots.Entry], supervisord: int) -> None:
         """Let our file hold these, and let the supervisord of that pid be able to read it. Raises QueuepoolError."""
+        if not entries:  # it goes away, and is not to be taken for one that was lost
+            self.remember(Memory(supervisord=self.memory.supervisord))
         uid = None
         with contextlib.suppress(OSError):
             uid = os.stat(f"/proc/{supervisord}").st_uid

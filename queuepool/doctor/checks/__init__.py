@@ -15,6 +15,7 @@ from queuepool.doctor.checks import (
     php,
     processes,
     queues,
+    supervised,
     timing,
     users,
 )
@@ -25,7 +26,7 @@ from queuepool.doctor.checks.base import Check
 CHECKS: tuple[Check, ...] = (
     *file.CHECKS, *php.CHECKS, *application.CHECKS, *configuration.CHECKS,
     *users.CHECKS, *permissions.CHECKS, *redis_.CHECKS, *queues.CHECKS,
-    *timing.CHECKS, *host.CHECKS, *processes.CHECKS, *horizon.CHECKS, *daemon_.CHECKS, *managers.CHECKS,
-    *itself.CHECKS,
+    *timing.CHECKS, *host.CHECKS, *processes.CHECKS, *horizon.CHECKS, *daemon_.CHECKS, *supervised.CHECKS,
+    *managers.CHECKS, *itself.CHECKS,
 )  # fmt: skip
 """In the order in which a person would look: what everything else stands on comes first."""

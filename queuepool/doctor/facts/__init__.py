@@ -10,6 +10,7 @@ from queuepool.doctor.facts.host import HostFacts
 from queuepool.doctor.facts.program import FileFacts, ProgramFacts
 from queuepool.doctor.facts.queues import QueuesFacts
 from queuepool.doctor.facts.running import RunningFacts
+from queuepool.doctor.facts.supervised import SupervisedFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,4 +38,5 @@ class Facts:
     queues: QueuesFacts | None = None
     host: HostFacts | None = None
     running: RunningFacts | None = None
+    supervised: SupervisedFacts | None = None
     unseen: tuple[Unseen, ...] = ()

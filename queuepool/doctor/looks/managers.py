@@ -13,6 +13,7 @@ from queuepool.doctor.facts.managers import SCHEDULE, WORK, OtherEntry, OthersFa
 from queuepool.doctor.looks.crowd import Crowd, artisan_in, belongs, family, paths_in, shown
 from queuepool.doctor.looks.places import MOST_FILES, Places, read
 from queuepool.domain.pool import PoolSpec
+from queuepool.formats.supervisor_slots import owner_of
 from queuepool.formats.systemd import config_of
 from queuepool.system import procstat
 
@@ -30,13 +31,16 @@ Found = tuple[str, OtherEntry, list[str]]
 """A command that runs artisan, the entry, and paths that tell whose artisan it is."""
 
 
-def look(pools: Mapping[str, PoolSpec], places: Places, crowd: Crowd, ours: Collection[int]) -> tuple[OthersFacts, ...]:
-    """Of each application, in the order of the file. ours: pids of the daemon and of what it started."""
+def look(
+    pools: Mapping[str, PoolSpec], places: Places, crowd: Crowd, ours: Collection[int], config: str
+) -> tuple[OthersFacts, ...]:
+    """Of each application, in the order of the file. ours: pids of the daemon and of what it started. config: the
+    queuepool.yml; what it has in supervisord itself does not count."""
     apps: dict[str, list[PoolSpec]] = {}
     for pool in pools.values():
         if pool.app is not None:
             apps.setdefault(pool.app, []).append(pool)
-    found = [*supervisor_programs(places, crowd), *units(places), *crontabs(places)] if apps else []
+    found = [*supervisor_programs(places, crowd, config), *units(places), *crontabs(places)] if apps else []
     return tuple(_of_app(app, of_it, found, crowd, ours) for app, of_it in apps.items())
 
 
@@ -51,8 +55,8 @@ def _of_app(app: str, pools: list[PoolSpec], found: list[Found], crowd: Crowd, o
     )
 
 
-def supervisor_programs(places: Places, crowd: Crowd) -> Iterator[Found]:
-    """Programs of supervisord's configuration that run artisan."""
+def supervisor_programs(places: Places, crowd: Crowd, config: str = "") -> Iterator[Found]:
+    """Programs of supervisord's configuration that run artisan, but for those that this queuepool.yml put there."""
     running: set[str] = set()
     for pid, named in crowd.supervisords().items():
         mains = [named] if named else list(map(places.of, SUPERVISOR_FILES))
@@ -64,7 +68,8 @@ def supervisor_programs(places: Places, crowd: Crowd) -> Iterator[Found]:
     files = [*running, *places.glob(*SUPERVISOR_FILES, *SUPERVISOR_PARTS)]
     for path in list(dict.fromkeys(map(os.path.realpath, files)))[:MOST_FILES]:
         text = read(path)
-        parser = _parsed(text) if text and "artisan" in text else None
+        ours = bool(text) and owner_of(text or "") == config
+        parser = _parsed(text) if text and "artisan" in text and not ours else None
         for section in parser.sections() if parser else ():
             kind, _, name = section.partition(":")
             command = parser.get(section, "command", fallback="") if parser else ""

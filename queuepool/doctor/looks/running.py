@@ -62,7 +62,7 @@ def _look(scene: Scene) -> RunningFacts:
         seen, pids = _told(scene, scene.client.status())
     except DaemonUnreachable as error:
         seen, pids = RunningFacts(unreachable=error.message), set()
-    pid = seen.daemon.pid if seen.daemon else directory.pid()
+    pid = seen.daemon.pid if seen.daemon and not scene.client.alone else directory.pid()
     left = daemon.survivors(directory) if pid is None else ()
     crowd = Crowd(places)
     crowd.look()
@@ -77,7 +77,7 @@ def _look(scene: Scene) -> RunningFacts:
         expected=tuple((name, _expected(scene, name)) for name in scene.pools),
         gone=tuple(_gone(seen.processes)),
         stuck=tuple(_stuck(scene, seen.processes)),
-        others=managers.look(scene.pools, places, crowd, ours),
+        others=managers.look(scene.pools, places, crowd, ours, directory.config),
     )
 
 
