@@ -53,7 +53,7 @@ UPGRADE = "QUEUEPOOL_UPGRADE"
 """Set across an exec in place: a JSON object with the descriptors that were passed on."""
 
 LISTEN_SECONDS = 5.0
-"""How long the start waits for the TCP listener, which is no reason to fail: a name that must be looked up, say."""
+"""How long a start, or an update, waits for the TCP listener; a name that must be looked up may take longer."""
 
 Echo = Callable[[object, str, bytes], None]
 T = TypeVar("T")
@@ -139,6 +139,7 @@ class Daemon:
         self._server: ControlServer | None = None
         self._http: Listener | None = None
         self._make_app: MakeApp | None = None
+        self._listening: asyncio.Task[None] | None = None
         self.notifier = Notifier()
         self.journal = Journal()
         self.log = LogFile(directory.log)
@@ -251,6 +252,7 @@ class Daemon:
             upgrade=self.upgrade,
             reopen=self.reopen,
             deploys=self.deploys,
+            listen=self._listened,
         )
 
         def faces() -> list[OtherFace]:
@@ -283,8 +285,8 @@ class Daemon:
 
         self._make_app = for_browsers
         self._spawn(self._look())
-        if listening := self._follow_http():
-            await asyncio.wait({listening}, timeout=LISTEN_SECONDS)
+        self._follow_http()
+        await self._listened()
         await asyncio.sleep(0)
         self.notifier.tell("READY=1", f"MAINPID={os.getpid()}", f"STATUS={len(self.controller.pools)} programs")
         if self.notifier.watchdog_seconds:
@@ -488,16 +490,21 @@ class Daemon:
             self.insight.used()
         self._follow_http()
 
-    def _follow_http(self) -> asyncio.Task[None] | None:
+    def _follow_http(self) -> None:
         """Bring what `http:` says into being. Nothing of it is loaded for a file that has no such section."""
-        if self._make_app is None or (self._http is None and self.controller.loaded.http is None):
-            return None
-        return self._spawn(self._use_http(self._make_app))
+        if self._make_app is not None and (self._http is not None or self.controller.loaded.http is not None):
+            self._listening = self._spawn(self._use_http(self._make_app))
+
+    async def _listened(self) -> str:
+        """What is wrong with `http:`, once it has been followed, or soon."""
+        if self._listening is not None:
+            await asyncio.wait({self._listening}, timeout=LISTEN_SECONDS)
+        return self.problems.get("http", "")
 
     async def _use_http(self, make_app: MakeApp) -> None:
         if self._http is None:
             listener = await asyncio.to_thread(_import_listener)
-            self._http = self._http or listener.Listener(make_app, self.journal.add, self._http_problem)
+            self._http = self._http or listener.Listener(make_app, self.journal.add, self._http_problem, self._defect)
         await self._http.use(self.controller.loaded.http)
 
     def _http_problem(self, text: str) -> None:

@@ -38,12 +38,20 @@ Note = Callable[[Kind, str, Mapping[str, Any]], object]
 
 class Listener:
     """At most one listener. make_app(web_of): the application with all faces, and among them the one that `web_of`
-    makes of them. note: the journal's `add`. problem: told what is wrong, "" when nothing is."""
+    makes of them. note: the journal's `add`. problem: told what is wrong, "" when nothing is. on_defect: told of an
+    exception that nobody foresaw."""
 
-    def __init__(self, make_app: MakeApp, note: Note, problem: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        make_app: MakeApp,
+        note: Note,
+        problem: Callable[[str], None],
+        on_defect: Callable[[BaseException], None],
+    ) -> None:
         self._make_app = make_app
         self._note = note
         self._problem = problem
+        self._on_defect = on_defect
         self._access = Access()
         self._spec: Listening | None = None
         self._stamp: object = None
@@ -51,6 +59,7 @@ class Listener:
         self._server: ControlServer | None = None
         self._sockets: list[socket.socket] = []
         self._task: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
         self._closed = False
         self._ration = Ration()
@@ -75,12 +84,14 @@ class Listener:
         """End it."""
         async with self._turn:
             self._closed = True
-            await self._end()
+            self._end()
             self._spec = None
+            if self._ending:
+                await asyncio.wait(self._ending)
 
     async def _use(self, spec: Listening | None) -> None:
         if spec is None:
-            await self._end()
+            self._end()
             self._spec = None
             return
         stamp = await asyncio.to_thread(_stamp, spec)
@@ -89,9 +100,13 @@ class Listener:
         known = await asyncio.to_thread(know, spec, self._access.known)
         context = await asyncio.to_thread(_tls, spec) if spec.tls_cert else None
         if self._spec is None or _place(self._spec) != _place(spec):
-            same_port = self._spec is not None and self._spec.listen == spec.listen
-            sockets = self._sockets if same_port else await asyncio.to_thread(bind, *spec.address)
-            await self._end(sockets)
+            sockets = self._sockets
+            if self._spec is None or self._spec.listen != spec.listen:
+                if self._spec is not None and self._spec.address[1] == spec.address[1]:
+                    self._end()  # of two addresses with the same port, one may be part of the other
+                    self._spec = None
+                sockets = await asyncio.to_thread(bind, *spec.address)
+            self._end(sockets)
             self._serve(spec)
         self._access.use(spec, known)
         self._context = context
@@ -100,7 +115,7 @@ class Listener:
     def _serve(self, spec: Listening) -> None:
         app = self._make_app(lambda faces: Web(spec, self._access, faces, self._accepted, self._refused))
         self._server = ControlServer(
-            Guard(app, spec, self._access, self._refused),
+            Guard(app, spec, self._access, self._refused, self._on_defect),
             *self._sockets,
             end_streams=app.state.end_streams,
             connections=MAX_CONNECTIONS,
@@ -113,16 +128,19 @@ class Listener:
         assert self._context is not None
         return self._context
 
-    async def _end(self, sockets: Sequence[socket.socket] = ()) -> None:
-        """Serve no more; go on with these sockets, which may be the same."""
+    def _end(self, sockets: Sequence[socket.socket] = ()) -> None:
+        """Serve no more, and go on with these sockets, which may be the same. Answers in progress are not waited for:
+        one of them may be that of the update which this follows."""
         server, self._server = self._server, None
         for sock in self._sockets:
             if sock not in sockets:
                 sock.close()
         self._sockets = list(sockets)
-        if server is not None and self._task is not None:
-            await server.stop(GRACE_SECONDS)
-            await self._task
+        if server is not None:
+            server.close_doors()
+            task = asyncio.get_running_loop().create_task(server.stop(GRACE_SECONDS), name="http ends")
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
 
     def _accepted(self, facts: Mapping[str, Any]) -> None:
         self._note(Kind.OPERATION, "", facts)

@@ -40,7 +40,8 @@ class Operator:
     """What operations work on: the controller, and what only the daemon can do.
 
     load: reads the file anew (in a thread, since thousands of programs take seconds). shutdown(hurry), upgrade(),
-    reopen(): see messages. look: what is known of queues and Redis. deploys: the one deploy there may be.
+    reopen(): see messages. look: what is known of queues and Redis. deploys: the one deploy there may be. listen():
+    what is wrong with `http:`, once it has been followed; "" for nothing.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Operator:
         upgrade: Callable[[], Awaitable[Reply]],
         reopen: Callable[[], int],
         deploys: Deploys,
+        listen: Callable[[], Awaitable[str]],
     ) -> None:
         self.controller = controller
         self.look = look
@@ -61,6 +63,7 @@ class Operator:
         self.upgrade = upgrade
         self.reopen = reopen
         self.deploys = deploys
+        self.listen = listen
 
 
 async def start(operator: Operator, request: messages.Start, progress: Progress) -> Reply:
@@ -268,6 +271,8 @@ async def update(operator: Operator, request: messages.Update, progress: Progres
         return found
 
     done = await _follow(operator, names, verdict, progress, wait=request.wait, promise="")
+    if trouble := await operator.listen():
+        report["problems"].append(trouble)
     return report | done
 
 

@@ -94,6 +94,10 @@ class ControlServer:
         """Answer until `stop` is called."""
         await self._server.serve([sock.dup() for sock in self._sockets])
 
+    def close_doors(self) -> None:
+        """Accept nothing more, as of now: another may listen at the same address."""
+        self._server.close_doors()
+
     async def stop(self, grace: float) -> None:
         """Accept nothing more, let answers in progress end for at most `grace` seconds, then cut them; followed events
         are ended at once. Returns when `serve` has ended, or is about to."""
@@ -143,12 +147,16 @@ class _SleepingServer(Server):
         assert self._tls is not None
         return _Doorway(self._tls(), self._connection(), self._handshakes)
 
+    def close_doors(self) -> None:
+        if self.started:
+            for server in self.servers:
+                server.close()
+
     async def main_loop(self) -> None:
         await self._stop_asked.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for server in self.servers:
-            server.close()
+        self.close_doors()
         for doorway in list(self._handshakes):
             doorway.close()
         for connection in list(self.server_state.connections):

@@ -5,6 +5,7 @@ is listener.py's."""
 from __future__ import annotations
 
 import asyncio
+import hmac
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -150,8 +151,11 @@ class Guard:
     """Stands before the application: answers, or says no. Everything that is not known to be harmless needs a visitor,
     and every POST that is not known to change nothing an operator."""
 
-    def __init__(self, app: ASGIApp, spec: Listening, access: Access, refused: Refused) -> None:
+    def __init__(
+        self, app: ASGIApp, spec: Listening, access: Access, refused: Refused, on_defect: Callable[[Exception], None]
+    ) -> None:
         self._app = app
+        self._on_defect = on_defect
         self._spec = spec
         self._access = access
         self._refused = refused
@@ -176,9 +180,9 @@ class Guard:
                     await no(scope, receive, send_guarded)
                 else:
                     await self._app(scope, no or receive, send_guarded)
-        except TimeoutError:
-            if not limit.expired():
-                raise
+        except Exception as error:  # noqa: BLE001 - reported to the daemon; the client sees the connection end
+            if not (isinstance(error, TimeoutError) and limit.expired()):
+                self._on_defect(error)
         finally:
             self._access.ended(limit)
 
@@ -206,9 +210,8 @@ class Guard:
         if not host_is_known(headers.get("host"), self._spec.allowed_hosts, self._own_name):
             hint = "call it by its address, or add the name to `allowed_hosts` below `http:` in queuepool.yml"
             return self._no(scope, 421, f"cannot answer for the host {headers.get('host', '')[:100]!r}", hint)
-        if (
-            "transfer-encoding" in headers and "content-length" in headers
-        ):  # two lengths: a proxy may have taken the other
+        if "transfer-encoding" in headers and "content-length" in headers:
+            # A proxy may have taken the other one, and see another request in what follows.
             return refusal(400, "cannot read the request: it has two lengths")
         if method not in ("GET", "HEAD", "POST"):
             return refusal(405, f"nothing answers to {method[:20]}", headers={"Allow": "GET, HEAD, POST"})
@@ -251,8 +254,6 @@ class Guard:
     ) -> Response | Receive | None:
         """A POST of a session has to repeat the session's csrf token, in the header X-CSRF-Token or in its form: a page
         of another site can send the cookie, but does not know the token."""
-        import hmac
-
         given, replay = headers.get("x-csrf-token"), None
         if given is None and headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
             form, replay = await _form_and_replay(scope, receive)

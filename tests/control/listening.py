@@ -190,6 +190,7 @@ def listening(first: Listening | None = None) -> Iterator[Served]:
             lambda web_of: build([*(faces := [fake.face]), web_of(faces)]),
             lambda kind, subject, facts: served.facts.append((kind.value, dict(facts))),
             problem,
+            fake.defects.append,
         )
         fake.face = WhoAmI()
         await served.listener.use(first or spec(port))

@@ -528,6 +528,11 @@ def test_a_changed_section_is_followed_and_connections_survive_what_does_not_con
             served.use(spec(other))
             assert "goes on at" in served.problem
             assert served.request("GET", "/healthz").status == 200
+        served.use(spec(former, root_path="/x"))  # the same port, and another application
+        assert served.request("GET", "/x/healthz").status == 200
+        served.use(spec(former, listen=f"0.0.0.0:{former}"))  # which the former address is part of
+        assert served.problem == ""
+        assert served.request("GET", "/healthz").status == 200
         served.use(spec(other))
         assert served.problem == ""
         with pytest.raises(ConnectionRefusedError):

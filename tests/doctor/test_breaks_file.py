@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from tests.control.listening import free_port
 from tests.support.installation import Break, Installation
 
 pytestmark = pytest.mark.doctor
@@ -73,6 +74,13 @@ def another_release(it: Installation) -> None:
     it.qp.file = it.root / "releases/1/queuepool.yml"
 
 
+def a_password_file_for_all(it: Installation) -> None:
+    (it.qp.directory / "ann").write_text("hunter2\n")
+    (it.qp.directory / "ann").chmod(0o644)
+    it.top["http"] = {"listen": f"127.0.0.1:{free_port()}", "users": {"ann": {"password_file": "ann"}}}
+    it.write()
+
+
 def without_the_other(it: Installation) -> None:
     it.programs.clear()
     it.top.pop("include", None)
@@ -101,6 +109,8 @@ BREAKS = [
     Break("file.queues", other_tries, r"--tries: w 1, other 3", "info", mended=without_the_other),
     Break("file.machine", lambda it: it.program(directory="/nowhere"), r"w: the directory /nowhere does not exist here",
           mended=lambda it: it.program(directory=None)),
+    Break("file.secrets", a_password_file_for_all, r"what lets in ann", "warning", name="http",
+          mended=lambda it: (it.qp.directory / "ann").chmod(0o600)),
     Break("file.release", another_release, r"current/queuepool.yml", "warning"),
 ]  # fmt: skip
 AS_ROOT = [

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import xmlrpc.client
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,6 +65,7 @@ def qp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Queuepool]:
     with Queuepool(tmp_path_factory.mktemp("http"), text(section(port)), SECRET="right-password") as made:
         made.up()
         made.running("w", 2)
+        eventually(lambda: "event=listening" in made.journal(), 60, "it listens")
         made.port = port  # type: ignore[attr-defined]
         yield made
 
@@ -88,6 +90,11 @@ def test_supervisorctl_of_both_versions_works_with_a_name_and_a_password(qp: Que
     assert "may only look" in ctl("stop", "w:w_00", who=("bob", "looks"))
     assert "RUNNING" in ctl("status", "w:w_00", who=("bob", "looks"))
     assert "refused" in ctl("stop", "w:w_00", who=("ann", "wrong")) or qp.pids() == before
+    with xmlrpc.client.ServerProxy(url.replace("//", "//bob:looks@")) as bob:
+        stop = {"methodName": "supervisor.stopProcess", "params": ["w:w_00"]}
+        stopped, told = bob.system.multicall([stop, {"methodName": "supervisor.getState", "params": []}])
+        assert "may only look" in stopped["faultString"]
+        assert told["statename"] == "RUNNING"
     assert qp.pids() == before
     assert ctl("stop", "w:w_00") == "w:w_00: stopped\n"
     assert ctl("start", "w:w_00") == "w:w_00: started\n"
@@ -190,23 +197,24 @@ def test_the_listener_follows_the_file_and_outlives_an_upgrade_and_the_workers_n
         qp.up()  # the port is taken: that is no reason not to run
         pids = qp.running("w", 2)
         problem = f"cannot listen on 127.0.0.1:{port}: Address already in use"
-        eventually(lambda: problem in qp.status()["daemon"]["problems"], what="it says so")
+        eventually(lambda: problem in qp.status()["daemon"]["problems"], 60, "it says so")
         assert problem in qp.try_("status").stdout
+        assert problem in qp("update")
         holder.close()
         qp("update")
         here = Remote(f"http://127.0.0.1:{port}")
-        eventually(lambda: here("status").returncode == 0, what="it listens")
+        eventually(lambda: here("status").returncode == 0, 60, "it listens")
         assert qp.status()["daemon"]["problems"] == []
 
         qp.write(text(section(other, f", tls_cert: {cert}, tls_key: {tmp_path}/none")))
         os.kill(qp.run.pid() or 0, signal.SIGHUP)
-        eventually(lambda: any("cannot read" in p for p in qp.status()["daemon"]["problems"]), what="it says so")
+        eventually(lambda: any("cannot read" in p for p in qp.status()["daemon"]["problems"]), 60, "it says so")
         assert here("status").returncode == 3, "it goes on as before, and the problem is shown"
 
         qp.write(text(section(other, f", tls_cert: {cert}, tls_key: {key}")))
         qp("update")
         there = Remote(f"https://localhost:{other}", SSL_CERT_FILE=cert)
-        eventually(lambda: there("status").returncode == 0, what="it listens with TLS")
+        eventually(lambda: there("status").returncode == 0, 60, "it listens with TLS")
         assert here("status").returncode == 5
         strange = Remote(f"https://127.0.0.1:{other}", SSL_CERT_FILE=cert)("status")
         assert (strange.returncode, "certificate is not accepted" in strange.stderr) == (5, True)
@@ -215,6 +223,6 @@ def test_the_listener_follows_the_file_and_outlives_an_upgrade_and_the_workers_n
         assert there("upgrade").returncode == 0
         eventually(lambda: there("status").returncode == 0, 60, what="it listens again")
         qp.write(text("false"))
-        qp("update")
-        eventually(lambda: there("status").returncode == 5, what="it listens no more")
+        assert there("update").returncode == 0, "answered by what it ends"
+        eventually(lambda: there("status").returncode == 5, 60, "it listens no more")
         assert qp.pids() == pids

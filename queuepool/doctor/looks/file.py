@@ -11,6 +11,7 @@ from queuepool.config.load import Whole, loaded, read_anyway
 from queuepool.config.reading import Reading
 from queuepool.doctor.facts.program import FileFacts, LackFacts, PartFacts
 from queuepool.doctor.preflight import preflight
+from queuepool.domain.listening import listening
 from queuepool.domain.places import Path, absolute
 from queuepool.domain.pool import Loaded
 from queuepool.domain.spec import Settings
@@ -54,6 +55,20 @@ def _parts(whole: Whole) -> Iterator[PartFacts]:
             if path not in seen:
                 seen.add(path)
                 yield _part(path, "env_file", tuple(f"{name}: {key}" for key in values if is_secret(key)))
+    for path, what in _files_of_http(whole):
+        if path not in seen:
+            seen.add(path)
+            yield _part(path, "env_file", (what,))
+
+
+def _files_of_http(whole: Whole) -> Iterator[tuple[str, str]]:
+    """The files of `http:` that hold a secret, and which."""
+    spec = listening(whole.main.file) if whole.main.section else None
+    for account in (*spec.users, *spec.tokens) if spec else ():
+        if account.secret.kind == "file":
+            yield account.secret.text, f"what lets in {account.name}"
+    if spec and spec.tls_key:
+        yield spec.tls_key, "the private key of `http:`"
 
 
 def _part(path: str, role: str, secrets: tuple[str, ...]) -> PartFacts:
