@@ -127,6 +127,8 @@ class Dashboard:
 
     async def live(self, request: Request) -> Response:
         """Everything, and what changes, for as long as the page is open."""
+        if request.method == "HEAD":
+            return Response(media_type=EventStream.media_type)
         if self.hub.full:
             return _refusal(QueuepoolError("too many pages are open", "close some of them"), 503)
         deploys = self._operator.deploys
@@ -140,6 +142,8 @@ class Dashboard:
 
     async def log(self, request: Request) -> Response:
         """What one process prints: ?process=NAME."""
+        if request.method == "HEAD":
+            return Response(media_type=EventStream.media_type)
         control = self._operator.controller
         if self._logs >= MOST_LOGS:
             return _refusal(QueuepoolError("too many logs are followed", "close some of them"), 503)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from queuepool.control.feed import (
@@ -38,6 +38,7 @@ def in_order(state: State) -> Any:
     return {name: list(table.items()) for name, table in state.tables.items()}, state.values
 
 
+@settings(max_examples=60)
 @given(STATES, STATES)
 def test_the_changes_make_the_new_state_of_the_old_one(before: State, after: State) -> None:
     assert in_order(apply(before, difference(before, after))) == in_order(after)
@@ -48,6 +49,7 @@ def test_nothing_is_told_when_nothing_changed(state: State) -> None:
     assert difference(state, State(dict(state.tables), dict(state.values))) == {}
 
 
+@settings(max_examples=60)
 @given(STATES, STATES)
 def test_only_the_rows_and_fields_that_changed_are_told(before: State, after: State) -> None:
     for name, table in after.tables.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,6 +13,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from playwright.sync_api import Browser, expect
 
+from queuepool.control.feed import State, difference
 from tests.support.browser import LIMIT, SCREENSHOTS, Tab, chromium, free_port
 from tests.support.daemon import Queuepool
 from tests.support.laravel import LaravelApp
@@ -265,6 +267,31 @@ def test_it_fits_a_phone_of_360_pixels(tab: Tab) -> None:
     tab.page.get_by_role("button", name="laravel-worker:laravel-worker_00").click()
     expect(tab.page.get_by_role("dialog")).to_be_visible()
     assert tab.too_wide() <= 0
+
+
+def test_the_page_makes_of_changes_what_the_daemon_means_by_them(tab: Tab) -> None:
+    chance = random.Random(7)
+
+    def table() -> dict[str, dict[str, int]]:
+        keys = chance.sample(["a", "b", "10", "2", "c", "__proto__"], chance.randint(0, 6))
+        return {
+            key: {field: chance.randint(0, 2) for field in chance.sample("xyz", chance.randint(0, 3))} for key in keys
+        }
+
+    cases = []
+    for _ in range(500):
+        before, after = State({"t": table()}, {}), State({"t": table()}, {})
+        told = difference(before, after).get("t", {})
+        cases.append([list(before.tables["t"].items()), told, list(after.tables["t"].items())])
+    wrong = tab.page.evaluate(
+        """async cases => {
+            const { changed } = await import('./assets/store.js');
+            const plain = rows => JSON.stringify(rows.map(([key, row]) => [key, Object.entries(row).sort()]));
+            return cases.filter(([before, told, after]) => plain([...changed(new Map(before), told)]) !== plain(after));
+        }""",
+        cases,
+    )
+    assert wrong == []
 
 
 def test_it_is_used_by_keyboard_alone(tab: Tab) -> None:

@@ -55,7 +55,12 @@ export class Deploys {
     text(this.counts, counts.map((word) => t(`deploy.count.${word}`, { n: number(found[word].length) })).join(" · "));
     show(this.counts, counts.length && !running);
     this.fail(found.failure, found.trouble);
-    this.lines.update(found.lines.map((line, at) => [`${found.id}/${line.time}/${line.message}/${line.event === "output" ? at : ""}`, line]));
+    const same = new Map();
+    this.lines.update(found.lines.map((line) => {
+      const words = `${found.id}/${line.time}/${line.message}`;
+      same.set(words, (same.get(words) ?? 0) + 1);
+      return [`${words}/${same.get(words)}`, line];
+    }));
     this.tick();
   }
 

@@ -44,21 +44,20 @@ export class Keyed {
   }
 
   update(items) {
-    const kept = new Set();
+    const wanted = new Set(items.map(([key]) => key));
+    for (const [key, part] of this.parts) {
+      if (wanted.has(key)) continue;
+      part.node.remove();
+      part.end?.();
+      this.parts.delete(key);
+    }
     let place = this.parent.firstElementChild;
     for (const [key, item] of items) {
-      kept.add(key);
       let part = this.parts.get(key);
       if (!part) this.parts.set(key, (part = this.make(key, item)));
       part.update(item);
       if (part.node === place) place = place.nextElementSibling;
       else this.parent.insertBefore(part.node, place);
-    }
-    for (const [key, part] of this.parts) {
-      if (kept.has(key)) continue;
-      part.node.remove();
-      part.end?.();
-      this.parts.delete(key);
     }
   }
 }

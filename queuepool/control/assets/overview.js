@@ -90,7 +90,7 @@ function figures({ programs, processes, queues }) {
   ];
   if (queues.size) {
     list.push(
-      ["ready", { value: number(sum("ready")), more: t("figure.oldest", { time: short(longest) }) }],
+      ["ready", { value: number(sum("ready")), more: sum("ready") === null ? "" : t("figure.oldest", { time: short(longest) }) }],
       ["in", { value: rate(sum("rate_in")), more: t("figure.persecond") }],
       ["done", { value: rate(sum("rate_done")), more: t("figure.persecond") }],
     );

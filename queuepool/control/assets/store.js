@@ -44,12 +44,17 @@ export class Store {
     if (this.events.length > EVENTS_KEPT) this.events.splice(0, this.events.length - EVENTS_KEPT);
   }
 
-  // The past of the queues, for the charts: {times, columns of each series} per queue.
+  // The past of the queues, for the charts: {times, columns of each series} per queue. What a former daemon told stays.
   remember({ times, series, queues }) {
-    this.history = new Map();
     for (const [key, columns] of queues) {
       const points = { times: times.slice(times.length - columns[0].length) };
       series.forEach((name, at) => (points[name] = columns[at]));
+      const known = this.history.get(key);
+      if (known) {
+        const older = known.times.filter((at) => at < points.times[0] - SERIES_SECONDS / 2).length;
+        const room = Math.max(0, SERIES_KEPT - points.times.length);
+        for (const name of ["times", ...SERIES]) points[name] = [...known[name].slice(Math.max(0, older - room), older), ...points[name]];
+      }
       this.history.set(key, points);
     }
   }
@@ -74,7 +79,7 @@ export class Store {
 
 export const SERIES = ["ready", "delayed", "reserved", "oldest", "rate_in", "rate_done", "workers", "busy"];
 
-function changed(table, change) {
+export function changed(table, change) {
   for (const key of change.gone ?? []) table.delete(key);
   for (const [key, fields] of change.set ?? []) table.set(key, { ...table.get(key), ...fields });
   return change.order ? new Map(change.order.map((key) => [key, table.get(key)])) : table;
