@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from dataclasses import replace
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -23,6 +24,9 @@ from queuepool.cli.toplog import LogReader
 from queuepool.cli.topmodel import Data, Look, Size, State
 from queuepool.cli.toprows import SORTS
 from queuepool.errors import DaemonUnreachable, ExitCode
+
+if TYPE_CHECKING:
+    from queuepool.control.remote import RemoteClient
 
 DRAW_SECONDS = 0.1
 """Between two drawings, however much happens; a key is shown at once."""
@@ -67,8 +71,8 @@ def _run(context: Context, names: tuple[str, ...], state: State, interval: float
     look = Look(_blocks(), __version__)
     with Terminal(context.color) as terminal:
         feed = Feed(context.client, names, interval, terminal.wake)
-        client = context.client()
-        here, follow = bool(client.socket_path), getattr(client, "follow_log", None)
+        here = not context.host
+        follow = None if here else cast("RemoteClient", context.client()).follow_log
         feed.start()
         while terminal.ending is None:
             data = replace(feed.take(data), now=time.time(), log=log.look(data) if log else None)
