@@ -148,6 +148,22 @@ def trusted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return certificate(tmp_path_factory.mktemp("certificate"))
 
 
+def test_a_webhook_by_https_is_told_only_where_its_certificate_is_trusted_and_its_own(
+    trusted: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Hook(tls=trusted) as hook:
+        good, other = (Webhook(Hidden(f"https://{host}:{hook.port}/SECRET")) for host in ("127.0.0.1", "localhost"))
+        untrusted = deliver(good)
+        assert untrusted is not None
+        assert untrusted.why == f"127.0.0.1:{hook.port} has a certificate that is not trusted: self-signed certificate"
+        monkeypatch.setenv("SSL_CERT_FILE", str(trusted[0]))
+        assert deliver(good) is None
+        wrong = deliver(other)
+        assert wrong is not None
+        assert "has a certificate that is not trusted: Hostname mismatch" in wrong.why
+        assert len(hook.received) == 1
+
+
 def test_an_email_is_text_with_headers_that_nobody_can_add_to() -> None:
     with Mailbox() as box:
         way = Mail(("ops@example.com", "b@example.com"), "queuepool@web-1", "127.0.0.1", box.port)

@@ -1,5 +1,5 @@
 """Processes that do not stay alive, and such that run as they should not: real ones, in each way that there is a check
-for. What is said of each death is tests/doctor/test_deaths.py's."""
+for. What is said of each death is tests/domain/test_deaths.py's."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from queuepool.doctor.finding import Finding, Severity
 from queuepool.doctor.report import report
 from queuepool.domain.observed import DaemonView, ProcessView, ProgramView
 from tests.control.fake import process
-from tests.doctor.test_deaths import CASES
+from tests.domain.test_deaths import CASES
 
 NOW = 1_000_000.0
 DAEMON = DaemonView(41, "1.0", "/srv/queuepool.yml", "/run/s", "RUNNING", started_at=NOW - 500.0)

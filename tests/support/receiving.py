@@ -44,7 +44,7 @@ class Hook:
     """with Hook() as hook: ... hook.url ... hook.told()
 
     answers: codes for the next requests, with the headers of a code in `headers`; then 200. seconds: how long an answer
-    takes. echo: answers repeat the path, as careless servers do.
+    takes. echo: answers repeat the path, as careless servers do. tls: (certificate, key) to speak https with.
     """
 
     answers: list[int] = field(default_factory=list)
@@ -53,6 +53,7 @@ class Hook:
     echo: bool = False
     received: list[Received] = field(default_factory=list)
     port: int = 0
+    tls: tuple[Path, Path] | None = None
 
     def __enter__(self) -> Hook:
         self.start()
@@ -90,6 +91,11 @@ class Hook:
         self.ending = threading.Event()
         self._server = Server(("127.0.0.1", self.port), Handler)
         self.port = self._server.server_port
+        if self.tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*self.tls)
+            listener = self._server.socket  # the handshake is left to the thread of the connection
+            self._server.socket = context.wrap_socket(listener, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def stop(self) -> None:
