@@ -63,7 +63,7 @@ def program(name: str, mode: str = "ok", **more: object) -> str:
 
 
 MODES = {
-    "good": {},
+    "good": {"stdout_logfile": "/dev/full"},
     "slow": {"mode": "slow 0.2", "buffer_size": 3},
     "failing": {"mode": "fails", "buffer_size": 20},
     "deaf": {"mode": "never reads", "buffer_size": 3},
