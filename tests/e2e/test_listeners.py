@@ -41,7 +41,7 @@ class Ear:
 
     def heard(self) -> list[tuple[int, str]]:
         """(serial, body) of each event that it got."""
-        lines = self.file.read_text().splitlines() if self.file.exists() else []
+        lines = self.file.read_text().split("\n")[:-1] if self.file.exists() else []  # the last may be half written
         return [(int(header["serial"]), body) for header, body in map(json.loads, lines)]
 
     def bodies(self) -> list[str]:

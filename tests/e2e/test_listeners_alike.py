@@ -71,7 +71,7 @@ class Side:
     def heard(self) -> list[tuple[str, str]]:
         """(event, body) of all but the ticks; pids are left out."""
         file = self.root / "heard"
-        lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        lines = [json.loads(line) for line in file.read_text().split("\n")[:-1]] if file.exists() else []
         return [
             (
                 header["eventname"],
