@@ -34,6 +34,16 @@ class Ear:
     trouble: str = ""
     doubt: str = ""
 
+    def __call__(self, data: bytes) -> bytes:
+        """It has printed this, all of which is for its log (logs/stream.py, Tap)."""
+        if data:
+            self.hear(data)
+        return data
+
+    def finish(self) -> bytes:
+        """See logs/stream.py, Tap."""
+        return b""
+
     @property
     def usable(self) -> bool:
         """Whether something can be written to it."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 from queuepool.engines.life import Life
 from queuepool.logs.pump import Pump
+from queuepool.logs.stream import Tap
 from queuepool.system import children
 
 
@@ -66,9 +67,7 @@ class Pipes:
         """Let the pump read what the life prints. adopted: a former daemon had begun to."""
         policies = (life.spec.stdout, life.spec.stderr or life.spec.stdout)
         for stream, fd in enumerate(life.fds):
-            listens = life.desk or life.ear
-            hear = listens.hear if listens and not stream else None
-            tap = life.taps.get(stream)
+            hear, tap = life.desk.hear if life.desk and not stream else None, self._tap(life, stream)
             self.pump.attach(
                 (life.key, stream), str(life.name), fd, policies[stream], adopted=adopted, hear=hear, tap=tap
             )
@@ -80,7 +79,11 @@ class Pipes:
         policies = (life.spec.stdout, life.spec.stderr or life.spec.stdout)
         if life.attached:
             for stream in range(len(life.fds)):
-                self.pump.repolicy((life.key, stream), policies[stream], life.taps.get(stream))
+                self.pump.repolicy((life.key, stream), policies[stream], self._tap(life, stream))
+
+    def _tap(self, life: Life, stream: int) -> Tap | None:
+        """Who sees what the life prints before it is written. An event listener is understood whatever its log does."""
+        return life.ear if life.ear is not None and not stream else life.taps.get(stream)
 
     def drain(self, life: Life) -> tuple[bytes, ...]:
         """Write what is left in the FIFOs of a process that ended; its last lines."""

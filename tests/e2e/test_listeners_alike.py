@@ -65,11 +65,13 @@ class Side:
 
     def __init__(self, root: Path, url: str) -> None:
         self.root, self.url = root, url
+        self.info: dict[str, Any] = {}
+        self.settings: dict[str, dict[str, Any]] = {}
 
     def heard(self) -> list[tuple[str, str]]:
         """(event, body) of all but the ticks; pids are left out."""
         file = self.root / "heard"
-        lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        lines = [json.loads(line) for line in file.read_text().split("\n")[:-1]] if file.exists() else []
         return [
             (
                 header["eventname"],
@@ -135,6 +137,9 @@ def act(side: Side, version: str, daemon: Supervisord | Queuepool) -> None:
     call("restart", "steady")
     with proxy(side.url) as server:
         remote(server)
+        side.info = server.supervisor.getProcessInfo("ear")  # type: ignore[assignment]
+        settings: Any = server.supervisor.getAllConfigInfo()
+        side.settings = {one["name"]: one for one in settings}
     daemon.write(
         sections(side.root, later=True) if isinstance(daemon, Supervisord) else imported(side.root, later=True)
     )
@@ -175,6 +180,24 @@ def test_both_tell_of_the_same_events_in_the_same_order(heard: tuple[Side, Side]
     assert ours[steady][: len(before_the_end)] == before_the_end
     assert ours.pop(steady)[-1][0] == "PROCESS_STATE_STOPPED"
     assert ours == theirs
+
+
+def test_clients_see_a_listener_as_they_are_used_to(heard: tuple[Side, Side]) -> None:
+    theirs, ours = (side.info for side in heard)
+    assert set(ours) == set(theirs)
+    same = ("name", "group", "state", "statename", "spawnerr", "exitstatus", "stop")
+    assert {key: ours[key] for key in same} == {key: theirs[key] for key in same}
+    assert ours["stderr_logfile"] == f"{heard[1].root}/logs/ear.err.log"
+    same = (
+        "group", "group_prio", "process_prio", "command", "autostart", "startsecs", "startretries", "exitcodes",
+        "stdout_capture_maxbytes", "stdout_events_enabled", "stderr_capture_maxbytes", "stderr_events_enabled",
+    )  # fmt: skip
+    for name in ("ear", "talks", "steady"):
+        one, other = (side.settings[name] for side in heard)
+        one["command"] = one["command"].replace(str(heard[0].root), str(heard[1].root))
+        assert {key: other[key] for key in same if key != "command" or name == "ear"} == {
+            key: one[key] for key in same if key != "command" or name == "ear"
+        }
 
 
 def test_the_header_is_supervisors(heard: tuple[Side, Side]) -> None:

@@ -75,9 +75,11 @@ def test_what_a_killed_daemon_had_taken_is_in_the_log_of_the_next(tmp_path: Path
         os.mkfifo(tmp_path / "fifo")
         fd = os.open(tmp_path / "fifo", os.O_RDWR)
         pump = Pump(lambda trouble: None, spool_directory=spool)
-        pump.attach(0, "w:0", fd, policy, tap=tapped([], Tap(capture=100)))
-        os.write(fd, b"kept\n")
+        notices: list[Notice] = []
+        pump.attach(0, "w:0", fd, policy, tap=tapped(notices, Tap(capture=100)))
+        os.write(fd, BEGIN + b"told at once" + END + b"kept\n")
         await until(lambda: any(file.stat().st_size > 4096 for file in Path(spool).iterdir()))
+        assert len(notices) == 1
         pump.close()
         os.close(fd)
         (tmp_path / "log").rmdir()

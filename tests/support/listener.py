@@ -18,21 +18,21 @@ def main() -> None:
     file, mode = sys.argv[1], (sys.argv[2:] or ["ok"])[0]
     if mode == "garbage at once":
         say("hello\n")
-    with open(file, "a", buffering=1) as out:
-        while True:
-            say("READY\n")
-            if mode == "never reads":
-                time.sleep(600)
-            if mode == "closes its input":
-                os.close(0)
-                time.sleep(600)
-            line = sys.stdin.readline()
-            if not line:
-                sys.exit(9)
-            header = dict(word.split(":", 1) for word in line.split())
-            body = sys.stdin.read(int(header["len"]))
-            out.write(json.dumps([header, body]) + "\n")
-            behave(mode_of(file, mode))
+    out = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    while True:
+        say("READY\n")
+        if mode == "never reads":
+            time.sleep(600)
+        if mode == "closes its input":
+            os.close(0)
+            time.sleep(600)
+        line = sys.stdin.readline()
+        if not line:
+            sys.exit(9)
+        header = dict(word.split(":", 1) for word in line.split())
+        body = sys.stdin.read(int(header["len"]))
+        os.write(out, (json.dumps([header, body]) + "\n").encode())  # in one piece: others write there too
+        behave(mode_of(file, mode))
 
 
 def mode_of(file: str, mode: str) -> str:
