@@ -299,7 +299,7 @@ class _Parts:
             return
         self.controller.poke(*self.controller.pools, *{name.pool for name in self.engine.lives})
         self.controller.turn()
-        if left := self._left_undone():
+        if not interrupted and (left := self._left_undone()):
             self.owner.tell(f"a command was interrupted before this one; going on with {', '.join(left)}")
         for line in self.engine.strays:
             self.owner.tell(line)
@@ -351,7 +351,7 @@ class _Parts:
 
     def _undone(self) -> tuple[str, ...]:
         found = []
-        if self.deploys.under_way:
+        if self.deploys.under_way and self.directory.pid_alone() is None:
             found.append("a deploy was interrupted: `queuepool deploy --follow` goes on with it, `--abort` goes back")
         if self.known is None:
             found.append("supervisord does not have these programs yet: `queuepool up` hands them over to it")

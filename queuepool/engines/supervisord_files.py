@@ -98,8 +98,8 @@ def _place(engine: EngineSpec, config: str, patterns: Sequence[str], instance: s
     said = f"its [include] names {' '.join(patterns)}" if patterns else "it has no [include]"
     raise UsageError(
         f"cannot find a place for a file of programs among those of {config}: {said}",
-        f"add `[include]` with `files = {os.path.dirname(config)}/conf.d/*.conf` to it, make that directory, and "
-        "restart supervisord",
+        f"add `[include]` with `files = {os.path.dirname(config)}/conf.d/*.conf` to it, and make that "
+        "directory; nothing has to be restarted",
     )
 
 

@@ -168,7 +168,7 @@ class Link:
         return UsageError(
             f"supervisord does not read {installed.file}: [include] of {installed.config} names {said}",
             f"add {os.path.join(os.path.dirname(installed.file), '*' + os.path.splitext(installed.file)[1])} to its "
-            "`files`, then restart supervisord; or `engine: {type: supervisord, directory: ...}` in queuepool.yml",
+            "`files`, nothing has to be restarted; or `engine: {type: supervisord, directory: ...}` in queuepool.yml",
         )
 
     # --- memory -------------------------------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ class RunDirectory:
         self.state = os.path.join(_state_base(environ, self.base), instance)
         self.socket = os.path.join(self.path, "control.sock")
         self.lock = os.path.join(self.path, "lock")
+        self.alone = os.path.join(self.path, "alone.lock")
         self.pipes = os.path.join(self.path, "pipes")
         self.spool = os.path.join(self.path, "spool")
         self.record = os.path.join(self.path, "processes.jsonl")
@@ -79,7 +80,7 @@ class RunDirectory:
     def acquire_alone(self) -> int:
         """Take the lock of whoever changes something where another engine keeps the processes alive: the daemon, or a
         command without one. It is held as that of `acquire`. Raises Locked."""
-        fd, pid = self._try(os.path.join(self.path, "alone.lock"))
+        fd, pid = self._try(self.alone)
         if fd is None:
             raise Locked(
                 f"another command{f' (pid {pid})' if pid else ''} works with the programs of {self.config}",
@@ -108,17 +109,26 @@ class RunDirectory:
 
     def pid(self) -> int | None:
         """The pid of the daemon that holds the lock, or None when none does."""
-        try:
-            fd = os.open(self.lock, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return None
-        try:
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return _read_pid(fd)
-        finally:
-            os.close(fd)
+        return _holder(self.lock)
+
+    def pid_alone(self) -> int | None:
+        """The pid of who holds the lock of `acquire_alone`, or None when nobody does."""
+        return _holder(self.alone)
+
+
+def _holder(lock: str) -> int | None:
+    """Who holds a lock file."""
+    try:
+        fd = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
         return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _read_pid(fd)
+    finally:
+        os.close(fd)
+    return None
 
 
 def canonical(path: str) -> str:

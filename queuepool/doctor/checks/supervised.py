@@ -25,7 +25,7 @@ def found(facts: Facts) -> Iterator[Note]:
     """With `engine: supervisord`, queuepool writes one file among those that supervisord includes. For that it reads
     supervisord's main file: the one that `engine` names, else /etc/supervisord.conf or
     /etc/supervisor/supervisord.conf. Its `[include] files` says where the file goes; without one there is no place for
-    it, and an `[include]` is read only when supervisord starts."""
+    it."""
     seen = _seen(facts)
     if seen is not None and seen.trouble:
         yield Note(SUBJECT, "cannot be used", (seen.trouble,), seen.remedy or "name its file below `engine:`")
@@ -57,8 +57,8 @@ def included(facts: Facts) -> Iterator[Note]:
             SUBJECT,
             "does not read the file that queuepool writes",
             (f"file: {seen.file}", f"[include] files of {seen.config}: {' '.join(seen.patterns) or 'none'}"),
-            f"add {posixpath.join(posixpath.dirname(seen.file), '*' + posixpath.splitext(seen.file)[1])} to its files, "
-            "and restart supervisord",
+            f"add {posixpath.join(posixpath.dirname(seen.file), '*' + posixpath.splitext(seen.file)[1])} to its files, then "
+            "queuepool update",
         )
 
 
