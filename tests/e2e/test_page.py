@@ -181,11 +181,11 @@ def test_a_log_is_followed_and_holds_the_lines_of_that_process_alone(tab: Tab, s
     expect(page.get_by_label("Process")).to_have_value("laravel-worker:2")
     lines = page.get_by_role("log")
     expect(page.get_by_text("laravel-worker.log")).to_be_visible()
-    app.dispatch("Quick", 40)
+    app.dispatch("Sleeping", 40, ms=100)  # long enough for each worker to get some
     own = page.locator(".log .rule ~ div, .log:not(:has(.rule)) > div")
     expect(own.filter(has_text="Processed").first).to_be_visible()
-    eventually(lambda: "Quick" not in str(site.qp.processes("laravel-worker")), what="all is done")
-    expect(lines).to_contain_text("Quick")
+    eventually(lambda: not any(p["job"] for p in site.qp.processes("laravel-worker")), what="all is done")
+    expect(lines).to_contain_text("Sleeping")
     told = [line for line in own.all_inner_texts() if "Processed" in line]
     whole = Path(site.qp.processes("laravel-worker")[0]["log"]).read_text()
     assert 0 < len(told) < whole.count("Processed")
