@@ -107,7 +107,7 @@ def test_the_form_leads_where_one_wanted_to_go_and_says_what_is_wrong(browser: B
 def test_jobs_are_seen_while_they_are_done(tab: Tab, app: LaravelApp) -> None:
     page = tab.page
     pool = page.get_by_role("article", name="laravel-worker")
-    app.dispatch("Ledger", 60, ms=150)
+    app.dispatch("Ledger", 150, ms=150)
     expect(pool.get_by_text(re.compile("^Ledger$")).first).to_be_visible()
     expect(page.locator(".figures div", has_text="Workers busy").locator(".value")).to_have_text(re.compile("[1-4]"))
     expect(pool.get_by_text(re.compile("[1-9][0-9]* jobs done"))).to_be_visible()
@@ -181,11 +181,11 @@ def test_a_log_is_followed_and_holds_the_lines_of_that_process_alone(tab: Tab, s
     expect(page.get_by_label("Process")).to_have_value("laravel-worker:2")
     lines = page.get_by_role("log")
     expect(page.get_by_text("laravel-worker.log")).to_be_visible()
-    app.dispatch("Quick", 40)
+    app.dispatch("Sleeping", 40, ms=100)  # long enough for each worker to get some
     own = page.locator(".log .rule ~ div, .log:not(:has(.rule)) > div")
     expect(own.filter(has_text="Processed").first).to_be_visible()
-    eventually(lambda: "Quick" not in str(site.qp.processes("laravel-worker")), what="all is done")
-    expect(lines).to_contain_text("Quick")
+    eventually(lambda: not any(p["job"] for p in site.qp.processes("laravel-worker")), what="all is done")
+    expect(lines).to_contain_text("Sleeping")
     told = [line for line in own.all_inner_texts() if "Processed" in line]
     whole = Path(site.qp.processes("laravel-worker")[0]["log"]).read_text()
     assert 0 < len(told) < whole.count("Processed")
