@@ -57,8 +57,8 @@ def included(facts: Facts) -> Iterator[Note]:
             SUBJECT,
             "does not read the file that queuepool writes",
             (f"file: {seen.file}", f"[include] files of {seen.config}: {' '.join(seen.patterns) or 'none'}"),
-            f"add {posixpath.join(posixpath.dirname(seen.file), '*' + posixpath.splitext(seen.file)[1])} to its files, then "
-            "queuepool update",
+            f"add {posixpath.join(posixpath.dirname(seen.file), '*' + posixpath.splitext(seen.file)[1])} to its files, "
+            "then queuepool update",
         )
 
 
