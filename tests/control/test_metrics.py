@@ -187,7 +187,7 @@ def test_scrapes_at_the_same_time_are_all_answered(plain: Queuepool) -> None:
 
 
 def test_the_code_for_prometheus_is_not_loaded_before_somebody_scrapes() -> None:
-    code = "import sys; from queuepool.daemon import _import_the_rest; _import_the_rest(); "
+    code = "import sys; from queuepool.daemon.serving import import_code; import_code(); "
     loaded = subprocess.run(
         [
             sys.executable,

@@ -5,19 +5,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import resource
 import signal
 import socket
-import subprocess
-import sys
 import time
 import traceback
 from collections.abc import Callable, Coroutine, Hashable, Iterable
 from dataclasses import replace
 from functools import cached_property
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from queuepool import __version__
@@ -27,6 +23,10 @@ from queuepool.controller.journal import Fact, Journal, LogFile
 from queuepool.controller.overrides import OverrideStore
 from queuepool.controller.versions import unsupported
 from queuepool.controller.watches import RedisWatch, Refusals, Target
+from queuepool.daemon.serving import Serving
+from queuepool.daemon.signals import obey
+from queuepool.daemon.telling import Telling
+from queuepool.daemon.upgrading import replace_process, version_on_disk
 from queuepool.domain.events import Event, Kind
 from queuepool.domain.observed import DaemonView, ProcessView, ProgramView, Snapshot
 from queuepool.domain.pool import Loaded
@@ -35,7 +35,7 @@ from queuepool.domain.tally import Tally
 from queuepool.engines.adoption import adopt
 from queuepool.engines.local import LocalEngine
 from queuepool.engines.record import Record
-from queuepool.errors import ConfigError, QueuepoolError
+from queuepool.errors import ConfigError
 from queuepool.logs.pump import Pump
 from queuepool.logs.rotating import Trouble
 from queuepool.system import children, commands, procstat
@@ -44,91 +44,19 @@ from queuepool.system.notify import Notifier, kept
 from queuepool.system.rundir import DEPLOY, RunDirectory
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
-
-    from queuepool.control.api import OtherFace
-    from queuepool.control.server import ControlServer
-    from queuepool.control.tcp import HttpListener, MakeApp, WebOf
     from queuepool.controller.deploys import Deploys
     from queuepool.controller.insight import Insight
-    from queuepool.controller.notifier import Notifier as Notices
     from queuepool.controller.requeuer import Requeuer
     from queuepool.engines.supervisord import SupervisordEngine
 
-UPGRADE = "QUEUEPOOL_UPGRADE"
-"""Set across an exec in place: a JSON object with the descriptors that were passed on."""
-
-LISTEN_SECONDS = 5.0
-"""How long a start, or an update, waits for the TCP listener; a name that must be looked up may take longer."""
-
 Echo = Callable[[object, str, bytes], None]
 T = TypeVar("T")
-
-
-def run(
-    config_path: str,
-    *,
-    foreground: bool,
-    ready: Callable[[], None] = lambda: None,
-    echo: Echo | None = None,
-    approve: Callable[[Loaded], None] = lambda loaded: None,
-) -> int:
-    """Be the daemon of a queuepool.yml until it is told to end; its exit code.
-
-    foreground: the caller's terminal is still there. ready: called once when the control socket answers. echo(name,
-    stream, line): called with every line that a worker prints (name `laravel-worker:3`, stream "out") and with every
-    event (name "", stream "event"). approve: sees what was read before anything is made or started, and may raise; it
-    is not asked where this process takes over from itself. Raises QueuepoolError when it cannot start: ConfigError,
-    Locked, ...
-    """
-    loaded = read(config_path)
-    children.keep_descriptors_in()
-    directory = RunDirectory(config_path)
-    passed = json.loads(os.environ.pop(UPGRADE, "null"))
-    if passed:
-        lock = int(passed["lock"])
-        os.set_inheritable(lock, False)
-        directory.sign(lock)
-    else:
-        approve(loaded)
-        directory.make()
-        lock = directory.acquire()
-    alone = None
-    try:
-        if loaded.engine.type != "local":
-            alone = directory.acquire_alone()
-        return asyncio.run(_main(loaded, directory, lock, passed, foreground, ready, echo))
-    finally:
-        os.close(lock)
-        if alone is not None:
-            os.close(alone)
 
 
 def read(config_path: str) -> Loaded:
     """The file, with what the installed Laravel does not know among its problems: the other programs shall run."""
     loaded = load(config_path, os.environ)
     return replace(loaded, problems=(*loaded.problems, *unsupported(loaded.pools)))
-
-
-async def _main(
-    loaded: Loaded,
-    directory: RunDirectory,
-    lock: int,
-    passed: dict[str, Any] | None,
-    foreground: bool,
-    ready: Callable[[], None],
-    echo: Echo | None,
-) -> int:
-    daemon = Daemon(loaded, directory, lock, foreground=foreground, echo=echo)
-    listener = _listen(directory, passed)
-    try:
-        daemon.begin(upgraded=passed is not None)
-        if daemon.local is None:
-            await daemon.begin_supervised()
-        await daemon.serve(listener, ready)
-        return await daemon.ended
-    finally:
-        await daemon.end(listener)
 
 
 class Daemon:
@@ -150,13 +78,9 @@ class Daemon:
         self.ended: asyncio.Future[int] = self._loop.create_future()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._signals = 0
-        self._server: ControlServer | None = None
-        self._http: HttpListener | None = None
-        self._make_app: MakeApp | None = None
-        self._listening: asyncio.Task[None] | None = None
         self.notifier = Notifier()
-        self.notices: Notices | None = None
-        self._noting = False
+        self.serving = Serving(self)
+        self.telling = Telling(self)
         self.journal = Journal()
         self.log = LogFile(directory.log)
         self.tally = Tally(oom_kills)
@@ -166,7 +90,7 @@ class Daemon:
             self.journal.listeners.append(self._echo_event)
             if getattr(echo, "workers", True):  # not where systemd's journal would get them all
                 self.pump.subscribe(self._echo_lines)
-        self.store = OverrideStore(directory.overrides, self._complain)
+        self.store = OverrideStore(directory.overrides, self.complain)
         self.watch = RedisWatch(self._redis_of, _ping, lambda: list(self.controller.pools), self._block, self.journal)
         self.refusals = Refusals(self.journal)
         self.local = self._local() if loaded.engine.type == "local" else None
@@ -196,7 +120,7 @@ class Daemon:
         from queuepool.engines.supervisord import SupervisordEngine
         from queuepool.engines.supervisord_link import Link
 
-        self.settings = SettingsStore(self.directory.state, self._complain)
+        self.settings = SettingsStore(self.directory.state, self.complain)
         instance = os.path.basename(self.directory.path)
         return SupervisordEngine(
             Link(loaded.engine, self.directory.config, instance, self.directory.state),
@@ -240,7 +164,7 @@ class Daemon:
         from queuepool.controller.deploys import Deploys
 
         return Deploys(
-            self.controller, self.directory.state, commands.run, away=self.watch.blame, complain=self._complain
+            self.controller, self.directory.state, commands.run, away=self.watch.blame, complain=self.complain
         )
 
     def _has(self, part: str) -> bool:
@@ -252,8 +176,7 @@ class Daemon:
     def begin(self, *, upgraded: bool) -> None:
         """Take over what a former daemon left, and start what is missing."""
         loaded = self.controller.loaded
-        if loaded.notify:
-            self._notify_soon()
+        self.telling.follow()
         facts: dict[str, Fact] = {
             "pid": os.getpid(),
             "version": __version__,
@@ -282,7 +205,7 @@ class Daemon:
             with contextlib.suppress(OSError):
                 os.close(fd)
         if self.local is not None and self.local.record.damage:
-            self._complain(self.local.record.damage)
+            self.complain(self.local.record.damage)
         announce(self.journal, changes, loaded)
         for problem in loaded.problems:
             self.journal.add(Kind.CONFIG_APPLIED, "", {"problem": problem})
@@ -307,55 +230,10 @@ class Daemon:
         self._listener = listener
         if self.local is not None:
             await self.local.idle()
-        rest = await asyncio.to_thread(_import_the_rest)
-        operator = rest.operations.Operator(
-            self.controller,
-            self.insight,
-            load=self._read,
-            shutdown=self.shutdown,
-            upgrade=self.upgrade,
-            reopen=self.reopen,
-            deploys=self.deploys,
-            listen=self._listened,
-            notices=lambda: self.notices,
-        )
-        told = rest.metrics.Sources(
-            self.controller, self.insight, self.deploys, self.pump, self.tally, started_at=self.started_at
-        )
-
-        def faces() -> list[OtherFace]:
-            """What is served beside the JSON API, on the unix socket and, as objects of their own, on TCP."""
-            supervisor = rest.xmlrpc.XmlRpc(operator, self.directory.log, self._defect)
-            return [supervisor, rest.metrics.Metrics(told, self._defect)]
-
-        def build(others: list[OtherFace]) -> Starlette:
-            asked = operator, rest.operations.OPERATIONS, self.snapshot, self.journal.stream
-            app: Starlette = rest.api.build_app(*asked, self._defect, others)
-            return app
-
-        app = build(faces())
-        unix = rest.visiting.FromUnixSocket(app)
-        self._server = rest.server.ControlServer(unix, listener, end_streams=app.state.end_streams)
-        self._spawn(self._server.serve())
-
-        def for_browsers(web_of: WebOf) -> Starlette:
-            from queuepool.control.dashboard import Dashboard
-
-            page = Dashboard(
-                operator,
-                lambda: self.snapshot((), usage=False),
-                subscribe=lambda hear: self.pump.subscribe(hear, prompt=False),
-                config=self.directory.config,
-                birth=self.started_at,
-                on_defect=self._defect,
-            )
-            others = [*faces(), page]
-            return build([*others, web_of(others)])
-
-        self._make_app = for_browsers
-        self._spawn(self._look())
-        self._follow_http()
-        await self._listened()
+        await self.serving.begin(listener)
+        self.spawn(self._look())
+        self.serving.follow()
+        await self.serving.listened()
         await asyncio.sleep(0)
         self.notifier.tell("READY=1", f"MAINPID={os.getpid()}", f"STATUS={len(self.controller.pools)} programs")
         if self.notifier.watchdog_seconds:
@@ -369,12 +247,8 @@ class Daemon:
         await self.watch.close()
         if self._has("requeuer"):
             await self.requeuer.close()
-        ends = [self._http.close()] if self._http else []
-        if self.notices:
-            await self.notices.close()
-        if self._server:
-            ends.append(self._server.stop(grace=2.0))
-        await asyncio.gather(*ends)
+        await self.telling.close()
+        await self.serving.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -387,7 +261,7 @@ class Daemon:
         await self.engine.close()
         self.log.close()
 
-    def _read(self) -> Loaded:
+    def load(self) -> Loaded:
         """The file anew. Raises ConfigError."""
         loaded = read(self.directory.config)
         if loaded.engine != self._engine:
@@ -404,7 +278,7 @@ class Daemon:
             self.journal.add(Kind.DAEMON_STOPPING, "", {"pid": os.getpid()})
             self.engine.tell(daemon_notice(stopping=True))
             self.notifier.tell("STOPPING=1", "STATUS=waiting for running jobs")
-            self._spawn(self._drain())
+            self.spawn(self._drain())
         if hurry:
             for name in self.controller.alive():
                 self.engine.kill(name, "the daemon was told to hurry")
@@ -425,7 +299,7 @@ class Daemon:
         """Replace the running code by what is installed now; refused when that does not even start, or when it would
         find a file that it cannot use. Raises ConfigError, QueuepoolError."""
         await asyncio.to_thread(read, self.directory.config)
-        version = await asyncio.to_thread(_version_on_disk)
+        version = await asyncio.to_thread(version_on_disk)
         self.journal.add(Kind.DAEMON_UPGRADING, "", {"was": __version__, "now": version})
         self.state = "UPGRADING"
         self.notifier.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
@@ -437,18 +311,8 @@ class Daemon:
         if self.local is not None:
             self.local.listeners.hand_on(self.directory.events)
         self.pump.close()
-        if self.notices:
-            self.notices.save()
-        for fd in (self._lock, self._listener.fileno()):
-            os.set_inheritable(fd, True)
-        for number in (signal.SIGHUP, signal.SIGUSR2, signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN)  # one that comes now is lost, instead of ending the daemon
-        os.environ[UPGRADE] = json.dumps(
-            {"lock": self._lock, "socket": self._listener.fileno(), "detached": not self._foreground}
-        )
-        os.environ["QUEUEPOOL_CONFIG"] = self.directory.config
-        os.chdir("/")
-        os.execv(sys.executable, [sys.executable, "-m", "queuepool", "-c", self.directory.config, "up"])  # noqa: S606
+        self.telling.save()
+        replace_process(self.directory.config, self._lock, self._listener.fileno(), detached=not self._foreground)
 
     def reopen(self) -> int:
         """Open all log files anew."""
@@ -459,34 +323,12 @@ class Daemon:
 
     def _obey_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-            self._on(number, self._told_to_end)
-        self._on(signal.SIGHUP, lambda: self._spawn(self._update()))
-        self._on(signal.SIGUSR2, self.reopen)
-        self._on(signal.SIGUSR1, lambda: None)  # its default would end the daemon
+            obey(self._loop, number, self._told_to_end)
+        obey(self._loop, signal.SIGHUP, lambda: self.spawn(self._update()))
+        obey(self._loop, signal.SIGUSR2, self.reopen)
+        obey(self._loop, signal.SIGUSR1, lambda: None)  # its default would end the daemon
         if self.local is not None:
-            self._on(signal.SIGCHLD, self.local.endings.children_ended, together=True)
-
-    def _on(self, number: signal.Signals, act: Callable[[], object], *, together: bool = False) -> None:
-        """Let `act` follow a signal, in the loop. together: once for all that come before it does.
-
-        Not loop.add_signal_handler: that passes signals through a socket, and when hundreds of children end in one turn
-        of the loop their SIGCHLDs fill it, so that a SIGTERM among them would be lost.
-        """
-        due = False
-
-        def perform() -> None:
-            nonlocal due
-            due = False
-            act()
-
-        def handler(*_: object) -> None:
-            nonlocal due
-            if not (together and due):
-                due = True
-                with contextlib.suppress(RuntimeError):  # the loop is closed: too late for anything
-                    self._loop.call_soon_threadsafe(perform)
-
-        signal.signal(number, handler)
+            obey(self._loop, signal.SIGCHLD, self.local.endings.children_ended, together=True)
 
     def _told_to_end(self) -> None:
         """The first signal drains, the second does not wait for jobs. What supervisord keeps alive goes on."""
@@ -496,11 +338,11 @@ class Daemon:
                 self.ended.set_result(0)
             return
         self._signals += 1
-        self._spawn(self.shutdown(hurry=self._signals > 1))
+        self.spawn(self.shutdown(hurry=self._signals > 1))
 
     async def _update(self) -> None:
         try:
-            loaded = await asyncio.to_thread(self._read)
+            loaded = await asyncio.to_thread(self.load)
         except ConfigError as error:
             for problem in error.problems or (str(error),):
                 self.journal.add(Kind.CONFIG_REFUSED, "", {"reason": problem})
@@ -535,7 +377,7 @@ class Daemon:
                 *self.controller.loaded.problems,
                 *self.problems.values(),
                 *self.insight.monitor.away.values(),
-                *(self.notices.problems() if self.notices else ()),
+                *self.telling.problems(),
                 *(() if isinstance(self.engine, LocalEngine) else self.engine.problems),
             ),
             log=self.directory.log,
@@ -572,11 +414,13 @@ class Daemon:
             self.problems[trouble.path] = f"cannot write {trouble.path}: {trouble.what}"
             self.journal.add(Kind.LOG_TROUBLE, "", {"file": trouble.path, "reason": trouble.what})
 
-    def _complain(self, text: str) -> None:
+    def complain(self, text: str) -> None:
+        """Something of the daemon's own cannot be used, as `text` says."""
         self.problems[text] = text
         self.journal.add(Kind.CONFIG_REFUSED, "", {"reason": text})
 
-    def _defect(self, error: BaseException) -> None:
+    def defect(self, error: BaseException) -> None:
+        """Write down an exception that nobody foresaw; the daemon goes on."""
         text = "".join(traceback.format_exception(error))
         self.journal.add(Kind.OPERATION, "", {"defect": f"{type(error).__name__}: {error}", "traceback": text[-4000:]})
 
@@ -593,36 +437,11 @@ class Daemon:
         """Settings came into force: applications, and the Redis they need, may be others."""
         self.watch.forget()
         if self.local is None:
-            self._spawn(asyncio.to_thread(lambda: self.settings.save(self.controller.pools)))
+            self.spawn(asyncio.to_thread(lambda: self.settings.save(self.controller.pools)))
         if self._has("insight"):
             self.insight.used()
-        self._follow_http()
-        if self.notices:
-            self.notices.use(self.controller.loaded.notify)
-        elif self.controller.loaded.notify:
-            self._notify_soon()
-
-    def _follow_http(self) -> None:
-        """Bring what `http:` says into being. Nothing of it is loaded for a file that has no such section."""
-        if self._make_app is not None and (self._http is not None or self.controller.loaded.http is not None):
-            self._listening = self._spawn(self._use_http(self._make_app))
-
-    async def _listened(self) -> str:
-        """What is wrong with `http:`, once it has been followed, or soon."""
-        if self._listening is not None:
-            await asyncio.wait({self._listening}, timeout=LISTEN_SECONDS)
-        return self.problems.get("http", "")
-
-    async def _use_http(self, make_app: MakeApp) -> None:
-        if self._http is None:
-            tcp = await asyncio.to_thread(_import_tcp)
-            self._http = self._http or tcp.HttpListener(make_app, self.journal.add, self._http_problem, self._defect)
-        await self._http.use(self.controller.loaded.http)
-
-    def _http_problem(self, text: str) -> None:
-        self.problems.pop("http", None)
-        if text:
-            self.problems["http"] = text
+        self.serving.follow()
+        self.telling.follow()
 
     def _suspect(self, pool: str) -> None:
         spec = self.controller.pools.get(pool)
@@ -644,41 +463,10 @@ class Daemon:
     def _looked(self) -> None:
         """The queues were looked at."""
         self.refusals.look(self.insight.monitor.away, self.watch.away)
-        if self.notices and self.notices.wants_queues:
-            self.notices.looked(self.insight.monitor.views())
+        self.telling.looked()
         self.engine.wait(self.insight.patience())
 
-    def _notify_soon(self) -> None:
-        """Load the code of notifications when all has been started; what happens until then is kept for it."""
-        if not self._noting:
-            self._noting = True
-            heard: list[Event] = []
-            self.journal.listeners.append(heard.append)
-            self._spawn(self._notify(heard))
-
-    async def _notify(self, heard: list[Event]) -> None:
-        await self.engine.idle()
-        notifier, store, sights = await asyncio.to_thread(_import_notifier)
-        in_loop = self._loop.call_soon_threadsafe  # the file is read in a thread
-        kept = store.NoticeStore(self.directory.state, lambda text: in_loop(self._complain, text))
-        notices: Notices = notifier.Notifier(
-            self.controller.loaded.notify,
-            kept,
-            await asyncio.to_thread(kept.load),
-            self.journal,
-            sights.Sights(self.controller, self._away, lambda: self.problems),
-            commands.run,
-            config=self.directory.config,
-            defect=self._defect,
-        )
-        self.journal.listeners.remove(heard.append)
-        for event in heard:
-            notices.heard(event)
-        self.journal.listeners.append(notices.heard)
-        self.notices = notices
-        self.notices.use(self.controller.loaded.notify)
-
-    def _away(self) -> set[str]:
+    def away(self) -> set[str]:
         """The Redis servers that cannot be used."""
         return {*self.watch.away, *(self.insight.monitor.away if self._has("insight") else ())}
 
@@ -688,10 +476,11 @@ class Daemon:
             try:
                 await self.insight.run(self._looked)
             except Exception as error:  # noqa: BLE001 - said in the log, and tried again
-                self._defect(error)
+                self.defect(error)
             await asyncio.sleep(10.0)
 
-    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Have this done beside all else; what goes wrong in it is a defect."""
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -700,59 +489,13 @@ class Daemon:
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            self._defect(error)
+            self.defect(error)
 
 
 async def _ping(target: Any) -> str | None:
     from queuepool.laravel.ping import ping
 
     return await ping(target)
-
-
-def _import_tcp() -> Any:
-    import queuepool.control.dashboard  # noqa: F401 - loaded, for later
-    from queuepool.control import tcp
-
-    return tcp
-
-
-def _import_the_rest() -> SimpleNamespace:
-    """The server's code, and that of the parts that it asks."""
-    import queuepool.controller.deploys
-    import queuepool.controller.insight
-    import queuepool.controller.requeuer  # noqa: F401 - loaded, for later
-    from queuepool.control import api, metrics, operations, server, visiting, xmlrpc
-
-    return SimpleNamespace(
-        api=api, metrics=metrics, operations=operations, server=server, visiting=visiting, xmlrpc=xmlrpc
-    )
-
-
-def _import_notifier() -> tuple[Any, Any, Any]:
-    """The code of notifications, for those who want them."""
-    from queuepool.controller import noticestate, notifier, sights
-
-    return notifier, noticestate, sights
-
-
-def _listen(directory: RunDirectory, passed: dict[str, Any] | None) -> socket.socket:
-    """The listening control socket: passed on by exec, or bound anew, taking the place of a stale one (we hold the
-    lock, so nobody listens there)."""
-    if passed:
-        sock = socket.socket(fileno=int(passed["socket"]))
-        sock.set_inheritable(False)
-    else:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(directory.socket)
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        before = os.umask(0o177)
-        try:
-            sock.bind(directory.socket)
-        finally:
-            os.umask(before)
-        sock.listen(128)
-    sock.setblocking(False)
-    return sock
 
 
 def _raise_descriptors(processes: int) -> None:
@@ -763,25 +506,3 @@ def _raise_descriptors(processes: int) -> None:
         limit = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
-
-
-def _version_on_disk() -> str:
-    """The version of the code that an exec would run. Raises QueuepoolError when it does not start."""
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", "import queuepool.daemon, queuepool.cli.main; print(queuepool.__version__)"],
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-            cwd="/",
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise QueuepoolError(f"cannot upgrade: {error}", "the running daemon goes on as it is") from None
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["it does not start"])[-1]
-        raise QueuepoolError(
-            f"cannot upgrade: the installed queuepool does not start: {last}",
-            "mend the installation (`pip install -U laravel-queuepool`); the running daemon goes on as it is",
-        )
-    return done.stdout.strip()

@@ -1,0 +1,56 @@
+"""The daemon takes its own place: the code that is installed now, in the same process (execv), with the lock and the
+listening socket that it has."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import Any
+
+from queuepool.errors import QueuepoolError
+
+UPGRADE = "QUEUEPOOL_UPGRADE"
+"""Set across an exec in place: a JSON object with the descriptors that were passed on."""
+
+
+def passed_on() -> dict[str, Any] | None:
+    """What the process that this one was has passed on: {"lock", "socket", "detached"}; None when it is a new one."""
+    found: dict[str, Any] | None = json.loads(os.environ.pop(UPGRADE, "null"))
+    return found
+
+
+def replace_process(config: str, lock: int, listener: int, *, detached: bool) -> None:
+    """Be the installed code from now on; does not return."""
+    for fd in (lock, listener):
+        os.set_inheritable(fd, True)
+    for number in (signal.SIGHUP, signal.SIGUSR2, signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)  # one that comes now is lost, instead of ending the daemon
+    os.environ[UPGRADE] = json.dumps({"lock": lock, "socket": listener, "detached": detached})
+    os.environ["QUEUEPOOL_CONFIG"] = config
+    os.chdir("/")
+    os.execv(sys.executable, [sys.executable, "-m", "queuepool", "-c", config, "up"])  # noqa: S606
+
+
+def version_on_disk() -> str:
+    """The version of the code that an exec would run. Raises QueuepoolError when it does not start."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", "import queuepool.daemon, queuepool.cli.main; print(queuepool.__version__)"],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+            cwd="/",
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise QueuepoolError(f"cannot upgrade: {error}", "the running daemon goes on as it is") from None
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["it does not start"])[-1]
+        raise QueuepoolError(
+            f"cannot upgrade: the installed queuepool does not start: {last}",
+            "mend the installation (`pip install -U laravel-queuepool`); the running daemon goes on as it is",
+        )
+    return done.stdout.strip()
