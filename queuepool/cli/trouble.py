@@ -26,6 +26,9 @@ def show(error: BaseException, *, color: bool) -> int:
         problems = error.problems if isinstance(error, ConfigError) else ()
         _print_error(error.message, error.hint, problems, color=color)
         return error.exit_code
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), color=color)
+        return ExitCode.USAGE
     if isinstance(error, click.UsageError):
         message = _one_line(error.format_message()).rstrip(".")
         _print_error(message[:1].lower() + message[1:], _usage_hint(error), (), color=color)

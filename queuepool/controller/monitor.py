@@ -233,7 +233,7 @@ def _sorted(
             if target and not target.sharded:  # the keys of one that is lie where only predis knows
                 cache = config.cache_redis()
                 prefix = config.cache.prefix if config.cache and cache else ""
-                asks[name] = Ask(name, target, config.laravel, connection.retry_after or 90, cache, prefix)
+                asks[name] = Ask(name, target, config.laravel, connection.expires, cache, prefix)
             else:
                 rest.append(name)
         if rest:

@@ -15,7 +15,7 @@ from queuepool.domain.pool import PoolSpec
 from queuepool.domain.requeueing import Deaths, why_not
 from queuepool.domain.work import Job
 from queuepool.laravel.away import Away
-from queuepool.laravel.config import AppConfig
+from queuepool.laravel.config import RETRY_AFTER, AppConfig
 from queuepool.laravel.requeue import Requeued
 from queuepool.laravel.target import RedisTarget
 
@@ -75,8 +75,8 @@ class Requeuer:
             self._journal.add(Kind.JOB_LEFT, str(name), {**about, "reason": why or self._applications.why(pool)})
             return
         queues = [job.queue] if job.queue else [one.queue for one in served(pool, config)]
-        retry_after = (entry.retry_after if entry else None) or 90
-        found = await self._patiently(config, connection, queues, job, job.since + CLOCK_SECONDS + retry_after)
+        expires = entry.expires if entry else RETRY_AFTER
+        found = await self._patiently(config, connection, queues, job, job.since + CLOCK_SECONDS + expires)
         if isinstance(found, Away):
             self._journal.add(Kind.JOB_LEFT, str(name), {**about, "reason": f"{found.why}: it runs after retry_after"})
         elif found is not None:

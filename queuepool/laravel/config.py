@@ -14,6 +14,9 @@ APPLICATION = "application"
 DOTENV = ".env"
 """AppConfig.source: a guess from the files, with Laravel's own config/ in mind."""
 
+RETRY_AFTER = 60
+"""Seconds where a connection gives no retry_after (Illuminate/Queue/Connectors/*Connector.php)."""
+
 
 @dataclass(frozen=True, slots=True)
 class QueueConnection:
@@ -29,6 +32,11 @@ class QueueConnection:
     table: str | None = None
     host: str | None = None
     region: str | None = None
+
+    @property
+    def expires(self) -> int:
+        """Seconds after which a job that was taken and not done is there again."""
+        return self.retry_after or RETRY_AFTER
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import Any
 from queuepool.domain.queues import QueueDepth, QueueName
 from queuepool.laravel.ages import Ages
 from queuepool.laravel.away import Away
+from queuepool.laravel.config import RETRY_AFTER
 from queuepool.laravel.keys import QueueKeys, pause_keys, queue_keys
 from queuepool.laravel.servers import Servers, server_of
 from queuepool.laravel.target import RedisTarget
@@ -34,7 +35,7 @@ class Ask:
     name: QueueName
     target: RedisTarget
     laravel: str
-    retry_after: int | None = 90
+    retry_after: int | None = RETRY_AFTER
     cache: RedisTarget | None = None
     cache_prefix: str = ""
 

@@ -13,7 +13,7 @@ from queuepool.control.messages import AbortDeploy, Deploy, DeployStatus, Follow
 from queuepool.errors import ConfigError, Locked
 from tests.control.fake import FakeDaemon
 
-from .calling import Terminal, call
+from .calling import Place, Terminal, call
 
 PROGRAM = {
     "name": "w", "added": False, "removed": False, "changed": ["numprocs 2 -> 3"],
@@ -101,10 +101,12 @@ def test_what_makes_no_sense_is_refused(daemon: FakeDaemon, args: list[str]) -> 
     assert daemon.asked == []
 
 
-def test_a_lock_is_told_with_4_and_a_missing_daemon_with_5(daemon: FakeDaemon) -> None:
+def test_a_lock_is_told_with_4(daemon: FakeDaemon) -> None:
     daemon.replies["deploy"] = Locked("cannot deploy: a deploy is under way", "wait")
     assert call("deploy").returncode == 4
-    daemon.stop(1.0)
+
+
+def test_a_missing_daemon_is_told_with_5(place: Place) -> None:
     assert call("deploy").returncode == 5
 
 

@@ -55,6 +55,15 @@ def test_without_a_command_the_help_is_shown_and_the_exit_code_is_that_of_a_usag
     assert "Usage: queuepool" in done.stdout
 
 
+@pytest.mark.parametrize("group", ["config", "import", "export"])
+def test_so_it_is_for_a_command_that_needs_another(place: Place, group: str) -> None:
+    done = call(group)
+    assert done.returncode == ExitCode.USAGE
+    assert f"Usage: queuepool {group}" in done.stdout
+    assert "\nCommands:\n" in done.stdout
+    assert done.stderr == ""
+
+
 def test_the_version_is_printed() -> None:
     assert call("--version").stdout == f"queuepool {__version__}\n"
 

@@ -98,6 +98,8 @@ def mbstring_and_tokenizer_are_off(it: Installation) -> None:
     without(it, "mbstring", "tokenizer", "iconv", "ctype")
 
 
+OPCACHE_ALONE = ("-d", "opcache.enable_cli=1", "-d", "opcache.file_cache_only=0", "-d", "opcache.file_cache=")
+
 BREAKS = [
     Break("php.found", php_is_not_there, "cannot find the command /usr/bin/php9.9", mended=whole, name="path"),
     Break("php.found", php_is_not_in_the_path_of_workers, "not in PATH", name="name"),
@@ -114,8 +116,7 @@ BREAKS = [
           "disable_functions: exec, pcntl_alarm", mended=whole),
     Break("php.memory_limit", lambda it: php(it, *PHP, "-d", "memory_limit=100M"), "memory_limit is 100 MB",
           severity="warning", mended=lambda it: it.program(memory=64)),
-    Break("php.opcache", lambda it: php(it, *PHP, "-d", "opcache.enable_cli=1"), "enable_cli=1", severity="info",
-          mended=whole),
+    Break("php.opcache", lambda it: php(it, *PHP, *OPCACHE_ALONE), "enable_cli=1", severity="info", mended=whole),
 ]  # fmt: skip
 
 
