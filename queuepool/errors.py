@@ -31,8 +31,8 @@ _MEANINGS = {
     "`doctor --strict` has warnings.",
     ExitCode.LOCKED: "Another daemon already runs for this file, another deploy is under way, or another "
     "command works with its supervisord.",
-    ExitCode.NO_DAEMON: "No daemon answers for this file (`queuepool up` starts it), or no supervisord where that is the "
-    "engine.",
+    ExitCode.NO_DAEMON: "No daemon answers for this file (`queuepool up` starts it), or no supervisord where that is "
+    "the engine.",
     ExitCode.NOT_ROLLED_BACK: "A deploy or a take-over failed and could not be rolled back, or a deploy failed when "
     "all new processes ran.",
     ExitCode.INTERRUPTED: "Interrupted with Ctrl-C.",
