@@ -29,8 +29,10 @@ _MEANINGS = {
     ExitCode.USAGE: "The command line was wrong, or queuepool.yml does not validate. Nothing was changed.",
     ExitCode.NOT_AS_WANTED: "Something that should run does not (`status`, `up --wait`), it took too long, or "
     "`doctor --strict` has warnings.",
-    ExitCode.LOCKED: "Another daemon already runs for this file, or another deploy is under way.",
-    ExitCode.NO_DAEMON: "No daemon answers for this file. `queuepool up` starts it.",
+    ExitCode.LOCKED: "Another daemon already runs for this file, another deploy is under way, or another "
+    "command works with its supervisord.",
+    ExitCode.NO_DAEMON: "No daemon answers for this file (`queuepool up` starts it), or no supervisord where that is "
+    "the engine.",
     ExitCode.NOT_ROLLED_BACK: "A deploy or a take-over failed and could not be rolled back, or a deploy failed when "
     "all new processes ran.",
     ExitCode.INTERRUPTED: "Interrupted with Ctrl-C.",

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from queuepool.config.load import load
 from queuepool.control import inprocess
 from queuepool.control.messages import Restart, Scale, Start, Stop, Update
 from queuepool.engines import supervisord_link
@@ -332,3 +333,21 @@ def test_a_supervisord_that_is_slow_in_the_middle_delays_it(
     before = pool.running("w", 2)
     assert pool.ask(Scale("w", 4))["wanted"] == 4
     assert before.items() < pool.running("w", 4).items()
+
+
+def test_tcp_with_a_password_and_with_a_wrong_one(tmp_path: Path) -> None:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port = listening.getsockname()[1]
+    server = f"[inet_http_server]\nport=127.0.0.1:{port}\nusername=u\npassword=hello world\n"
+    url = f", url: 'http://127.0.0.1:{port}'"
+    with Supervised(tmp_path, "programs:\n" + program(), more=server, engine=url) as site:
+        site.ask(Update())
+        site.running("w", 2)
+        site.head = site.head.replace("}", ", username: u, password: nonsense}")
+        site.write("programs:\n" + program())
+        with pytest.raises(QueuepoolError, match="it wants another username and password") as caught:
+            site.ask(Scale("w", 3))
+        assert "nonsense" not in f"{caught.value.message}{caught.value.hint}"
+        assert "nonsense" not in repr(load(str(site.qp.file), os.environ).engine)
+        assert "nonsense" not in site.qp("config", "show")
