@@ -2,7 +2,7 @@
 Nothing here speaks HTTP, which is web.py's matter; what a visitor may do is domain/access.py's.
 
 No password, token or session id is kept: only hashes of them. A password is compared in a thread, for it takes a tenth
-of a second on purpose, and a few at a time. A name that nobody has costs as much as one that somebody has.
+of a second on purpose, and one at a time. A name that nobody has costs as much as one that somebody has.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from queuepool.domain.access import Account, Listening, Role, Visitor
 from queuepool.domain.origins import is_local
 from queuepool.domain.throttle import SESSION_SECONDS, Failures, session_ends
 
-MAX_CHECKS = 2
-"""Passwords compared at a time."""
+MAX_CHECKS = 1
+"""Passwords compared at a time: whoever guesses may cost one core, and not those of the workers as well."""
 
 MAX_WAITING = 32
 """Further ones that wait for their turn; more are told to try again."""

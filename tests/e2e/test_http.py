@@ -11,12 +11,13 @@ import subprocess
 import sys
 import xmlrpc.client
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
 
-from queuepool.control.operations import OPERATIONS
 from queuepool.domain.access import ONLY_READS
 from tests.control.listening import free_port
 from tests.control.test_web import certificate
@@ -150,17 +151,16 @@ def test_the_command_of_another_machine_says_what_it_cannot(qp: Queuepool, url: 
     assert qp.pids() == before
 
 
-def test_what_only_reads_answers_as_the_openapi_document_says(qp: Queuepool, url: str) -> None:
+def test_what_only_reads_answers_as_the_openapi_document_says(qp: Queuepool) -> None:
     from tests.control.test_openapi import DOCUMENT
 
-    def get(*words: str) -> tuple[int, object]:
-        done = subprocess.run(
-            ["curl", "-s", "-w", "\n%{http_code}", "-H", f"Authorization: Bearer {TOKEN}",
-             "-H", "Accept: application/json", *words],
-            capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
-        body, _, status = done.stdout.rpartition("\n")
-        return int(status), json.loads(body)
+    def ask(method: str, path: str, body: object = None) -> tuple[int, object]:
+        connection = HTTPConnection("127.0.0.1", qp.port, timeout=60)  # type: ignore[attr-defined]
+        headers = {"Authorization": f"Bearer {TOKEN}", "Accept": "application/json"}
+        with closing(connection):
+            connection.request(method, f"/api/v1{path}", None if body is None else json.dumps(body), headers)
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
 
     def check(path: str, method: str, status: int, body: object) -> None:
         described = DOCUMENT["paths"][path][method]["responses"][str(status)]
@@ -169,15 +169,16 @@ def test_what_only_reads_answers_as_the_openapi_document_says(qp: Queuepool, url
         schema = described["content"]["application/json"]["schema"]
         Draft202012Validator({"components": DOCUMENT["components"], **schema}).validate(body)
 
-    api = f"{url}/api/v1"
-    assert get(f"{api}/openapi.json")[1] == DOCUMENT
+    assert ask("GET", "/openapi.json")[1] == DOCUMENT
     for path in ("/status", "/queues", "/deploy"):
-        check(path, "get", *get(f"{api}{path}"))
-    for name in sorted(OPERATIONS.keys() & (ONLY_READS | {"pause", "scale", "reopen", "signal", "update"})):
-        body = {"pause": {"names": ["w"]}, "scale": {"name": "w", "count": 2}}.get(name, {})
-        if name == "signal":
-            body = {"names": ["w:0"], "signal": "0"}
-        check(f"/{name}", "post", *get("-d", json.dumps(body), f"{api}/{name}"))
+        check(path, "get", *ask("GET", path))
+    bodies = {
+        "pause": {"names": ["w"]},
+        "scale": {"name": "w", "count": 2},
+        "signal": {"names": ["w:0"], "signal": "0"},
+    }
+    for name in sorted(ONLY_READS | {"pause", "scale", "reopen", "signal", "update"}):
+        check(f"/{name}", "post", *ask("POST", f"/{name}", bodies.get(name, {})))
 
 
 def test_nothing_secret_is_shown_by_the_daemon(qp: Queuepool) -> None:
@@ -221,7 +222,8 @@ def test_the_listener_follows_the_file_and_outlives_an_upgrade_and_the_workers_n
         assert "certificate is not accepted" in Remote(f"https://localhost:{other}")("status").stderr
 
         assert there("upgrade").returncode == 0
-        eventually(lambda: there("status").returncode == 0, 60, what="it listens again")
+        eventually(lambda: qp.journal().count("event=listening") == 3, 60, "it listens again")
+        assert there("status").returncode == 0
         qp.write(text("false"))
         assert there("update").returncode == 0, "answered by what it ends"
         eventually(lambda: there("status").returncode == 5, 60, "it listens no more")
