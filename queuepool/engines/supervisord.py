@@ -41,6 +41,7 @@ from queuepool.system import children, procstat
 from queuepool.system.children import identity
 
 Publish = Callable[[Kind, str, Mapping[str, str | int | float | bool | None]], object]
+MOST_ROUNDS = 50
 QUEUED = "waits for the former process to end"
 BY_HAND = "stopped in Supervisor, not by queuepool"
 _STOPPED = frozenset({State.STOPPED, State.EXITED, State.FATAL, State.UNKNOWN})
@@ -505,8 +506,8 @@ class SupervisordEngine:
         return self._busy if expected else self._idle
 
     async def _pass(self) -> None:
-        """Look, and do what is to be done, until nothing is."""
-        while True:
+        """Look, and do what is to be done, until nothing is; what comes again and again is left for a while."""
+        for _ in range(MOST_ROUNDS):
             self._wake.clear()
             await self._look()
             await asyncio.sleep(0)  # what was seen may let the controller ask for something
