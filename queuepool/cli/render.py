@@ -241,7 +241,8 @@ def waiting_for(processes: Sequence[Mapping[str, Any]]) -> str:
 
 
 def changes(reply: Mapping[str, Any], tense: Mapping[str, str]) -> Iterator[str]:
-    """What a file changes, a line per program. tense: the word for added, changed and removed."""
+    """What a file changes, a line per program, and per section beside them. tense: the word for added, changed and
+    removed."""
     for name in reply["added"]:
         yield f"{name}: {click.style(tense['added'], fg='green')}"
     for change in reply["changed"]:
@@ -249,6 +250,8 @@ def changes(reply: Mapping[str, Any], tense: Mapping[str, str]) -> Iterator[str]
         yield f"{change['name']}: {click.style(tense['changed'], fg='yellow')}{what}"
     for name in reply["removed"]:
         yield f"{name}: {click.style(tense['removed'], fg='red')}"
+    for name in reply.get("sections", ()):
+        yield f"{name}: {click.style(tense['changed'], fg='yellow')}"
     for problem in reply["problems"]:
         yield click.style(f"! {clean(problem)}", fg="yellow")
 

@@ -76,7 +76,8 @@ class Scale:
 @dataclass(frozen=True, slots=True)
 class Reread:
     """Say what changed in the file, change nothing.
-    Reply: {"added": [], "changed": [{"name", "what": [sentences]}], "removed": [], "problems": []}."""
+    Reply: {"added": [], "changed": [{"name", "what": [sentences]}], "removed": [], "sections": [], "problems": []};
+    sections: keys beside `programs` that changed: http, notifications, deploy."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ _CHANGES = {
     "added": _TEXTS,
     "changed": _array(_object(name=_TEXT, what=_TEXTS, restarts=_YES_OR_NO)),
     "removed": _TEXTS,
+    "sections": _TEXTS,
     "problems": _TEXTS,
 }
 _DEPLOY = _object(

@@ -26,6 +26,14 @@ MOST_PROCESSES = 10_000
 """More processes in one pool are taken for a slip of the finger."""
 
 
+SECTIONS: dict[str, Callable[[Loaded], object]] = {
+    "http": lambda loaded: loaded.http,
+    "notifications": lambda loaded: loaded.notify,
+    "deploy": lambda loaded: loaded.deploy,
+}
+"""What of the file concerns no program, by its key."""
+
+
 class Look(Protocol):
     """What is known of queues and Redis (controller/insight.py)."""
 
@@ -481,6 +489,7 @@ def _changes(operator: Operator, loaded: Loaded, names: Iterable[str] | None = N
             {"name": name, "what": list(what), "restarts": name in changes.restarts} for name, what in changes.changed
         ],
         "removed": list(changes.removed),
+        "sections": [name for name, of in SECTIONS.items() if of(loaded) != of(operator.controller.loaded)],
         "problems": list(loaded.problems),
     }
 

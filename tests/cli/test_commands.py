@@ -181,6 +181,7 @@ CHANGES = {
     "added": ["mail"],
     "changed": [{"name": "laravel-worker", "what": ["numprocs: 2 -> 4"]}],
     "removed": ["old"],
+    "sections": ["http"],
     "problems": ["a.yml:3: x: odd"],
 }
 
@@ -188,14 +189,15 @@ CHANGES = {
 def test_reread_says_what_would_change_in_supervisors_words(daemon: FakeDaemon) -> None:
     daemon.replies["reread"] = CHANGES
     assert call("reread").stdout == (
-        "mail: available\nlaravel-worker: changed (numprocs: 2 -> 4)\nold: disappeared\n! a.yml:3: x: odd\n"
+        "mail: available\nlaravel-worker: changed (numprocs: 2 -> 4)\nold: disappeared\nhttp: changed\n"
+        "! a.yml:3: x: odd\n"
     )
     assert json.loads(call("reread", "--json").stdout) == CHANGES
     assert daemon.asked == [Reread(), Reread()]
 
 
 def test_nothing_changed_is_said(daemon: FakeDaemon) -> None:
-    nothing = {"added": [], "changed": [], "removed": [], "problems": []}
+    nothing = {"added": [], "changed": [], "removed": [], "sections": [], "problems": []}
     daemon.replies |= {"reread": nothing, "update": nothing | {"results": []}}
     assert call("reread").stdout == call("update").stdout == "No config updates to processes\n"
 

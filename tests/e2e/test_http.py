@@ -213,7 +213,9 @@ def test_the_listener_follows_the_file_and_outlives_an_upgrade_and_the_workers_n
         assert here("status").returncode == 3, "it goes on as before, and the problem is shown"
 
         qp.write(text(section(other, f", tls_cert: {cert}, tls_key: {key}")))
-        qp("update")
+        assert qp("reread").splitlines() == ["http: changed"], "and changes nothing"
+        assert "http: updated" in qp("update").splitlines()
+        assert qp("reread") == "No config updates to processes\n"
         there = Remote(f"https://localhost:{other}", SSL_CERT_FILE=cert)
         eventually(lambda: there("status").returncode == 0, 60, "it listens with TLS")
         assert here("status").returncode == 5

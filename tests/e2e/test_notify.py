@@ -149,7 +149,7 @@ def test_a_command_and_the_limits_of_a_target_and_what_an_update_brings(tmp_path
             f"  deploys: {{webhook: '{hook.url}', on: deploy}}",
         )
         qp.write(text + notifications(*lines))
-        qp("update", "--no-wait")
+        assert "notifications: updated" in qp("update", "--no-wait").splitlines()
         told = eventually(lambda: out.exists() and out.read_text().endswith("\n") and out.read_text(), 60, "it is told")
         assert isinstance(told, str)
         assert json.loads(told)["key"] == "fatal:other", "w failed before anybody was to be told"
