@@ -56,7 +56,10 @@ def in_a_supervisord_that_runs(it: Installation) -> None:
 
     it.stack.callback(end)
     eventually(
-        lambda: "queue:work" in processes_of(it), what="supervisord's worker runs", show=lambda: processes_of(it)
+        lambda: "queue:work redis --queue=elsewhere" in processes_of(it),
+        60,
+        "supervisord's worker runs",
+        show=lambda: processes_of(it),
     )
 
 
@@ -65,7 +68,7 @@ def supervised_user(it: Installation) -> str:
 
 
 def processes_of(it: Installation) -> str:
-    return subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True).stdout
+    return subprocess.run(["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True).stdout
 
 
 def in_the_files_of_supervisord(it: Installation) -> None:
