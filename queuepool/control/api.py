@@ -122,7 +122,7 @@ class _Api:
     async def description(self, request: HttpRequest) -> Response:
         """The OpenAPI document."""
         if self._described is None:
-            self._described = await asyncio.to_thread(_describe, self._types)
+            self._described = await asyncio.to_thread(_describe, self._types, request.scope.get("root_path", ""))
         return Response(self._described, media_type="application/json")
 
     async def events(self, request: HttpRequest) -> Response:
@@ -318,10 +318,10 @@ def _wants_object(accept: str) -> bool:
     return JSON in kinds and LINES not in kinds
 
 
-def _describe(types: Mapping[str, type[Any]]) -> bytes:
+def _describe(types: Mapping[str, type[Any]], root_path: str) -> bytes:
     from queuepool.control.openapi import document
 
-    return to_json(document(types)) + b"\n"
+    return to_json(document(types, root_path)) + b"\n"
 
 
 async def body_of(request: HttpRequest) -> bytes:

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from queuepool import __version__
+from queuepool.control.messages import PREFIX
 from queuepool.domain.access import ONLY_READS, Role
 from queuepool.domain.observed import Snapshot
 from queuepool.domain.queues import QueueView, RedisHealth
@@ -120,8 +121,8 @@ _PARAMETERS = {
 }
 
 
-def document(operations: Mapping[str, type[Any]]) -> Schema:
-    """The OpenAPI document. operations: name of the path -> type of its request."""
+def document(operations: Mapping[str, type[Any]], root_path: str = "") -> Schema:
+    """The OpenAPI document. operations: name of the path -> type of its request. root_path: where a proxy shows it."""
     components, requests = _components(operations)
     paths: dict[str, Schema] = {
         "/status": _get("status", "What runs, what does not, and why.", _ref("Snapshot"), "name"),
@@ -135,7 +136,7 @@ def document(operations: Mapping[str, type[Any]]) -> Schema:
     return {
         "openapi": "3.1.0",
         "info": {"title": "queuepool", "version": __version__, "description": _INTRODUCTION},
-        "servers": [{"url": "."}],  # beside this document, wherever a proxy shows it
+        "servers": [{"url": root_path + PREFIX}],  # "." would do by RFC 3986, and is misread by tools
         "security": [{"basic": []}, {"token": []}],
         "paths": paths,
         "components": {

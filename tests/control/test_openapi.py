@@ -1,5 +1,5 @@
-"""The OpenAPI document: it is one, and what the server takes and answers is what it says. A real daemon is held to it by
-schemathesis in tests/e2e/test_openapi.py."""
+"""The OpenAPI document: it is one, and what the server takes and answers is what it says. A real daemon is held to it
+by schemathesis in tests/e2e/test_openapi.py."""
 
 from __future__ import annotations
 

@@ -468,6 +468,8 @@ def test_behind_a_proxy_it_is_found_at_its_root_path() -> None:
         for path in ("/whoami", "/pool/whoami"):  # a proxy may remove it, or not
             told = served.request("GET", path, **proxied, **OPERATOR).json
             assert (told["address"], told["scheme"], told["root"]) == ("1.2.3.4", "https", "/pool")
+        described = served.request("GET", "/pool/api/v1/openapi.json", **proxied).json
+        assert described["servers"] == [{"url": "/pool/api/v1"}]
         led = served.request("GET", "/pool/whoami", Accept="text/html", **proxied)
         assert led.headers["location"] == "/pool/login?next=/whoami"
         answer = served.request("POST", "/pool/login", b"username=ann&password=right&next=/whoami", **proxied)
