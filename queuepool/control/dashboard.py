@@ -49,15 +49,15 @@ _STREAM = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # let no pro
 
 
 class Dashboard:
-    """The face. snapshot: of everything. subscribe: the pump's. config: path of the file. birth: when this daemon
-    began, in unix seconds. on_defect: told of an exception that nobody foresaw."""
+    """The face. snapshot: of everything. subscribe: the pump's, None where there is none (see LogTail). config: path of
+    the file. birth: when this daemon began, in unix seconds. on_defect: told of an exception that nobody foresaw."""
 
     def __init__(
         self,
         operator: Operator,
         snapshot: Callable[[], Snapshot],
         *,
-        subscribe: Subscribe,
+        subscribe: Subscribe | None,
         config: str,
         birth: float,
         on_defect: Callable[[BaseException], None],

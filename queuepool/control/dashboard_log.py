@@ -1,5 +1,6 @@
 """What one process prints, for a page that follows it: the end of its log, and from then on each line, straight from
-its pipe. So the lines are its own also where all processes of a program write to one file."""
+its pipe. So the lines are its own also where all processes of a program write to one file. Where another engine has the
+pipes, the log is followed."""
 
 from __future__ import annotations
 
@@ -31,10 +32,11 @@ LONGEST = 4000
 
 
 class LogTail:
-    """policy: where its standard output goes. label: its name, `default:3`. Raises QueuepoolError when the log cannot
-    be read."""
+    """subscribe: to what all processes print; None: others write the logs, one for each process, and it is followed as
+    a file. policy: where its standard output goes. label: its name, `default:3`. Raises QueuepoolError when the log
+    cannot be read."""
 
-    def __init__(self, subscribe: Subscribe, policy: LogPolicy, label: str) -> None:
+    def __init__(self, subscribe: Subscribe | None, policy: LogPolicy, label: str) -> None:
         self._label = label
         self._path = policy.path or ""
         self._lines: deque[bytes] = deque(maxlen=LINES)
@@ -54,7 +56,7 @@ class LogTail:
         """`log` first, with what is there, then `lines`, until `ended`; now and then one without any, so that the page
         knows that the connection lives."""
         ends = asyncio.ensure_future(ended.wait())
-        unsubscribe = self._subscribe(self._printed)
+        unsubscribe = self._subscribe(self._printed) if self._subscribe is not None else self._follow()
         try:
             own, shared = self._past()  # in the same turn of the loop, so that nothing is lost or told twice
             yield frame("log", {"file": self._path, "lines": [_text(line) for line in own], "shared": shared})
@@ -72,6 +74,24 @@ class LogTail:
         finally:
             ends.cancel()
             unsubscribe()
+
+    def _follow(self) -> Callable[[], None]:
+        """Hear what comes into the file; returns what ends it. One that is not there yet is for the next page."""
+        from queuepool.control.xmlrpc_logs import Tail
+
+        try:
+            tail = Tail(self._policy, head=0)
+        except OSError:
+            return lambda: None
+        ended = asyncio.Event()
+
+        async def read() -> None:
+            with suppress(OSError):
+                async for piece in tail.pieces(ended):
+                    self._printed(self._path, self._label, piece)
+
+        self._reading = asyncio.ensure_future(read())  # kept: the loop itself keeps no strong reference
+        return ended.set
 
     def _printed(self, key: Hashable, label: str, chunk: bytes) -> None:
         """Some process printed something."""
@@ -97,7 +117,8 @@ class LogTail:
         with acting_as(reader), suppress(FileNotFoundError), open(policy.path, "rb", opener=_open) as file:
             lines = last_lines(file, FIRST_LINES).splitlines()
         whose = [is_of(line, self._label) for line in lines]
-        return [line for line, own in zip(lines, whose, strict=True) if own is not False][-LINES:], None in whose
+        own = [line for line, own in zip(lines, whose, strict=True) if own is not False][-LINES:]
+        return own, self._subscribe is not None and None in whose
 
 
 def _open(path: str, flags: int) -> int:

@@ -117,9 +117,9 @@ def policy_of(face: Face, member: Member, channel: str) -> LogPolicy | None:
 
 
 class Tail:
-    """A log that is being followed, from its last bytes on, across rotation."""
+    """A log that is being followed across rotation, from its last `head` bytes on."""
 
-    def __init__(self, policy: LogPolicy) -> None:
+    def __init__(self, policy: LogPolicy, head: int = HEAD) -> None:
         """Raises OSError when there is no such file, or it cannot be read."""
         path = policy.path
         if path is None or not is_file(path):
@@ -128,7 +128,7 @@ class Tail:
         self._follower = Follower(whole=False)
         with acting_as(self._reader):
             self._follower.add(path)
-            self._head = self._follower.before(path, HEAD)
+            self._head = self._follower.before(path, head) if head else b""
 
     async def pieces(self, ended: asyncio.Event) -> AsyncIterator[bytes]:
         """What it holds and what comes, until `ended`."""

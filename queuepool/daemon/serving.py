@@ -94,7 +94,7 @@ class Serving:
         page = Dashboard(
             self._operator,
             lambda: daemon.snapshot((), usage=False),
-            subscribe=lambda hear: daemon.pump.subscribe(hear, prompt=False),
+            subscribe=(lambda hear: daemon.pump.subscribe(hear, prompt=False)) if daemon.local is not None else None,
             config=daemon.directory.config,
             birth=daemon.started_at,
             on_defect=daemon.defect,

@@ -289,6 +289,28 @@ def test_a_process_that_prints_more_than_anybody_reads_costs_no_memory() -> None
     run(test)
 
 
+def test_a_log_that_somebody_else_writes_is_followed_as_a_file(tmp_path: Path) -> None:
+    """As Supervisor does with `engine: supervisord`: a file for each process, rotated by a rename."""
+    path = tmp_path / "w_01.log"
+    path.write_bytes(b"before\n")
+
+    async def test(world: World) -> None:
+        ended = asyncio.Event()
+        frames = LogTail(None, LogPolicy(str(path)), "w:1").frames(ended)
+        assert parsed(await anext(frames))[2] == {"file": str(path), "lines": ["before"], "shared": False}
+        with path.open("ab") as file:
+            file.write(b"one\ntwo\n")
+        assert parsed(await anext(frames))[2] == {"lines": ["one", "two"], "skipped": 0}
+        path.rename(f"{path}.1")
+        path.write_bytes(b"three\n")
+        assert parsed(await anext(frames))[2] == {"lines": ["three"], "skipped": 0}
+        ended.set()
+        with pytest.raises(StopAsyncIteration):
+            await anext(frames)
+
+    run(test)
+
+
 def test_a_log_that_cannot_be_read_is_an_error_before_anything_is_heard(tmp_path: Path) -> None:
     path = tmp_path / "w.log"
     path.mkdir()
