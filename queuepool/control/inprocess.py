@@ -12,7 +12,7 @@ import contextlib
 import json
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ from queuepool.controller.journal import Journal, LogFile
 from queuepool.controller.overrides import OverrideStore
 from queuepool.controller.settings import SettingsStore
 from queuepool.controller.versions import unsupported
-from queuepool.controller.watches import RedisWatch, Target
+from queuepool.controller.watches import RedisWatch
 from queuepool.domain.names import ProcessName
 from queuepool.domain.observed import DaemonView, Snapshot
 from queuepool.domain.pool import Loaded
@@ -152,7 +152,7 @@ class _Parts:
         self.controller = Controller(self.engine, self.store, self.journal, self.loaded, used=self._used)
         self.insight = Insight(lambda: self.controller.pools)
         self.watch = RedisWatch(
-            self._redis_of, _ping, lambda: list(self.controller.pools), lambda pool, what: None, self.journal
+            self.insight.redis_of, _ping, lambda: list(self.controller.pools), lambda pool, what: None, self.journal
         )
         self.deploys = Deploys(
             self.controller, self.directory.state, commands.run, away=self.watch.blame, complain=self.problems.append
@@ -207,15 +207,6 @@ class _Parts:
     def _used(self) -> None:
         if self.touch:
             self.settings.save(self.controller.pools)
-
-    async def _redis_of(self, pool: str) -> Iterable[Target]:
-        """The Redis servers that a pool's workers cannot do without."""
-        spec = self.controller.pools.get(pool)
-        config = await self.insight.applications.of(spec) if spec else None
-        if spec is None or config is None:
-            return ()
-        found = (config.redis_of(spec.connection), config.cache_redis())
-        return tuple(dict.fromkeys(target for target in found if target))
 
     async def perform(self, request: Request, progress: Progress, on_idle: Callable[[], None] | None) -> dict[str, Any]:
         """The reply, once all is done that would be left half done without a daemon. Raises QueuepoolError."""

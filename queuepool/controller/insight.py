@@ -103,6 +103,15 @@ class Insight:
 
         await self.monitor.run(each_time)
 
+    async def redis_of(self, pool: str) -> tuple[RedisTarget, ...]:
+        """The Redis servers that a pool's workers cannot do without: their queue's and their cache's."""
+        spec = self._pools().get(pool)
+        config = await self.applications.of(spec) if spec else None
+        if spec is None or config is None:
+            return ()
+        found = (config.redis_of(spec.connection), config.cache_redis())
+        return tuple(dict.fromkeys(target for target in found if target))
+
     async def give_back(
         self, target: RedisTarget, queue: str, laravel: str, job_id: str, latest: float
     ) -> Requeued | Away:

@@ -11,7 +11,7 @@ import signal
 import socket
 import time
 import traceback
-from collections.abc import Callable, Coroutine, Hashable, Iterable
+from collections.abc import Callable, Coroutine, Hashable
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,7 +22,7 @@ from queuepool.controller.controller import Controller, announce
 from queuepool.controller.journal import Fact, Journal, LogFile
 from queuepool.controller.overrides import OverrideStore
 from queuepool.controller.versions import unsupported
-from queuepool.controller.watches import RedisWatch, Refusals, Target
+from queuepool.controller.watches import RedisWatch, Refusals
 from queuepool.daemon.serving import Serving
 from queuepool.daemon.signals import obey
 from queuepool.daemon.telling import Telling
@@ -91,7 +91,13 @@ class Daemon:
             if getattr(echo, "workers", True):  # not where systemd's journal would get them all
                 self.pump.subscribe(self._echo_lines)
         self.store = OverrideStore(directory.overrides, self.complain)
-        self.watch = RedisWatch(self._redis_of, _ping, lambda: list(self.controller.pools), self._block, self.journal)
+        self.watch = RedisWatch(
+            lambda pool: self.insight.redis_of(pool),
+            _ping,
+            lambda: list(self.controller.pools),
+            self._block,
+            self.journal,
+        )
         self.refusals = Refusals(self.journal)
         self.local = self._local() if loaded.engine.type == "local" else None
         self.engine: LocalEngine | SupervisordEngine = self.local or self._supervised(loaded)
@@ -450,15 +456,6 @@ class Daemon:
 
     def _block(self, pool: str, what: str) -> None:
         self.engine.block(pool, what)
-
-    async def _redis_of(self, pool: str) -> Iterable[Target]:
-        """The Redis servers that a pool's workers cannot do without: their queue's and their cache's."""
-        spec = self.controller.pools.get(pool)
-        config = await self.insight.applications.of(spec) if spec else None
-        if spec is None or config is None:
-            return ()
-        found = (config.redis_of(spec.connection), config.cache_redis())
-        return tuple(dict.fromkeys(target for target in found if target))
 
     def _looked(self) -> None:
         """The queues were looked at."""

@@ -1,4 +1,5 @@
-"""One life of a slot: its lifecycle, and what the operating system knows it by. What happens to it is local.py's."""
+"""One life of a slot: its lifecycle, and what the operating system knows it by; and the lives of an engine. What
+happens to them is local.py's and supervisord.py's."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from queuepool.domain.desired import Revision
 from queuepool.domain.names import ProcessName
 from queuepool.domain.observed import ProcessView
 from queuepool.domain.pool import ProcessSpec
+from queuepool.domain.reconcile import Observed, Seen
 from queuepool.domain.states import State
 from queuepool.engines.base import Judge
 from queuepool.engines.board import Desk
@@ -112,3 +114,30 @@ class Life:
         before, seconds = self.cpu_before if self.cpu_before[0] > self.process.started else (self.process.started, 0.0)
         self.cpu_before = (now, seen.cpu)
         return seen.rss, round(max(0.0, seen.cpu - seconds) / max(now - before, 0.01), 3)
+
+
+class Lives:
+    """What every engine holds that keeps lives, and answers of them alike (base.py, Engine)."""
+
+    def __init__(self) -> None:
+        self.lives: dict[ProcessName, list[Life]] = {}
+        self.slots: dict[str, dict[ProcessName, list[Life]]] = {}
+
+    def observe(self, pool: str) -> Observed:
+        """See Engine.observe."""
+        return {name: self.seen(name) for name in self.slots.get(pool, ())}
+
+    def seen(self, name: ProcessName) -> list[Seen]:
+        """See Engine.seen."""
+        return [
+            Seen(life.number, life.revision, life.process.state, life.process.wanted, life.release)
+            for life in self.lives.get(name, ())
+        ]
+
+    def find(self, name: ProcessName, number: int) -> Life | None:
+        """See Engine.find."""
+        return next((life for life in self.lives.get(name, ()) if life.number == number), None)
+
+    def place(self, name: ProcessName) -> list[Life]:
+        """The lives of a slot, oldest first; a place for them is made when there is none."""
+        return self.lives.setdefault(name, self.slots.setdefault(name.pool, {}).setdefault(name, []))

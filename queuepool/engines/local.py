@@ -18,7 +18,7 @@ from queuepool.domain.events import Kind
 from queuepool.domain.names import ProcessName
 from queuepool.domain.observed import ProcessView
 from queuepool.domain.pool import Launch, PoolSpec, ProcessSpec
-from queuepool.domain.reconcile import Action, Begin, Observed, Seen
+from queuepool.domain.reconcile import Action, Begin
 from queuepool.domain.states import State
 from queuepool.domain.supervisor_events import Notice, Who, state_notices
 from queuepool.domain.supervisor_moves import steps
@@ -28,7 +28,7 @@ from queuepool.engines.board import Board
 from queuepool.engines.deadlines import Deadlines
 from queuepool.engines.ear import Ear
 from queuepool.engines.ending import Endings
-from queuepool.engines.life import Life
+from queuepool.engines.life import Life, Lives
 from queuepool.engines.listening import Listeners
 from queuepool.engines.memory import MemoryWatch
 from queuepool.engines.pacer import Pacer
@@ -47,7 +47,7 @@ Publish = Callable[[Kind, str, Mapping[str, str | int | float | bool | None]], o
 _WAITS = "; waits for "
 
 
-class LocalEngine:
+class LocalEngine(Lives):
     """The Engine of `engine: local`.
 
     publish(kind, subject, facts): a journal event. changed(pool, number): something of the pool is in another state;
@@ -80,9 +80,8 @@ class LocalEngine:
     ) -> None:
         self.record = record
         self.clock = clock
+        super().__init__()
         self.pools: dict[str, PoolSpec] = {}
-        self.lives: dict[ProcessName, list[Life]] = {}
-        self.slots: dict[str, dict[ProcessName, list[Life]]] = {}
         self.next_number = 1
         self.environment: dict[str, str] = {}
         self.pins: dict[str, str | None] = {}
@@ -137,17 +136,6 @@ class LocalEngine:
         if life.process.state is State.STOPPING and life.process.deadline is not None and waited:
             life.process = replace(life.process, deadline=life.process.deadline + waited)
             self.deadlines.arm(life)
-
-    def observe(self, pool: str) -> Observed:
-        """See Engine.observe."""
-        return {name: self.seen(name) for name in self.slots.get(pool, ())}
-
-    def seen(self, name: ProcessName) -> list[Seen]:
-        """Every life of one slot, oldest first."""
-        return [
-            Seen(life.number, life.revision, life.process.state, life.process.wanted, life.release)
-            for life in self.lives.get(name, ())
-        ]
 
     def apply(self, actions: Sequence[Action], revisions: Mapping[ProcessName, Revision]) -> None:
         """See Engine.apply."""
@@ -207,14 +195,6 @@ class LocalEngine:
         self.board.close()
 
     # --- lives --------------------------------------------------------------------------------------------------------
-
-    def find(self, name: ProcessName, number: int) -> Life | None:
-        """The life of a slot with that number."""
-        return next((life for life in self.lives.get(name, ()) if life.number == number), None)
-
-    def place(self, name: ProcessName) -> list[Life]:
-        """The lives of a slot, oldest first; a place for them is made when there is none."""
-        return self.lives.setdefault(name, self.slots.setdefault(name.pool, {}).setdefault(name, []))
 
     def begin(self, name: ProcessName, revision: Revision) -> Life:
         """Start a new life in a slot, beside what is there; ended lives of the slot are forgotten."""

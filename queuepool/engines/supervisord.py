@@ -21,13 +21,13 @@ from queuepool.domain.exits import meaning, signal_name
 from queuepool.domain.names import ProcessName
 from queuepool.domain.observed import ProcessView
 from queuepool.domain.pool import Launch, LogPolicy, Policy, PoolSpec, ProcessSpec
-from queuepool.domain.reconcile import Action, Begin, Observed, Seen
+from queuepool.domain.reconcile import Action, Begin
 from queuepool.domain.states import State
 from queuepool.domain.supervised import section_name
 from queuepool.domain.supervisor_events import Notice
 from queuepool.domain.work import CountsView, Work, WorkView
 from queuepool.engines.base import Judge
-from queuepool.engines.life import Life
+from queuepool.engines.life import Life, Lives
 from queuepool.engines.supervisord_client import Info, SupervisordAway
 from queuepool.engines.supervisord_link import Link, Memory
 from queuepool.engines.supervisord_link import Seen as Found
@@ -47,7 +47,7 @@ BY_HAND = "stopped in Supervisor, not by queuepool"
 _STOPPED = frozenset({State.STOPPED, State.EXITED, State.FATAL, State.UNKNOWN})
 
 
-class SupervisordEngine:
+class SupervisordEngine(Lives):
     """publish, changed, failed: as of LocalEngine. touch: whether anything may be changed, or only looked at. busy,
     idle: seconds between two looks while something is expected, and while nothing is.
 
@@ -69,11 +69,10 @@ class SupervisordEngine:
         idle: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__()
         self.link = link
         self.clock = clock
         self.pools: dict[str, PoolSpec] = {}
-        self.lives: dict[ProcessName, list[Life]] = {}
-        self.slots: dict[str, dict[ProcessName, list[Life]]] = {}
         self.pins: dict[str, str | None] = {}
         self.environment: dict[str, str] = {}
         self.trouble: QueuepoolError | None = None
@@ -133,21 +132,6 @@ class SupervisordEngine:
     def know(self, pools: Mapping[str, PoolSpec]) -> None:
         """See Engine.know. What is written for a process stays as it is until the process is replaced."""
         self.pools = dict(pools)
-
-    def observe(self, pool: str) -> Observed:
-        """See Engine.observe."""
-        return {name: self.seen(name) for name in self.slots.get(pool, ())}
-
-    def seen(self, name: ProcessName) -> list[Seen]:
-        """See Engine.seen."""
-        return [
-            Seen(life.number, life.revision, life.process.state, life.process.wanted, life.release)
-            for life in self.lives.get(name, ())
-        ]
-
-    def find(self, name: ProcessName, number: int) -> Life | None:
-        """See Engine.find."""
-        return next((life for life in self.lives.get(name, ()) if life.number == number), None)
 
     def apply(self, actions: Sequence[Action], revisions: Mapping[ProcessName, Revision]) -> None:
         """See Engine.apply."""
@@ -252,20 +236,17 @@ class SupervisordEngine:
 
     # --- lives --------------------------------------------------------------------------------------------------------
 
-    def _place(self, name: ProcessName) -> list[Life]:
-        return self.lives.setdefault(name, self.slots.setdefault(name.pool, {}).setdefault(name, []))
-
     def _life(self, name: ProcessName, spec: ProcessSpec, revision: Revision, process: lifecycle.Process) -> Life:
         life = Life(name, self._next_number, spec, revision, process, changed_at=time.time())
         self._next_number += 1
-        self._place(name).append(life)
+        self.place(name).append(life)
         return life
 
     def _begin(self, name: ProcessName, revision: Revision) -> None:
         """A new life in the slot. It gets its place in Supervisor when the former one is gone."""
         pool = self.pools[name.pool]
         spec = pool.process(name.slot)
-        lives = self._place(name)
+        lives = self.place(name)
         starts = max((life.process.starts for life in lives), default=0)
         lives[:] = [life for life in lives if not life.over]
         waits = any(life.process.state.has_process for life in lives)
