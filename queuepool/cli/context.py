@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from queuepool.errors import UsageError
+from queuepool.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from queuepool.control.client import Client
@@ -77,7 +77,7 @@ class Context:
 
         path = self.config_path()
         directory = RunDirectory(path)
-        if directory.pid() is None and _names_supervisord(path):
+        if directory.pid() is None and _is_supervised(path):
             from queuepool.control.inprocess import InProcess
 
             return InProcess(path, lambda line: click.echo(line, err=True))
@@ -104,14 +104,22 @@ def context_of(ctx: click.Context) -> Context:
     return root.obj
 
 
-def _names_supervisord(path: str) -> bool:
-    """Whether the file may say `engine: supervisord`. To read it in full would take longer than a whole `status`."""
+def _is_supervised(path: str) -> bool:
+    """Whether the file says `engine: supervisord`. Only one with these words is read in full, which takes longer than a
+    whole `status`; where it cannot be used it counts as that, and whoever uses it is told why."""
     try:
         with open(path, "rb") as file:
             text = file.read(1 << 20)
     except OSError:
         return False
-    return b"supervisord" in text and b"engine" in text
+    if b"supervisord" not in text or b"engine" not in text:
+        return False
+    from queuepool.config.load import load
+
+    try:
+        return load(path, os.environ).engine.type != "local"
+    except ConfigError:
+        return True
 
 
 def _wants_color(when: str, stream: Any) -> bool:

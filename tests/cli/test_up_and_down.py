@@ -40,6 +40,17 @@ def site(place: Place) -> Iterator[Place]:
         assert call("down", "--kill").returncode == 0
 
 
+def test_words_about_supervisord_in_a_file_do_not_make_it_the_engine(site: Place) -> None:
+    site.config.write_text("# once in supervisord.conf, beside the search engine\n" + site.config.read_text())
+    up = subprocess.Popen([sys.executable, "-m", "queuepool", "up"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    assert up.stdout is not None
+    assert any(b"talk is running" in line or b"hello from" in line for line in up.stdout)
+    assert call("down").returncode == 0
+    assert up.wait(30) == 0
+    up.stdout.close()
+    assert "queuepool up" in call("down").stderr
+
+
 def daemon_pid(site: Place) -> int | None:
     return RunDirectory(str(site.config)).pid()
 
