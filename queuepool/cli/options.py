@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import click
@@ -46,51 +47,37 @@ def _set_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 
 def global_options(*, hidden: bool) -> list[click.Option]:
     """`-c`, `--color` and the like: shown on the command itself, and taken, unlisted, after every subcommand too."""
+    option = partial(click.Option, expose_value=False, is_eager=True, hidden=hidden)
     return [
-        click.Option(
+        option(
             ["-c", "--config"],
             metavar="FILE",
-            expose_value=False,
-            is_eager=True,
             callback=_set_config,
-            hidden=hidden,
             help="The queuepool.yml to use. Else $QUEUEPOOL_CONFIG, else the one here or above, "
             "else /etc/queuepool/queuepool.yml.",
         ),
-        click.Option(
+        option(
             ["--host"],
             metavar="URL",
-            expose_value=False,
-            is_eager=True,
             callback=_set_host,
-            hidden=hidden,
             help="Ask the daemon of another machine: https://queue.example.org. Else $QUEUEPOOL_HOST.",
         ),
-        click.Option(
+        option(
             ["--token"],
             metavar="TOKEN",
-            expose_value=False,
-            is_eager=True,
             callback=_set_token,
-            hidden=hidden,
             help="A token for --host, or @FILE that holds it. Else $QUEUEPOOL_TOKEN.",
         ),
-        click.Option(
+        option(
             ["--color"],
             type=click.Choice(["auto", "always", "never"]),
-            expose_value=False,
-            is_eager=True,
             callback=_set_color,
-            hidden=hidden,
             help="Colours: auto means on a terminal, unless NO_COLOR is set.",
         ),
-        click.Option(
+        option(
             ["-v", "--verbose"],
             is_flag=True,
-            expose_value=False,
-            is_eager=True,
             callback=_set_verbose,
-            hidden=hidden,
             help="Show more.",
         ),
     ]

@@ -13,11 +13,9 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from queuepool import __version__
-from queuepool.config.load import load
 from queuepool.control import messages, operations
 from queuepool.control.client import START_HINT, Client
 from queuepool.controller.controller import Controller
@@ -26,7 +24,7 @@ from queuepool.controller.insight import Insight
 from queuepool.controller.journal import Journal, LogFile
 from queuepool.controller.overrides import OverrideStore
 from queuepool.controller.settings import SettingsStore
-from queuepool.controller.versions import unsupported
+from queuepool.controller.versions import read
 from queuepool.controller.watches import RedisWatch
 from queuepool.domain.names import ProcessName
 from queuepool.domain.observed import DaemonView, Snapshot
@@ -195,10 +193,10 @@ class _Parts:
         self.log.close()
 
     def _read(self) -> Loaded:
-        loaded = load(self.owner.config, os.environ)
+        loaded = read(self.owner.config)
         if loaded.engine.type == "local":
             raise DaemonUnreachable(f"cannot reach the daemon at {self.directory.socket}", START_HINT)
-        return replace(loaded, problems=(*loaded.problems, *unsupported(loaded.pools)))
+        return loaded
 
     def _noticed(self, pool: str, number: bool) -> None:
         if self.touch:
@@ -315,19 +313,14 @@ class _Parts:
                 self.engine.kill(name, "told to hurry")
         await drained
         self.store.end()
-        for pool in list(self.engine.slots):
-            self.engine.prune(pool, 0)
-        await self.engine.idle()
+        await self.engine.take_out()
         self.settings.forget()
 
     def snapshot(self, names: tuple[str, ...]) -> Snapshot:
         """As a daemon's. Raises UsageError."""
         programs, processes = self.controller.views(usage=True)
         if names:
-            chosen = set(map(str, operations.selected(self.controller, names)))
-            processes = [process for process in processes if process.name in chosen]
-            pools = {process.program for process in processes} | set(names)
-            programs = [program for program in programs if program.name in pools]
+            programs, processes = operations.chosen(self.controller, names, programs, processes)
         view = DaemonView(
             pid=self.engine.supervisord,
             version=__version__,

@@ -14,6 +14,7 @@ from queuepool.domain.desired import size
 from queuepool.domain.events import Kind
 from queuepool.domain.exits import signal_name
 from queuepool.domain.names import ProcessName, UnknownName
+from queuepool.domain.observed import ProcessView, ProgramView
 from queuepool.domain.pool import Loaded
 from queuepool.domain.reconcile import SETTLED, Seen
 from queuepool.domain.states import State
@@ -418,6 +419,16 @@ def selected(control: Controller, selectors: Iterable[str]) -> tuple[ProcessName
         return control.select(selectors)
     except UnknownName as unknown:
         raise _no_such(control, unknown.text) from None
+
+
+def chosen(
+    control: Controller, names: Sequence[str], programs: Sequence[ProgramView], processes: Sequence[ProcessView]
+) -> tuple[list[ProgramView], list[ProcessView]]:
+    """Of all views those that these selectors concern. Raises UsageError."""
+    found = set(map(str, selected(control, names)))
+    kept = [process for process in processes if process.name in found]
+    pools = {process.program for process in kept} | set(names)
+    return [program for program in programs if program.name in pools], kept
 
 
 def _no_such(control: Controller, text: str) -> UsageError:

@@ -3,11 +3,21 @@ which option is domain/command.py's, which version is installed laravel/app.py's
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from dataclasses import replace
 
+from queuepool.config.load import load
 from queuepool.domain.command import unsupported_in
-from queuepool.domain.pool import PoolSpec
+from queuepool.domain.pool import Loaded, PoolSpec
 from queuepool.laravel.app import inspect
+
+
+def read(config_path: str) -> Loaded:
+    """The file, with what the installed Laravel does not know among its problems: the other programs shall run. Raises
+    ConfigError."""
+    loaded = load(config_path, os.environ)
+    return replace(loaded, problems=(*loaded.problems, *unsupported(loaded.pools)))
 
 
 def unsupported(pools: Mapping[str, PoolSpec]) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from queuepool.daemon.daemon import Daemon, Echo, read
+from queuepool.controller.versions import read
+from queuepool.daemon.daemon import Daemon, Echo
 from queuepool.daemon.upgrading import passed_on
 from queuepool.domain.pool import Loaded
 from queuepool.system import children

@@ -17,11 +17,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from queuepool import __version__
-from queuepool.config.load import load
 from queuepool.controller.controller import Controller, announce
 from queuepool.controller.journal import Fact, Journal, LogFile
 from queuepool.controller.overrides import OverrideStore
-from queuepool.controller.versions import unsupported
+from queuepool.controller.versions import read
 from queuepool.controller.watches import RedisWatch, Refusals
 from queuepool.daemon.serving import Serving
 from queuepool.daemon.signals import obey
@@ -51,12 +50,6 @@ if TYPE_CHECKING:
 
 Echo = Callable[[object, str, bytes], None]
 T = TypeVar("T")
-
-
-def read(config_path: str) -> Loaded:
-    """The file, with what the installed Laravel does not know among its problems: the other programs shall run."""
-    loaded = load(config_path, os.environ)
-    return replace(loaded, problems=(*loaded.problems, *unsupported(loaded.pools)))
 
 
 class Daemon:
@@ -294,9 +287,7 @@ class Daemon:
         await self.controller.drain()
         self.store.end()
         if not isinstance(self.engine, LocalEngine):
-            for pool in list(self.engine.slots):
-                self.engine.prune(pool, 0)
-            await self.engine.idle()
+            await self.engine.take_out()
             self.settings.forget()
         if not self.ended.done():
             self.ended.set_result(0)
@@ -392,10 +383,7 @@ class Daemon:
         if names:
             from queuepool.control import operations
 
-            chosen = set(map(str, operations.selected(self.controller, names)))
-            processes = [process for process in processes if process.name in chosen]
-            pools = {process.program for process in processes} | set(names)
-            programs = [program for program in programs if program.name in pools]
+            programs, processes = operations.chosen(self.controller, names, programs, processes)
         return Snapshot(view, tuple(programs), tuple(processes))
 
     def _with_horizon(

@@ -375,10 +375,9 @@ class LocalEngine(Lives):
             self.tap(life)
             self.pipes.attach(life)
             with self.pipes.ends(life) as (stdout, stderr):
-                if life.ear is None:
-                    pid = children.spawn(launch, self._names(life), stdout, stderr)
-                else:
-                    pid = children.spawn(launch, self._names(life), stdout, stderr, life.ear.child)
+                stdin = life.ear.child if life.ear is not None else None
+                pid = children.spawn(launch, self._names(life), stdout, stderr, stdin)
+                if life.ear is not None:
                     life.ear.given()
         except (SpawnError, OSError) as error:
             why = f"{error}" if isinstance(error, SpawnError) else f"cannot make its pipes: {error}"

@@ -120,6 +120,12 @@ class SupervisordEngine(Lives):
             self._passed.clear()
             await self._passed.wait()
 
+    async def take_out(self) -> None:
+        """Take what has ended out of Supervisor; returns when nothing of it is left there."""
+        for pool in list(self.slots):
+            self.prune(pool, 0)
+        await self.idle()
+
     async def close(self) -> None:
         """See Engine.close."""
         if self._task is not None:

@@ -193,13 +193,19 @@ def test_garbage_for_an_answer_gives_the_event_to_another(qp: Queuepool) -> None
     eventually(lambda: pool.bodies().count("once") == 3, 30, "and then a new one", show=qp.story)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, "upgrade"])
-def test_the_daemon_goes_and_the_listener_stays(qp: Queuepool, how: signal.Signals | str) -> None:
+def at_work(qp: Queuepool, how: str) -> tuple[Ear, int, int]:
+    """The good listener with one event in hand, its pid, and how many bodies it had got before."""
     good, pid = Ear(qp, "good"), qp.running("good", 1)["good:0"]
     before = len(good.bodies())
-    good.behave("slow 2")
+    good.behave(how)
     send(qp, "in hand")
     eventually(lambda: good.bodies()[before:] == ["in hand"], 30, "it works on it")
+    return good, pid, before
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, "upgrade"])
+def test_the_daemon_goes_and_the_listener_stays(qp: Queuepool, how: signal.Signals | str) -> None:
+    good, pid, before = at_work(qp, "slow 2")
     if how == "upgrade":
         send(qp, "waiting")
         qp("upgrade")
@@ -214,11 +220,7 @@ def test_the_daemon_goes_and_the_listener_stays(qp: Queuepool, how: signal.Signa
 
 
 def test_it_dies_while_there_is_no_daemon(qp: Queuepool) -> None:
-    good, pid = Ear(qp, "good"), qp.running("good", 1)["good:0"]
-    before = len(good.bodies())
-    good.behave("hangs")
-    send(qp, "in hand")
-    eventually(lambda: good.bodies()[before:] == ["in hand"], 30, "it works on it")
+    good, pid, before = at_work(qp, "hangs")
     qp.kill()
     os.kill(pid, signal.SIGKILL)
     good.behave("ok")
@@ -228,11 +230,7 @@ def test_it_dies_while_there_is_no_daemon(qp: Queuepool) -> None:
 
 def test_one_of_which_nobody_knows_what_it_waits_for_begins_anew(qp: Queuepool) -> None:
     """The daemon was killed in the very moment in which it handed over an event."""
-    good, pid = Ear(qp, "good"), qp.running("good", 1)["good:0"]
-    before = len(good.bodies())
-    good.behave("hangs")
-    send(qp, "in hand")
-    eventually(lambda: good.bodies()[before:] == ["in hand"], 30, "it works on it")
+    good, pid, before = at_work(qp, "hangs")
     qp.kill()
     life, noted = 0, ""
     for line in map(json.loads, Path(qp.run.record).read_text().splitlines()):
