@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from queuepool.engines.pacer import cores
 from queuepool.system import procstat
 from tests.support.daemon import Queuepool
 from tests.support.laravel import PHP, LaravelApp
@@ -223,18 +224,23 @@ def test_paused_workers_take_no_job_until_they_continue(tmp_path: Path, laravel_
 
 
 def test_fifty_workers_are_not_booted_at_once(tmp_path: Path, laravel_app: LaravelApp) -> None:
-    """Twice the cores boot at a time; the others wait for their turn and say so."""
-    with Queuepool(tmp_path / "qp", workers(laravel_app, 50)) as qp:
+    """Twice the cores boot at a time; the others wait for their turn and say so. Here PHP is busy until a gate opens,
+    so that no worker has booted before."""
+    gate, prepended = tmp_path / "gate", tmp_path / "wait.php"
+    prepended.write_text(f"<?php while (!file_exists('{gate}')) clearstatcache();")
+    php = [*PHP, "-d", f"auto_prepend_file={prepended}"]
+    file = workers(laravel_app, 50).replace(json.dumps(PHP), json.dumps(php))
+    with Queuepool(tmp_path / "qp", file) as qp:
         qp.up()
-        most = 0
 
-        def all_there() -> bool:
-            nonlocal most
+        def booting() -> int:
             views = qp.processes("laravel-worker")
             waiting = [p for p in views if p["reason"] == "waiting for its turn to boot"]
-            most = max(most, len(waiting))
-            return all(p["pid"] for p in views)
+            assert len(waiting) == sum(p["pid"] is None for p in views), "who has no process says why"
+            return len(views) - len(waiting)
 
-        eventually(all_there, 60, "all fifty were started")
-        assert most >= 30, "they were started a few at a time"
+        at_once = max(2, 2 * cores())
+        eventually(lambda: booting() == at_once, what="as many boot as may", show=qp.story)
+        assert booting() == at_once
+        gate.touch()
         qp.running("laravel-worker", 50, timeout=60)
