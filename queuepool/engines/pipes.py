@@ -35,9 +35,11 @@ class Pipes:
         ends = ("out",) if launch.redirect_stderr else ("out", "err")
         life.pipes = tuple(os.path.join(self.directory, f"{life.key}.{end}") for end in ends)
         for path in life.pipes:
-            with contextlib.suppress(FileNotFoundError):
+            try:
+                os.mkfifo(path, 0o600)
+            except FileExistsError:  # of a life that no record tells of
                 os.unlink(path)
-            os.mkfifo(path, 0o600)
+                os.mkfifo(path, 0o600)
             if who.uid is not None:
                 os.chown(path, who.uid, -1)  # for programs that open /dev/stdout by name
         self.open(life)

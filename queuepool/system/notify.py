@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+from array import array
 from collections.abc import Mapping
 
 
@@ -13,6 +14,7 @@ class Notifier:
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self.address = environ.get("NOTIFY_SOCKET", "")
+        self._socket: socket.socket | None = None
         usec = environ.get("WATCHDOG_USEC", "")
         mine = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         self.watchdog_seconds = int(usec) / 2e6 if usec.isdigit() and mine else 0.0
@@ -25,9 +27,11 @@ class Notifier:
 
     def _send(self, text: str, fds: list[int]) -> None:
         address = "\0" + self.address[1:] if self.address.startswith("@") else self.address
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            sock.connect(address)
-            socket.send_fds(sock, [text.encode()], fds)
+        if self._socket is None:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        with contextlib.suppress(OSError):  # sent to the address each time, as systemd may be another one by now
+            passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))] if fds else []
+            self._socket.sendmsg([text.encode()], passed, 0, address)
 
     def keep(self, name: str, fd: int) -> None:
         """Let systemd hold a copy of a descriptor while no daemon runs (sd_pid_notify_with_fds(3), FDSTORE): what a
