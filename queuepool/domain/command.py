@@ -16,6 +16,10 @@ from typing import Any
 
 from queuepool.domain import units
 
+NO_TERMINAL: Mapping[str, str] = {"COLUMNS": "80", "LINES": "50"}
+"""Environment of every artisan that has no terminal: what it finds out itself, and sets for its children, by two times
+`sh -c "stty -a | grep columns"` at each boot, unless it is told (Symfony Console's Terminal and Application::run)."""
+
 ALWAYS: Mapping[int, str] = {}
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from queuepool.domain import backoff, lifecycle
+from queuepool.domain.command import NO_TERMINAL
 from queuepool.domain.deployment import at_release
 from queuepool.domain.desired import Revision
 from queuepool.domain.events import Kind
@@ -434,8 +435,8 @@ class LocalEngine(Lives):
         self.handle(life, lifecycle.Spawned(pid))
 
     def _names(self, life: Life) -> dict[str, str]:
-        who = self.who(life)
-        return self.environment | {
+        who, pool, launch = self.who(life), self.pools.get(life.name.pool), life.spec.launch
+        names = self.environment | {
             "QUEUEPOOL_PROGRAM": life.name.pool,
             "QUEUEPOOL_PROCESS": str(life.name),
             "QUEUEPOOL_SLOT": str(life.name.slot),
@@ -443,6 +444,9 @@ class LocalEngine(Lives):
             "SUPERVISOR_PROCESS_NAME": who.process,
             "SUPERVISOR_GROUP_NAME": who.group,
         }
+        if pool is not None and pool.artisan and launch.clear_env:
+            return {**NO_TERMINAL, **dict(launch.environment), **names}
+        return names
 
     # --- what people ask for ------------------------------------------------------------------------------------------
 

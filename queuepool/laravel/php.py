@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Literal
 
+from queuepool.domain.command import NO_TERMINAL
 from queuepool.errors import QueuepoolError
 
 _LOADER = "eval(stream_get_contents(STDIN, (int) fgets(STDIN)));"
@@ -66,7 +67,7 @@ def spawn(
         return subprocess.Popen(
             [*php, *args],
             cwd=app,
-            env=dict(environment),
+            env={**NO_TERMINAL, **environment},
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=stderr,

@@ -244,3 +244,25 @@ def test_fifty_workers_are_not_booted_at_once(tmp_path: Path, laravel_app: Larav
         assert booting() == at_once
         gate.touch()
         qp.running("laravel-worker", 50, timeout=60)
+
+
+def test_workers_do_not_ask_for_the_size_of_a_terminal_that_is_not_there(
+    tmp_path: Path, laravel_app: LaravelApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Artisan starts a shell, stty and grep for it at every boot, unless it is told, as queuepool does."""
+    programs, asked = tmp_path / "programs", tmp_path / "asked"
+    programs.mkdir()
+    stty = programs / "stty"
+    stty.write_text(f"#!/bin/sh\necho asked >> {asked}\n")
+    stty.chmod(0o755)
+    path = f"{programs}:{os.environ['PATH']}"
+    with Queuepool(tmp_path / "qp", workers(laravel_app, 2), PATH=path) as qp:
+        qp.up()
+        qp.running("laravel-worker", 2)
+        laravel_app.dispatch("Ledger", 4)
+        eventually(lambda: laravel_app.ledger().done == 4, 60, "they work", show=qp.story)
+        assert not asked.exists()
+    monkeypatch.setenv("PATH", path)
+    monkeypatch.delenv("COLUMNS", raising=False)
+    laravel_app.artisan("queue:work", "redis", "--stop-when-empty")
+    assert asked.exists(), "this artisan would ask"
