@@ -24,6 +24,7 @@ from queuepool.doctor.report import report
 from tests.support.daemon import Queuepool
 from tests.support.laravel import PHP, LaravelApp
 from tests.support.redis import RedisServer
+from tests.support.wait import LIMIT
 
 USER = "www-data"
 
@@ -91,7 +92,7 @@ class Installation:
         pid = int(child.stdout.readline()) if forks else child.pid
         self.others.append(pid)
         if forks:
-            child.wait(20)
+            child.wait(LIMIT)
             child.stdout.close()
         else:
             self.stack.callback(child.wait)
