@@ -26,9 +26,10 @@ from queuepool.control.remote import RemoteClient
 from queuepool.domain import throttle
 from queuepool.domain.access import Account, Role, Secret
 from queuepool.errors import DaemonUnreachable, QueuepoolError, UsageError
+from tests.support.ports import free_port
 from tests.support.wait import eventually
 
-from .listening import OPERATOR, TOKEN, USERS, VIEWER, Served, free_port, listening, spec
+from .listening import OPERATOR, TOKEN, USERS, VIEWER, Served, listening, spec
 
 SCALE = b'{"name": "w", "count": 4}'
 FORM = "application/x-www-form-urlencoded"

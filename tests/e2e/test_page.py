@@ -14,9 +14,10 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from queuepool.control.feed import State, difference
-from tests.support.browser import LIMIT, SCREENSHOTS, Tab, chromium, free_port
+from tests.support.browser import LIMIT, SCREENSHOTS, Tab, chromium
 from tests.support.daemon import Queuepool
 from tests.support.laravel import LaravelApp
+from tests.support.ports import free_port
 from tests.support.redis import RedisServer
 from tests.support.releases import LaravelSite
 from tests.support.wait import eventually

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shlex
 import signal
-import socket
 from pathlib import Path
 
 import pytest
 
 from tests.support.daemon import Queuepool
 from tests.support.laravel import PHP, LaravelApp
+from tests.support.ports import free_port
 from tests.support.started import Started
 from tests.support.supervisord import Supervisord, bin_of, proxy
 from tests.support.wait import eventually
@@ -196,11 +196,8 @@ def test_a_supervisord_that_dies_in_the_middle_is_said(tmp_path: Path) -> None:
 
 
 def test_tcp_with_a_password_and_a_group_that_stays_in_part(tmp_path: Path) -> None:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        free_port = listening.getsockname()[1]
     server = (
-        f"[inet_http_server]\nport=127.0.0.1:{free_port}\nusername=u\n"
+        f"[inet_http_server]\nport=127.0.0.1:{free_port()}\nusername=u\n"
         "password={SHA}2aae6c35c94fcfb415dbe95f408b9ce91ee846ed\n"
     )
     listener = "[eventlistener:ear]\nevents=TICK_3600\ncommand=sleep 600\n"

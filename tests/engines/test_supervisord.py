@@ -21,6 +21,7 @@ from queuepool.control.messages import Restart, Scale, Start, Stop, Update
 from queuepool.engines import supervisord_link
 from queuepool.errors import DaemonUnreachable, QueuepoolError
 from queuepool.system.procstat import birth
+from tests.support.ports import free_port
 from tests.support.supervised import Supervised
 from tests.support.supervisord import bin_of
 from tests.support.wait import eventually
@@ -336,9 +337,7 @@ def test_a_supervisord_that_is_slow_in_the_middle_delays_it(
 
 
 def test_tcp_with_a_password_and_with_a_wrong_one(tmp_path: Path) -> None:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port = listening.getsockname()[1]
+    port = free_port()
     server = f"[inet_http_server]\nport=127.0.0.1:{port}\nusername=u\npassword=hello world\n"
     url = f", url: 'http://127.0.0.1:{port}'"
     with Supervised(tmp_path, "programs:\n" + program(), more=server, engine=url) as site:
