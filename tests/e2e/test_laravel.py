@@ -226,16 +226,19 @@ def test_a_recycled_worker_is_back_without_penalty(tmp_path: Path, laravel_app: 
 
 
 def test_paused_workers_take_no_job_until_they_continue(tmp_path: Path, laravel_app: LaravelApp) -> None:
+    held = laravel_app.hold()
     with Queuepool(tmp_path / "qp", workers(laravel_app, 2)) as qp:
         qp.up()
         qp.running("laravel-worker", 2)
-        laravel_app.dispatch("Ledger", 1)
-        eventually(lambda: laravel_app.ledger().done == 1, what="they work")
+        laravel_app.dispatch("Ledger", 2)
+        eventually(lambda: len(laravel_app.ledger().unfinished) == 2, what="both have booted: before, the signal kills")
+        held.unlink()
+        eventually(lambda: laravel_app.ledger().done == 2, what="they work")
         qp("pause", "laravel-worker")
         assert all(p["paused"] for p in qp.processes("laravel-worker"))
         qp("continue", "laravel-worker")
         laravel_app.dispatch("Ledger", 5)
-        eventually(lambda: laravel_app.ledger().done == 6, what="they go on")
+        eventually(lambda: laravel_app.ledger().done == 7, what="they go on")
 
 
 def test_fifty_workers_are_not_booted_at_once(tmp_path: Path, laravel_app: LaravelApp) -> None:
