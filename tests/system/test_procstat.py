@@ -32,12 +32,12 @@ def test_a_process_whose_parent_has_died_is_an_orphan_of_its_session() -> None:
 
 
 def test_a_process_is_found_by_a_word_of_its_command_line() -> None:
-    words = ["--queue=one-of-its-own", "--queue=other"]
+    one, other = words = [f"--queue={os.getpid()}-one-of-its-own", f"--queue={os.getpid()}-other"]
     process = subprocess.Popen(["sh", "-c", "read x", *words], stdin=subprocess.PIPE)
     try:
-        assert procstat.having(["--queue=one-of-its-own"]) == [process.pid]
-        assert procstat.having(["none", "--queue=other"]) == [process.pid]
-        assert procstat.having(["--queue=one-of"]) == []
+        assert procstat.having([one]) == [process.pid]
+        assert procstat.having(["none", other]) == [process.pid]
+        assert procstat.having([one[:-1]]) == []
     finally:
         process.communicate()
     assert procstat.having(words) == []
