@@ -17,6 +17,7 @@ from typing import Any
 
 from queuepool.control.client import Client
 from queuepool.domain.access import Account, HttpSpec, Role, Secret
+from tests.support.ports import free_port
 
 from .fake import FakeDaemon
 
@@ -31,12 +32,6 @@ TOKENS = (
 )
 OPERATOR = {"Authorization": f"Bearer {TOKEN}"}
 VIEWER = {"Authorization": f"Bearer {TOKEN}x"}
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def spec(port: int, **more: Any) -> HttpSpec:

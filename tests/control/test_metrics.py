@@ -227,7 +227,9 @@ def server() -> Iterator[RedisServer]:
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory, server: RedisServer) -> LaravelApp:
-    return LaravelApp(tmp_path_factory.mktemp("srv") / "app", server)
+    found = LaravelApp(tmp_path_factory.mktemp("srv") / "app", server)
+    found.hold().unlink()  # until a test wants that jobs go on
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -251,7 +253,7 @@ def test_jobs_done_and_failed_are_counted_by_class(laravel: Queuepool, app: Lara
     watch = Watch(laravel)
     app.dispatch("Quick", 40)
     app.dispatch("Failing", 7)
-    app.dispatch("Sleeping", 1, ms=600)
+    app.dispatch("Sleeping", 1, ms=2600)
     until(laravel, lambda _: watch.more("queuepool_job_runtime_seconds_count", program="w") == 48, "all is done")
     assert watch.more("queuepool_jobs_done_total", program="w", class_="App\\Jobs\\Quick") == 40
     assert watch.more("queuepool_jobs_failed_total", program="w", class_="App\\Jobs\\Failing") == 7
@@ -259,7 +261,7 @@ def test_jobs_done_and_failed_are_counted_by_class(laravel: Queuepool, app: Lara
     assert watch.more("queuepool_jobs_total", program="w", outcome="done") == 41
     assert watch.more("queuepool_jobs_total", program="w", outcome="failed") == 7
     assert watch.more("queuepool_jobs_failed_total", program="w") == 7
-    assert watch.more("queuepool_job_runtime_seconds_bucket", program="w", le="0.5") == 47
+    assert watch.more("queuepool_job_runtime_seconds_bucket", program="w", le="2.5") == 47
     assert watch.more("queuepool_job_runtime_seconds_bucket", program="w", le="10.0") == 48
     assert watch.ends() == {}
 
@@ -267,7 +269,8 @@ def test_jobs_done_and_failed_are_counted_by_class(laravel: Queuepool, app: Lara
 @pytest.mark.php
 def test_what_waits_and_who_works_is_shown(laravel: Queuepool, app: LaravelApp) -> None:
     where = {"connection": "redis", "queue": "default", "app": str(app.root)}
-    app.dispatch("Sleeping", 2, ms=4000)
+    held = app.hold()
+    app.dispatch("Sleeping", 2, ms=10)
     app.dispatch("Quick", 5)
     app.dispatch("Quick", 3, delay=600)
     seen = until(
@@ -284,6 +287,7 @@ def test_what_waits_and_who_works_is_shown(laravel: Queuepool, app: LaravelApp) 
     assert seen("queuepool_queue_workers", **where) == 2
     assert seen("queuepool_queue_busy_workers", **where) == 2
     assert seen("queuepool_queue_wait_seconds", **where) is not None
+    held.unlink()
     empty = until(laravel, lambda seen: seen("queuepool_queue_ready_jobs", **where) == 0, "all is done")
     assert empty("queuepool_queue_oldest_seconds", **where) == 0
     assert empty("queuepool_event_loop_lag_seconds_count")
@@ -333,7 +337,7 @@ def test_a_redis_that_does_not_answer_is_down_and_delays_no_scrape_for_long(
     try:
         began = time.monotonic()
         frozen = scrape(laravel.run.socket)
-        assert time.monotonic() - began < 8, "Prometheus waits for ten seconds"
+        assert time.monotonic() - began < 10, "Prometheus waits for ten seconds"
         assert frozen("queuepool_redis_up", server=address) == 0
         assert frozen("queuepool_redis_ping_seconds", server=address) is None
     finally:

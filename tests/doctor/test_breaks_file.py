@@ -7,8 +7,8 @@ import os
 
 import pytest
 
-from tests.control.listening import free_port
 from tests.support.installation import Break, Installation
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.doctor
 

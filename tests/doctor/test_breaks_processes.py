@@ -108,11 +108,21 @@ def restarted(it: Installation) -> None:
     it.qp("restart", "--stale", "all")
 
 
+def restarting(it: Installation) -> None:
+    """It ends at once, and its pauses are so long by now that it is seen in one."""
+    dying("true", startsecs=0, state="BACKOFF")(it)
+
+    def pauses_long() -> bool:
+        [view] = it.qp.processes("x")
+        return bool(view["state"] == "BACKOFF" and view["restarts"] >= 3)
+
+    eventually(pauses_long, what="it pauses long", show=it.qp.story)
+
+
 def told(*command: str) -> Callable[[Installation], None]:
     def tell(it: Installation) -> None:
         if it.qp.run.pid() is None:
-            it.qp.up()
-            it.qp.running("w", 1)
+            it.works()
         it.qp(*command)
 
     return tell
@@ -134,7 +144,7 @@ BREAKS = [
     Break("processes.segfault", dying("sh", "-c", "kill -SEGV $$"), "SIGSEGV"),
     Break("processes.port", dying(*PHP, "-S", "127.0.0.1:PORT"), "127.0.0.1:.*already in use"),
     Break("processes.database", dying(*php("new PDO('sqlite:/none/x');")), r"SQLSTATE\[HY000\] \[14\]"),
-    Break("processes.loop", dying("true", startsecs=0, state="BACKOFF"), "restarting too often"),
+    Break("processes.loop", restarting, "restarting too often"),
     Break("processes.failing", dying("sh", "-c", "echo the reason for it; exit 7"), "exit 7: the reason for it"),
     Break("processes.failing", dying("sh", "-c", "exit 7", autorestart=False, startsecs=0, state="EXITED"), "EXITED",
           name="exited"),

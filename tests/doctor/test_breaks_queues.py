@@ -65,7 +65,7 @@ def nobody_runs(it: Installation) -> None:
 
 def idle_workers(it: Installation) -> None:
     """A signal pauses the worker, which the daemon does not know."""
-    it.qp.up()
+    it.works()
     [pid] = it.qp.running("w", 1).values()
     os.kill(pid, signal.SIGUSR2)
     put(it, createdAt=int(time.time()) - 1000, pushedAt=str(time.time() - 1000))
@@ -81,7 +81,7 @@ def _told(it: Installation, name: str, queue: str = "default") -> object:
 def a_busy_pool(it: Installation) -> None:
     """The worker works on something else for long, while another job waits since long."""
     it.program(queue=["high", "default"])
-    it.app.dispatch("sleeping", queue="high", ms=60_000)
+    it.app.dispatch("sleeping", queue="high", ms=250_000)
     it.qp.up()
     it.qp.running("w", 1)
     eventually(lambda: _told(it, "busy"), what="it is at work")
@@ -91,7 +91,7 @@ def a_busy_pool(it: Installation) -> None:
 def more_than_can_be_done(it: Installation) -> None:
     it.qp.up()
     it.qp.running("w", 1)
-    it.app.dispatch("sleeping", ms=60_000)
+    it.app.dispatch("sleeping", ms=250_000)
     eventually(lambda: _told(it, "busy"), what="it is at work")
     eventually(lambda: _told(it, "rate_in") is not None, what="rates are known")
     it.app.dispatch("quick", 20)

@@ -52,6 +52,16 @@ def test_with_startsecs_zero_it_runs_at_once() -> None:
     assert p.state is State.RUNNING
 
 
+def test_one_that_ran_long_enough_and_ends_before_that_was_noticed_has_run() -> None:
+    """The daemon was held up: it hears of the end and of the time at once."""
+    p, effects = step(starting(1000.0), l.Exited(7, 3), 1000.9, WORKER)
+    assert (p.state, p.failures, p.crashes) == (State.STARTING, 0, 1)
+    assert kinds(effects) == ["running", "exited", "Spawn"]
+    once = replace(COMMAND, autorestart=Autorestart.NEVER)
+    p, effects = step(starting(1000.0), l.Exited(7, 3), 1000.9, once)
+    assert (p.state, kinds(effects)) == (State.EXITED, ["running", "exited"])
+
+
 @pytest.mark.parametrize("code", [0, 12])
 def test_a_recycled_worker_starts_again_at_once_and_without_penalty(code: int) -> None:
     p, effects = step(running(failures=0), l.Exited(7, code), 1000.0, WORKER)

@@ -20,7 +20,7 @@ from tests.support.wait import eventually
 pytestmark = pytest.mark.php
 
 
-def config(deploy: str = "observe: 0.1s", numprocs: int = 4) -> str:
+def config(deploy: str = "observe: 0.1s", numprocs: int = 4, startsecs: float = 0.3) -> str:
     return f"""
 app: current
 programs:
@@ -29,7 +29,7 @@ programs:
     numprocs: {numprocs}
     tries: 3
     sleep: 0.1
-    startsecs: 0.3
+    startsecs: {startsecs}
     strategy: {{max_surge: 50%}}
 deploy: {{{deploy}}}
 """
@@ -78,12 +78,14 @@ def test_releases_that_cannot_work_are_rolled_back(tmp_path: Path, redis_server:
         before = qp.running("w", 2)
         (site.make("parse") / "app/Console/Kernel.php").write_text("<?php this is no PHP")
         site.switch("parse")
+        qp.write(config(numprocs=2, startsecs=30))  # PHP has that long to boot and die
         code, report = deploy(qp)
         assert code == 1
         assert report["failure"]["exit_code"] == 255
         assert "syntax error" in json.dumps(report["failure"]), report["failure"]
         assert qp.running("w", 2) == before
 
+        qp.write(config(numprocs=2))
         job = site.make("job") / "app/Jobs/Sleeping.php"
         job.write_text(job.read_text().replace("Pause::for($this->ms);", "exit(3);"))
         site.switch("job")
@@ -145,7 +147,7 @@ def test_a_deploy_waits_for_redis_and_then_goes_on(tmp_path: Path, redis_server:
         assert releases_of(qp) == {"2"}
 
         site.switch("1")
-        with Started(qp, "deploy", "--observe", "60s", "--timeout", "4s", "--json") as command:
+        with Started(qp, "deploy", "--observe", "60s", "--timeout", "10s", "--json") as command:
             eventually(lambda: "1" in releases_of(qp), 60, "the first new one runs", show=qp.story)
             redis_server.stop()
             code = command.end()

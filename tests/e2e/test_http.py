@@ -19,9 +19,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from queuepool.domain.access import ONLY_READS
-from tests.control.listening import free_port
 from tests.control.test_web import certificate
 from tests.support.daemon import Queuepool
+from tests.support.ports import free_port
 from tests.support.supervisord import VERSIONS, bin_of, ctl_command, environment
 from tests.support.wait import eventually
 from tests.support.worker import worker_argv

@@ -16,6 +16,7 @@ from queuepool.system import procstat
 from tests.support.daemon import Queuepool
 from tests.support.laravel import PHP, LaravelApp
 from tests.support.redis import RedisServer
+from tests.support.started import Started
 from tests.support.wait import eventually
 
 pytestmark = pytest.mark.php
@@ -47,21 +48,25 @@ def test_a_thousand_jobs_are_done_exactly_once_through_kills_and_scaling(
         laravel_app.dispatch("Ledger", 1000, ms=25)
         killer = Killer(laravel_app)
         scaled = {100: "10", 600: "2"}
+        more = 0
 
         def step() -> bool:
+            nonlocal more
             done = laravel_app.ledger().done
             for mark in [mark for mark in scaled if done >= mark]:
                 qp("scale", "laravel-worker", scaled.pop(mark), "--no-wait")
-            if done < 900:
+            if done < 900 + more or killer.killed < 2:
                 killer.turn(qp)
-            return done >= 1000
+            if killer.killed < 2 and done >= 900 + more:  # they work faster than we look
+                laravel_app.dispatch("Ledger", 100, ms=25)
+                more += 100
+            return done >= 1000 + more and killer.killed >= 2
 
-        eventually(step, 120, "a thousand jobs are done", show=lambda: (laravel_app.ledger().missing, qp.story()))
+        eventually(step, 180, "a thousand jobs are done", show=lambda: (laravel_app.ledger().missing, qp.story()))
         qp.running("laravel-worker", 2)
         ledger = laravel_app.ledger()
         assert ledger.exactly_once, ledger
-        assert ledger.sent == ledger.done == 1000
-        assert killer.killed >= 2
+        assert ledger.sent == ledger.done == 1000 + more
         assert not scaled
         assert sum(p["restarts"] for p in qp.processes("laravel-worker")) >= 1 or killer.killed
 
@@ -123,8 +128,7 @@ def test_redis_away_for_twenty_seconds_makes_nobody_fatal(
         stopped = time.monotonic()
         eventually(
             lambda: all("waiting for redis" in p["reason"] for p in qp.processes("laravel-worker")),
-            15,
-            "all wait for Redis",
+            what="all wait for Redis",
             show=lambda: (qp.processes("laravel-worker"), qp.story()),
         )
         views = qp.processes("laravel-worker")
@@ -136,10 +140,11 @@ def test_redis_away_for_twenty_seconds_makes_nobody_fatal(
         assert sum(p["restarts"] for p in views) == starts, "nobody was started in vain meanwhile"
         assert qp.try_("status").returncode == 3
         redis_server.start()
-        back = time.monotonic()
         qp.running("laravel-worker", 4)
-        assert time.monotonic() - back <= 3.0 + 1.0, "startsecs is 1 s, and it is at most 3 s in all"
-        assert not any(e["event"] == "fatal" for e in qp.events())
+        events = [e["event"] for e in qp.events()]
+        assert "fatal" not in events
+        since = [event for event in events[events.index("resumed") :] if event != "resumed"]
+        assert sorted(since) == ["running"] * 4 + ["started"] * 4, "none had to try again"
         laravel_app.dispatch("Ledger", 20)
         eventually(lambda: laravel_app.ledger().done == 20, what="they work again")
 
@@ -158,27 +163,37 @@ programs:
   w:
     {command}
     directory: {laravel_app.root}
-    stopwaitsecs: 30
+    stopwaitsecs: 100
 """
+    held = laravel_app.hold()
     with Queuepool(tmp_path / "qp", text) as qp:
         qp.up()
         [leader] = qp.running("w", 1).values()
-        laravel_app.dispatch("Ledger", 1, ms=1500)
+        laravel_app.dispatch("Ledger", 1, ms=10)
         eventually(lambda: laravel_app.ledger().unfinished, what="the job has begun")
         assert len(procstat.session_members(leader)) > 1
-        qp("stop", "w")
+        with Started(qp, "stop", "w") as command:
+            eventually(lambda: qp.processes("w")[0]["state"] == "STOPPING", what="it is told to end")
+            assert command.process.poll() is None, "it waits for the job"
+            held.unlink()
+            assert command.end() == 0, command.text()
         assert procstat.session_members(leader) == []
         ledger = laravel_app.ledger()
         assert (ledger.done, ledger.unfinished, ledger.doubled) == (1, (), ())
 
 
 def test_scaling_down_lets_a_running_job_finish(tmp_path: Path, laravel_app: LaravelApp) -> None:
+    held = laravel_app.hold()
     with Queuepool(tmp_path / "qp", workers(laravel_app, 3)) as qp:
         qp.up()
         before = qp.running("laravel-worker", 3)
-        laravel_app.dispatch("Ledger", 3, ms=1500)
+        laravel_app.dispatch("Ledger", 3, ms=10)
         eventually(lambda: len(laravel_app.ledger().unfinished) == 3, what="all are busy")
-        qp("scale", "laravel-worker", "1")
+        with Started(qp, "scale", "laravel-worker", "1") as command:
+            eventually(lambda: sum(p["state"] == "STOPPING" for p in qp.processes()) == 2, what="two are told to end")
+            assert command.process.poll() is None, "it waits for their jobs"
+            held.unlink()
+            assert command.end() == 0, command.text()
         assert qp.running("laravel-worker", 1) == {"laravel-worker:0": before["laravel-worker:0"]}
         eventually(lambda: laravel_app.ledger().done == 3, what="all are done")
         assert laravel_app.ledger().exactly_once
@@ -211,16 +226,19 @@ def test_a_recycled_worker_is_back_without_penalty(tmp_path: Path, laravel_app: 
 
 
 def test_paused_workers_take_no_job_until_they_continue(tmp_path: Path, laravel_app: LaravelApp) -> None:
+    held = laravel_app.hold()
     with Queuepool(tmp_path / "qp", workers(laravel_app, 2)) as qp:
         qp.up()
         qp.running("laravel-worker", 2)
-        laravel_app.dispatch("Ledger", 1)
-        eventually(lambda: laravel_app.ledger().done == 1, what="they work")
+        laravel_app.dispatch("Ledger", 2)
+        eventually(lambda: len(laravel_app.ledger().unfinished) == 2, what="both have booted: before, the signal kills")
+        held.unlink()
+        eventually(lambda: laravel_app.ledger().done == 2, what="they work")
         qp("pause", "laravel-worker")
         assert all(p["paused"] for p in qp.processes("laravel-worker"))
         qp("continue", "laravel-worker")
         laravel_app.dispatch("Ledger", 5)
-        eventually(lambda: laravel_app.ledger().done == 6, what="they go on")
+        eventually(lambda: laravel_app.ledger().done == 7, what="they go on")
 
 
 def test_fifty_workers_are_not_booted_at_once(tmp_path: Path, laravel_app: LaravelApp) -> None:

@@ -110,7 +110,7 @@ def test_each_listener_gets_what_it_can_take_and_none_keeps_another_from_it(qp: 
     assert [body for body in data if body in slow.bodies()] == slow.bodies()
     drops = [sum(one["fields"]["dropped"] for one in told(qp, "events_dropped", name)) for name in ("deaf", "slow")]
     assert drops[0] >= 1
-    refused = Ear(qp, "failing").heard()
+    refused = eventually(lambda: Ear(qp, "failing").heard(), what="the failing one hears", show=qp.story)
     assert {serial for serial, _ in refused} == {refused[0][0]}, "what it refuses is the next one again"
     assert Ear(qp, "deaf").heard() == Ear(qp, "closed").heard() == Ear(qp, "talker").heard() == []
 
@@ -119,11 +119,12 @@ def test_one_that_refuses_everything_does_not_keep_the_machine_busy(qp: Queuepoo
     send(qp, "no")
     failing = Ear(qp, "failing")
     eventually(lambda: len(failing.heard()) > 5, 30, "it is tried again")
-    before, spent = len(failing.heard()), psutil.Process(qp.run.pid()).cpu_times()
+    began, before, spent = time.monotonic(), len(failing.heard()), psutil.Process(qp.run.pid()).cpu_times()
     time.sleep(1.0)
-    assert len(failing.heard()) - before <= 20
+    tries, took = len(failing.heard()) - before, time.monotonic() - began
+    assert tries <= 20 * took
     after = psutil.Process(qp.run.pid()).cpu_times()
-    assert after.user + after.system - spent.user - spent.system < 0.5
+    assert after.user + after.system - spent.user - spent.system < 0.5 * took
 
 
 def test_memory_has_a_bound_however_much_a_deaf_one_is_sent(qp: Queuepool) -> None:
@@ -137,17 +138,22 @@ def test_memory_has_a_bound_however_much_a_deaf_one_is_sent(qp: Queuepool) -> No
 
 def test_what_is_wrong_with_a_listener_is_said(qp: Queuepool) -> None:
     send(qp, "x")
-    garbage = qp.state("talker:0", "RUNNING")["reason"]
+    garbage = eventually(lambda: qp.state("talker:0", "RUNNING")["reason"], what="it has spoken", show=qp.story)
     assert garbage.startswith("gets no events until it is restarted: it printed 'hello\\n")
     assert garbage.endswith("', which is not the protocol")
     assert told(qp, "listener", "talker:0")[0]["fields"]["reason"] == garbage
-    assert "it has closed its standard input" in qp.state("closed:0", "RUNNING")["reason"]
+    closed = eventually(lambda: qp.state("closed:0", "RUNNING")["reason"], what="it has shut its ear", show=qp.story)
+    assert "it has closed its standard input" in closed
     shown = qp("status", "talker")
     assert garbage in shown
 
 
 def test_a_process_knows_its_names_as_supervisors_clients_do(qp: Queuepool) -> None:
-    names = dict(line.split("=", 1) for line in (qp.directory / "names").read_text().splitlines())
+    file = qp.directory / "names"
+    names = dict(
+        line.split("=", 1)
+        for line in eventually(lambda: file.exists() and file.read_text(), what="it runs").splitlines()  # type: ignore[union-attr]
+    )
     with proxy(names["SUPERVISOR_SERVER_URL"]) as server:
         infos: Any = server.supervisor.getAllProcessInfo()
     mine = [info for info in infos if info["pid"] == qp.pids("plain")["plain:0"]]
@@ -172,7 +178,7 @@ def test_what_it_works_on_when_it_dies_is_for_the_next_one(qp: Queuepool) -> Non
     before = good.bodies()
     good.behave("dies")
     send(qp, "deadly")
-    eventually(lambda: good.bodies().count("deadly") >= 1, 30, "it hears it")
+    eventually(lambda: good.bodies().count("deadly") >= 2, what="it died of it, and the next one hears it")
     good.behave("ok")
     send(qp, "after")
     eventually(lambda: good.bodies()[-1] == "after", 30, "the next one goes on", show=qp.story)
@@ -188,8 +194,9 @@ def test_garbage_for_an_answer_gives_the_event_to_another(qp: Queuepool) -> None
     send(qp, "once")
     eventually(lambda: pool.bodies().count("once") >= 1, 30, "one hears it")
     eventually(lambda: pool.bodies().count("once") == 2, 30, "and then the other", show=lambda: str(pool.bodies()))
-    qp("restart", "two")
+    eventually(lambda: all(p["reason"] for p in qp.processes("two")), what="both have answered", show=qp.story)
     pool.behave("ok")
+    qp("restart", "two")
     eventually(lambda: pool.bodies().count("once") == 3, 30, "and then a new one", show=qp.story)
 
 
@@ -250,8 +257,10 @@ def test_one_of_which_nobody_knows_what_it_waits_for_begins_anew(qp: Queuepool) 
 
 
 def test_killed_again_and_again_in_the_middle_of_a_storm(qp: Queuepool) -> None:
-    """Whatever the daemon was doing when it was killed, the listener gets what is told afterwards, by itself."""
-    good = Ear(qp, "good")
+    """Whatever the daemon was doing when it was killed, the listener gets what is told afterwards, by itself. Nothing
+    comes twice but what was being handed over in that very moment."""
+    good, doubt = Ear(qp, "good"), "ended while it handed over an event"
+    doubts = qp.journal().count(doubt)
     good.behave("ok")
     for round in range(3):
         send(qp, *(f"storm {round}.{number}" for number in range(round * 7)))
@@ -260,7 +269,7 @@ def test_killed_again_and_again_in_the_middle_of_a_storm(qp: Queuepool) -> None:
         send(qp, f"calm {round}")
         eventually(_heard(good, f"calm {round}"), 30, "it hears of what comes later", show=qp.story)
     stormy = [body for body in good.bodies() if body.startswith(("storm", "calm"))]
-    assert len(stormy) == len(set(stormy)), "nothing came twice"
+    assert len(stormy) - len(set(stormy)) <= qp.journal().count(doubt) - doubts
 
 
 def _heard(ear: Ear, body: str) -> Callable[[], bool]:

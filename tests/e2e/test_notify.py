@@ -24,15 +24,16 @@ programs:
   {name}:
     type: command
     numprocs: {count}
-    startsecs: 0.2
+    startsecs: {startsecs}
     startretries: 0
     fatal_retry: never
     command: [sh, -c, "test -e {good} && exec sleep 1000; echo 'no such table: jobs'; exit 3"]
 """
 
 
-def program(tmp_path: Path, name: str = "w", count: int = 2) -> str:
-    return PROGRAM.format(name=name, count=count, good=tmp_path / "good")
+def program(tmp_path: Path, name: str = "w", count: int = 2, startsecs: float = 1) -> str:
+    """Processes that run or fail at once; startsecs: so long a busy machine may take for that."""
+    return PROGRAM.format(name=name, count=count, startsecs=startsecs, good=tmp_path / "good")
 
 
 def notifications(*lines: str, calm: str = "0.5s") -> str:
@@ -60,7 +61,7 @@ def test_a_hundred_workers_that_fail_at_once_are_one_message_and_so_is_their_rec
     tmp_path: Path, hook: Hook
 ) -> None:
     url = hook.url.replace("?", "\\?")
-    text = program(tmp_path, count=100) + notifications(
+    text = program(tmp_path, count=100, startsecs=4) + notifications(
         "webhook: ${HOOK}", "headers: {Authorization: Bearer SECRET-HEADER}", "secret: SECRET-KEY", calm="2s"
     )
     hook.echo = True
@@ -110,6 +111,7 @@ def test_what_a_killed_daemon_could_not_deliver_the_next_one_does_once(tmp_path:
         before = len(hook.received)
         qp.up()
         qp.state("w:0", "FATAL")
+        qp.state("w:1", "FATAL")
         assert "wrong now, and told:\n  w: 2 of 2 processes FATAL" in qp("notify")
         qp.kill(signal.SIGTERM)
         assert len(hook.received) == before, "what is open is not told again, and a clean end is none to tell"
@@ -120,18 +122,25 @@ def test_what_a_killed_daemon_could_not_deliver_the_next_one_does_once(tmp_path:
         )
 
 
+PATIENT = """
+from queuepool.controller import senders
+senders.SECONDS = senders.ALL_SECONDS = 200
+"""
+"""Python of a daemon that lets a server take its time, so that waiting for it could not be overlooked."""
+
+
 def test_a_slow_server_keeps_nobody_waiting(tmp_path: Path, hook: Hook) -> None:
-    hook.seconds = 60.0
-    with Queuepool(tmp_path / "site", program(tmp_path) + notifications(f"slack: {hook.url}")) as qp:
+    hook.seconds = 200.0
+    (tmp_path / "sitecustomize.py").write_text(PATIENT)
+    text = program(tmp_path) + notifications(f"slack: {hook.url}")
+    with Queuepool(tmp_path / "site", text, PYTHONPATH=str(tmp_path)) as qp:
         qp.up()
         eventually(lambda: hook.received, 60, "the server was asked")
         began = time.monotonic()
         qp.try_("status")
         qp("scale", "w", "3", "--no-wait")
-        assert time.monotonic() - began < 6.0
-        began = time.monotonic()
-        assert qp.kill(signal.SIGTERM) == 0
-        assert time.monotonic() - began < 9.0, "3 s for what is under way"
+        assert qp.kill(signal.SIGTERM) == 0, "3 s for what is under way"
+        assert time.monotonic() - began < 100.0
 
 
 def test_a_command_and_the_limits_of_a_target_and_what_an_update_brings(tmp_path: Path, hook: Hook) -> None:

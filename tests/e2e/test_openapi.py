@@ -16,8 +16,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from queuepool.control.operations import OPERATIONS
-from tests.control.listening import free_port
 from tests.support.daemon import Queuepool
+from tests.support.ports import free_port
 from tests.support.wait import eventually
 
 TOKEN = "0123456789abcdef" * 3

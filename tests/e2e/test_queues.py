@@ -47,13 +47,14 @@ def row(qp: Queuepool, queue: str = "default") -> dict[str, Any]:
 
 
 def test_depths_workers_and_rates_are_those_of_the_work(tmp_path: Path, laravel_app: LaravelApp) -> None:
+    held = laravel_app.hold()
     with Queuepool(tmp_path / "qp", text(laravel_app)) as qp:
         qp.up()
         qp.running("w", 2)
         eventually(lambda: row(qp)["ready"] == 0, 30, "the queues were read", show=qp.story)
         laravel_app.dispatch("Ledger", 4, delay=600)
-        laravel_app.dispatch("Ledger", 40, ms=400)
-        laravel_app.dispatch("Ledger", 5, ms=100, queue="high")
+        laravel_app.dispatch("Ledger", 40, ms=10)
+        laravel_app.dispatch("Ledger", 5, ms=10, queue="high")
 
         def busy() -> bool:
             seen = row(qp)
@@ -72,6 +73,7 @@ def test_depths_workers_and_rates_are_those_of_the_work(tmp_path: Path, laravel_
         over = qp.try_("queues", "--max-depth", "2")
         assert over.returncode == 3
         assert "more than 2" in over.stderr
+        held.unlink()
         eventually(lambda: laravel_app.ledger().done == 45, 60, "all are done", show=qp.story)
 
         def settled() -> bool:
@@ -133,7 +135,7 @@ def said(qp: Queuepool) -> tuple[str, str]:
     redis = qp.try_("redis")
     took = time.monotonic() - began
     assert redis.returncode == 1, redis.stdout + redis.stderr
-    assert took < 2.0 + 6.0, f"it took {took:.1f} s"
+    assert took < 2.0 + 18.0, f"it took {took:.1f} s"
     assert "Traceback" not in redis.stderr
     return redis.stdout, qp.try_("queues").stdout
 

@@ -88,9 +88,9 @@ def test_the_job_of_a_worker_that_died_runs_again_within_a_second(
         laravel_app.dispatch("Crashing", how=how)
         eventually(lambda: laravel_app.ledger().done == 1, 30, "the job is done", show=qp.story)
         [[first, second]] = begins(laravel_app).values()
-        died = next(event["time"] for event in qp.events() if event["event"] == "exited")
         assert second - first < 90 / 2, "it did not wait for retry_after"
-        assert second - died < 1.0 + 2.0, "1 s, and some patience with a busy machine"
+        told_of_it = [event["event"] for event in qp.events() if event["event"] in ("exited", "requeued", "backoff")]
+        assert told_of_it == ["exited", "requeued"], "at once, and not after a look around"
         [event] = told(qp, "requeued")
         assert event["fields"]["job"] == "App\\Jobs\\Crashing"
         assert event["fields"]["queue"] == "default"
@@ -141,15 +141,14 @@ def test_requeue_can_be_switched_off(tmp_path: Path, laravel_app: LaravelApp) ->
         assert "requeue is off" in told(qp, "job_left")[0]["fields"]["reason"]
         qp.running("w", 1)
         assert laravel_app.ledger().done == 0
-        reply = qp.try_("queues", "--json")
-        assert '"reserved": 1' in reply.stdout
+        eventually(lambda: '"reserved": 1' in qp.try_("queues", "--json").stdout, what="it is reserved", show=qp.story)
 
 
 def test_a_stop_that_has_to_kill_gives_the_job_back(tmp_path: Path, laravel_app: LaravelApp) -> None:
     with Queuepool(tmp_path / "qp", workers(laravel_app, 1)) as qp:
         qp.up()
         qp.running("w", 1)
-        laravel_app.dispatch("Ledger", ms=30_000)
+        laravel_app.dispatch("Ledger", ms=250_000)
         eventually(lambda: laravel_app.ledger().unfinished, 30, "the job has begun", show=qp.story)
         eventually(lambda: qp.processes("w")[0]["job"], 30, "the job is known", show=qp.story)
         qp("stop", "--kill", "w")
@@ -157,15 +156,17 @@ def test_a_stop_that_has_to_kill_gives_the_job_back(tmp_path: Path, laravel_app:
 
 
 def test_a_worker_that_dies_while_no_daemon_is_there_is_no_loss_either(tmp_path: Path, laravel_app: LaravelApp) -> None:
+    held = laravel_app.hold()
     with Queuepool(tmp_path / "qp", workers(laravel_app, 1)) as qp:
         qp.up()
         [pid] = qp.running("w", 1).values()
-        laravel_app.dispatch("Ledger", ms=3_000)
+        laravel_app.dispatch("Ledger", ms=10)
         eventually(lambda: qp.processes("w")[0]["job"], 30, "the job is known", show=qp.story)
         qp.kill()
         os.kill(pid, signal.SIGKILL)
+        held.unlink()
         qp.up()
-        eventually(lambda: laravel_app.ledger().done == 1, 30, "the job is done", show=qp.story)
+        eventually(lambda: laravel_app.ledger().done == 1, 80, "the job is done", show=qp.story)
         assert laravel_app.ledger().doubled == ()
 
 

@@ -86,7 +86,7 @@ def qp(tmp_path_factory: pytest.TempPathFactory, mails: tuple[str, list[str]], s
   hungry: {{command: [{sys.executable}, -c, "{HUNGRY}"]}}
   modest: {{command: sleep 600}}
   web: {{command: sleep 600}}
-  crash: {{command: "sh -c 'sleep 1.2; exit 3'", autorestart: false, autostart: false}}
+  crash: {{command: "sh -c 'sleep 2; exit 3'", autorestart: false, autostart: false}}
   fatal: {{command: "sh -c 'exit 1'", startretries: 0, fatal_retry: never, autostart: false}}
 groups:
   shop: [hungry, modest, crash]

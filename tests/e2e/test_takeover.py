@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shlex
 import signal
-import socket
 from pathlib import Path
 
 import pytest
 
 from tests.support.daemon import Queuepool
 from tests.support.laravel import PHP, LaravelApp
+from tests.support.ports import free_port
 from tests.support.started import Started
 from tests.support.supervisord import Supervisord, bin_of, proxy
 from tests.support.wait import eventually
@@ -136,7 +136,8 @@ def test_when_nothing_could_be_moved_the_daemon_ends_too(tmp_path: Path, monkeyp
 def test_after_a_sigkill_of_the_command_a_second_call_goes_on(tmp_path: Path) -> None:
     """The one that ran is started here, the one that was stopped by hand is not."""
     report = Report(tmp_path / "report")
-    text = program("pool", worker_argv(report=report, name="w", stop=1), tmp_path / "sv", **numbered(2))
+    slow = {"startsecs": 2, **numbered(2)}  # and so there is time to kill it while one starts here
+    text = program("pool", worker_argv(report=report, name="w", stop=2), tmp_path / "sv", **slow)
     with Supervisord(tmp_path / "sv", "debian", text) as supervisord, empty(tmp_path / "qp") as qp:
         are(supervisord, "RUNNING", "pool:pool_00", "pool:pool_01")
         stop_there(supervisord, "pool:pool_01")
@@ -164,7 +165,7 @@ def test_after_a_sigkill_of_the_command_a_second_call_goes_on(tmp_path: Path) ->
 
 
 def test_neither_a_killed_daemon_nor_a_hangup_leaves_a_group_stopped(tmp_path: Path) -> None:
-    text = program("a", worker_argv(), tmp_path / "sv") + program("b", worker_argv(stop=1), tmp_path / "sv")
+    text = program("a", worker_argv(), tmp_path / "sv") + program("b", worker_argv(stop=3), tmp_path / "sv")
     with Supervisord(tmp_path / "sv", "debian", text) as supervisord, empty(tmp_path / "qp") as qp:
         are(supervisord, "RUNNING", "a:a", "b:b")
         with Started(qp, *take_over(supervisord)) as command:
@@ -183,7 +184,7 @@ def test_neither_a_killed_daemon_nor_a_hangup_leaves_a_group_stopped(tmp_path: P
 
 
 def test_a_supervisord_that_dies_in_the_middle_is_said(tmp_path: Path) -> None:
-    text = program("pool", worker_argv(stop=2), tmp_path / "sv")
+    text = program("pool", worker_argv(stop=5), tmp_path / "sv", stopwaitsecs=60)
     with Supervisord(tmp_path / "sv", "debian", text) as supervisord, empty(tmp_path / "qp") as qp:
         are(supervisord, "RUNNING", "pool:pool")
         with Started(qp, *take_over(supervisord)) as command:
@@ -196,11 +197,8 @@ def test_a_supervisord_that_dies_in_the_middle_is_said(tmp_path: Path) -> None:
 
 
 def test_tcp_with_a_password_and_a_group_that_stays_in_part(tmp_path: Path) -> None:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        free_port = listening.getsockname()[1]
     server = (
-        f"[inet_http_server]\nport=127.0.0.1:{free_port}\nusername=u\n"
+        f"[inet_http_server]\nport=127.0.0.1:{free_port()}\nusername=u\n"
         "password={SHA}2aae6c35c94fcfb415dbe95f408b9ce91ee846ed\n"
     )
     listener = "[eventlistener:ear]\nevents=TICK_3600\ncommand=sleep 600\n"
@@ -239,7 +237,8 @@ def test_a_supervisord_that_does_not_answer_is_said(tmp_path: Path) -> None:
 @pytest.mark.php
 def test_no_job_is_lost_or_done_twice_on_the_move(tmp_path: Path, laravel_app: LaravelApp) -> None:
     command = [*PHP, str(laravel_app.artisan_file), "queue:work", "redis", "--sleep=0.1", "--tries=1", "--timeout=30"]
-    root = tmp_path / "sv"
+    root, held = tmp_path / "sv", laravel_app.hold()
+    held.unlink()
     text = program("laravel-worker", command, root, startsecs=1, stopwaitsecs=60, **numbered(3))
     text += program("second", command, root, startsecs=1, stopwaitsecs=5)
     names = [*(f"laravel-worker:laravel-worker_0{slot}" for slot in range(3)), "second:second"]
@@ -247,9 +246,11 @@ def test_no_job_is_lost_or_done_twice_on_the_move(tmp_path: Path, laravel_app: L
         are(supervisord, "RUNNING", *names)
         laravel_app.dispatch("Ledger", 240, ms=100)
         eventually(lambda: laravel_app.ledger().done > 5, what="the workers there are busy")
+        held.touch()
         with Started(qp, *take_over(supervisord)) as move:
             move.until("laravel-worker: stopping 3 processes there")
             assert laravel_app.ledger().done < 240, "it is moved under load"
+            held.unlink()
             assert move.end() == 0, move.text()
         warning = "second: Supervisor kills what does not stop within 5 s (stopwaitsecs), and a job may take 30 s"
         assert warning in move.text()

@@ -226,7 +226,7 @@ def test_a_deploy_is_shown_while_it_goes_on_and_how_it_ended(qp: Queuepool) -> N
     with top(qp, columns=120) as screen:
         screen.sees("w_02")
         deploy = subprocess.Popen(
-            qp.command("deploy", "w", "--force", "--batch", "1", "--pause-between", "1s", "--observe", "0s", "--json"),
+            qp.command("deploy", "w", "--force", "--batch", "1", "--pause-between", "3s", "--observe", "0s", "--json"),
             env=qp.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         screen.sees(lambda text: re.search(r"^deploy \S+ [█░]+ [0-3]/3.*batch", text, re.M))
@@ -355,7 +355,7 @@ programs:
 """
     with Queuepool(tmp_path / "qp", text) as qp:
         qp.up()
-        laravel_app.dispatch("Ledger", 400, ms=50)
+        laravel_app.dispatch("Ledger", 3000, ms=50)
         with top(qp, columns=120, lines=40) as screen:
             screen.sees("redis up")
             seen = screen.sees(

@@ -21,6 +21,7 @@ from queuepool.control.messages import Restart, Scale, Start, Stop, Update
 from queuepool.engines import supervisord_link
 from queuepool.errors import DaemonUnreachable, QueuepoolError
 from queuepool.system.procstat import birth
+from tests.support.ports import free_port
 from tests.support.supervised import Supervised
 from tests.support.supervisord import bin_of
 from tests.support.wait import eventually
@@ -189,12 +190,15 @@ def test_a_file_of_somebody_else_that_supervisord_cannot_read_is_said(pool: Supe
 def test_a_supervisord_that_does_not_answer_is_said_and_recovered(
     pool: Supervised, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisord_link, "ANSWER_SECONDS", 0.5)
     before = pool.running("w", 2)
     os.kill(pool.sv.process.pid, signal.SIGSTOP)
     try:
-        with pytest.raises(DaemonUnreachable, match=r"cannot ask supervisord at .*: it did not answer within 0.5 s"):
-            pool.status()
+        with monkeypatch.context() as patch:
+            patch.setattr(supervisord_link, "ANSWER_SECONDS", 0.5)
+            with pytest.raises(
+                DaemonUnreachable, match=r"cannot ask supervisord at .*: it did not answer within 0.5 s"
+            ):
+                pool.status()
     finally:
         os.kill(pool.sv.process.pid, signal.SIGCONT)
     assert pool.ask(Scale("w", 3))["started"] == ["w:w_02"]
@@ -322,8 +326,8 @@ def test_a_supervisord_that_is_killed_in_the_middle_is_said_and_the_next_command
 def test_a_supervisord_that_is_slow_in_the_middle_delays_it(
     pool: Supervised, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisord_link, "ANSWER_SECONDS", 0.5)
-    slow = iter([1.5])
+    monkeypatch.setattr(supervisord_link, "ANSWER_SECONDS", 1.0)
+    slow = iter([2.5])
 
     def hold(method: str) -> None:
         if method == "addProcessGroup":
@@ -336,9 +340,7 @@ def test_a_supervisord_that_is_slow_in_the_middle_delays_it(
 
 
 def test_tcp_with_a_password_and_with_a_wrong_one(tmp_path: Path) -> None:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port = listening.getsockname()[1]
+    port = free_port()
     server = f"[inet_http_server]\nport=127.0.0.1:{port}\nusername=u\npassword=hello world\n"
     url = f", url: 'http://127.0.0.1:{port}'"
     with Supervised(tmp_path, "programs:\n" + program(), more=server, engine=url) as site:

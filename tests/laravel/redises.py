@@ -15,7 +15,8 @@ from redis import Redis
 from redis.exceptions import ConnectionError
 
 from queuepool.laravel.servers import Servers
-from tests.support.redis import RedisServer, _die_with_parent, _free_port
+from tests.support.ports import free_port
+from tests.support.redis import RedisServer, _die_with_parent
 from tests.support.wait import eventually
 
 
@@ -33,7 +34,7 @@ def tls_server(directory: Path) -> Iterator[tuple[RedisServer, int, str]]:
          "-out", certificate, "-extfile", str(names)],
     ):  # fmt: skip
         subprocess.run(["openssl", *command], check=True, capture_output=True)
-    port = _free_port()
+    port = free_port()
     options = ["--tls-port", str(port), "--tls-cert-file", certificate, "--tls-key-file", key]
     with RedisServer(*options, "--tls-ca-cert-file", ca, "--tls-auth-clients", "no", password="s3cret") as server:
         yield server, port, ca
@@ -45,7 +46,7 @@ def cluster(size: int = 2) -> Iterator[list[RedisServer]]:
     with contextlib.ExitStack() as stack:
         nodes = []
         for _ in range(size):
-            options = ["--cluster-enabled", "yes", "--cluster-port", str(_free_port())]
+            options = ["--cluster-enabled", "yes", "--cluster-port", str(free_port())]
             options += ["--cluster-require-full-coverage", "no", "--cluster-node-timeout", "60000"]
             nodes.append(stack.enter_context(RedisServer(*options)))
         share = 16384 // size
@@ -77,7 +78,7 @@ def replica_of(master: RedisServer) -> Iterator[RedisServer]:
 def sentinel(master: RedisServer, name: str, password: str | None = None) -> Iterator[Redis]:
     """A sentinel that watches `master`; a connection to it."""
     with tempfile.TemporaryDirectory(prefix="qp-sentinel-") as directory:
-        port = _free_port()
+        port = free_port()
         file = Path(directory) / "sentinel.conf"
         lines = [
             f"port {port}",

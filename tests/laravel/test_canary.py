@@ -16,7 +16,8 @@ from queuepool.errors import QueuepoolError
 from queuepool.laravel.canary import Left, Site, clear, send
 from tests.laravel.test_sizes import has_pheanstalk, serving_tubes
 from tests.support.laravel import PHP, LaravelApp, laravel_version
-from tests.support.redis import RedisServer, _free_port
+from tests.support.ports import free_port
+from tests.support.redis import RedisServer
 
 pytestmark = pytest.mark.php
 
@@ -115,7 +116,7 @@ def test_a_job_is_sent_and_cleared(app: LaravelApp, redis_server: RedisServer, c
 def test_beanstalkd_takes_it_too(app: LaravelApp) -> None:
     if not has_pheanstalk():
         pytest.skip("pheanstalk is not installed")
-    port = _free_port()
+    port = free_port()
     app.set_env(BEANSTALKD_PORT=str(port))
     with serving_tubes(port):
         goes_round(app, "beanstalkd")

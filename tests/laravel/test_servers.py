@@ -196,7 +196,7 @@ def test_a_frozen_server_costs_one_timeout_and_is_found_again(redis_server: Redi
         big = ("SET", "big", "x" * 20_000_000)  # more than the socket takes: a close would wait until it is read
         before = open_files()
         answers = await asyncio.gather(*(servers.ask(target, [big]) for _ in range(5)))
-        assert {answer.why for answer in answers} == {f"{name} does not answer within 0.3 s"}
+        assert {answer.why for answer in answers} == {f"{name} does not answer within 1 s"}
         await until(lambda: fewer_than(before))
         clock.now += 60
         assert isinstance(await servers.ask(target, PING), Away)  # a new connection is taken, and not served
@@ -207,7 +207,7 @@ def test_a_frozen_server_costs_one_timeout_and_is_found_again(redis_server: Redi
     async def fewer_than(number: int) -> bool:
         return open_files() < number
 
-    run(main, timeout=0.3, clock=clock)
+    run(main, timeout=1.0, clock=clock)
 
 
 def test_a_server_that_is_away_is_tried_seldom_and_by_one_at_a_time() -> None:

@@ -21,6 +21,7 @@ from queuepool.domain.queues import QueueDepth, QueueName
 from queuepool.laravel.sizes import NICE, SizeProbe
 from queuepool.system.procstat import birth
 from tests.support.laravel import PHP, LaravelApp
+from tests.support.ports import free_port
 from tests.support.redis import RedisServer
 from tests.support.wait import LIMIT, eventually
 
@@ -258,8 +259,7 @@ def has_pheanstalk() -> bool:
 def test_beanstalkd_is_asked_and_found_again_after_a_restart(app: LaravelApp) -> None:
     if not has_pheanstalk():
         pytest.skip("this PHP does not find Pheanstalk (php-pda-pheanstalk)")
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = free_port()
     app.set_env(BEANSTALKD_PORT=str(port))
     jobs = [b"use mail", b"put 10 0 60 1\r\na", b"put 10 0 60 1\r\nb", b"put 10 500 60 1\r\nc"]
 

@@ -13,7 +13,7 @@ from queuepool.domain.pool import LogPolicy
 from queuepool.logs.pump import Pump
 from queuepool.logs.rotating import Trouble
 
-LIMIT = 20.0
+LIMIT = 60.0
 
 
 async def until(seen: Callable[[], Any], what: str = "it") -> None:

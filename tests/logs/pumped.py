@@ -32,7 +32,7 @@ async def pump(order: dict[str, Any], adopted: bool, final: bool) -> None:
 
 
 def _await_growth(logs: str, wanted: int) -> None:
-    began, deadline = _size(logs), time.monotonic() + 20
+    began, deadline = _size(logs), time.monotonic() + 60
     while _size(logs) - began < wanted and time.monotonic() < deadline:
         time.sleep(0.001)
 

@@ -144,7 +144,7 @@ def test_a_line_longer_than_any_pipe_is_whole_among_other_writers(
     tmp_path: Path, splice: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HOLD_SECONDS", "LONGEST_HOLD_SECONDS"):  # a busy machine may stop a writer in the middle
-        monkeypatch.setattr(draining, name, 20.0)
+        monkeypatch.setattr(draining, name, 60.0)
 
     async def run() -> None:
         script = "import os,sys\nd=sys.argv[1].encode()*3000000+b'\\n'\nwhile d: d=d[os.write(1,d):]"

@@ -16,7 +16,7 @@ from typing import Any
 
 from queuepool.system.procstat import birth, holders
 from queuepool.system.rundir import RunDirectory
-from tests.support.wait import eventually
+from tests.support.wait import LIMIT, eventually
 
 
 class Queuepool:
@@ -56,7 +56,7 @@ class Queuepool:
         """The command line of `queuepool ARGS` for this file."""
         return [sys.executable, "-m", "queuepool", "-c", str(self.file), *args]
 
-    def try_(self, *args: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+    def try_(self, *args: str, timeout: float = 2 * LIMIT) -> subprocess.CompletedProcess[str]:
         """Run a command, whatever its exit code."""
         return subprocess.run(
             self.command(*args),
@@ -68,7 +68,7 @@ class Queuepool:
             timeout=timeout,
         )
 
-    def __call__(self, *args: str, timeout: float = 60.0) -> str:
+    def __call__(self, *args: str, timeout: float = 2 * LIMIT) -> str:
         """Run a command that is to succeed; what it printed."""
         done = self.try_(*args, timeout=timeout)
         assert done.returncode == 0, f"queuepool {' '.join(args)}: {done.returncode}\n{done.stdout}{done.stderr}"
@@ -130,7 +130,7 @@ class Queuepool:
         """Name -> pid of what is RUNNING and not retiring."""
         return {p["name"]: p["pid"] for p in self.processes(program) if p["state"] == "RUNNING" and not p["retiring"]}
 
-    def running(self, program: str, count: int, timeout: float = 30.0) -> dict[str, int]:
+    def running(self, program: str, count: int, timeout: float = LIMIT) -> dict[str, int]:
         """Wait until exactly `count` processes of the program run and nothing else of it lives; name -> pid."""
 
         def there() -> dict[str, int]:
@@ -143,7 +143,7 @@ class Queuepool:
             return {}
         return eventually(there, timeout, f"{count} of {program} run", show=self.story)
 
-    def state(self, name: str, state: str, timeout: float = 30.0) -> dict[str, Any]:
+    def state(self, name: str, state: str, timeout: float = LIMIT) -> dict[str, Any]:
         """Wait until a process, by its name such as `w:0`, is in a state; its view."""
         return eventually(
             lambda: next((p for p in self.processes() if p["name"] == name and p["state"] == state), None),
@@ -174,9 +174,9 @@ class Queuepool:
             self.process.wait()
         if (pid := self.run.pid()) is not None:
             os.kill(pid, signal.SIGKILL)
-            eventually(lambda: birth(pid) is None, 20, "the daemon is gone")
+            eventually(lambda: birth(pid) is None, what="the daemon is gone")
         for pid in holders(self.runtime):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        eventually(lambda: not holders(self.runtime), 20, "the workers are gone")
+        eventually(lambda: not holders(self.runtime), what="the workers are gone")
         shutil.rmtree(self.runtime, ignore_errors=True)

@@ -24,6 +24,7 @@ from queuepool.doctor.report import report
 from tests.support.daemon import Queuepool
 from tests.support.laravel import PHP, LaravelApp
 from tests.support.redis import RedisServer
+from tests.support.wait import LIMIT, eventually
 
 USER = "www-data"
 
@@ -91,11 +92,21 @@ class Installation:
         pid = int(child.stdout.readline()) if forks else child.pid
         self.others.append(pid)
         if forks:
-            child.wait(20)
+            child.wait(LIMIT)
             child.stdout.close()
         else:
             self.stack.callback(child.wait)
         return int(pid)
+
+    def works(self) -> None:
+        """Start the daemon and wait until its one worker has done a job: before PHP has booted, SIGUSR2 ends it."""
+        self.qp.up()
+        self.qp.running("w", 1)
+        (self.app.root / "storage/app/ledger.log").touch()
+        self.own("storage/app")
+        self.app.dispatch("Ledger")
+        eventually(lambda: self.app.ledger().done == 1, what="it works", show=self.qp.story)
+        self.own()
 
     def put(self, path: str, text: str = "") -> Path:
         """Write a file of the machine, `/etc/crontab` for example."""

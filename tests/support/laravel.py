@@ -99,6 +99,20 @@ class LaravelApp:
         args += [f"--connection={connection}"] if connection else []
         self.artisan("demo:dispatch", job, *args)
 
+    def hold(self) -> Path:
+        """Let no job that takes time end while the file that this returns is there. So what is seen in the middle of
+        one lasts as long as a test looks at it. To be called before workers boot, and
+        again where the file is gone."""
+        file = self.root / "storage/app/hold"
+        file.touch()
+        pause = self.root / "app/Pause.php"
+        wait = f"while (file_exists('{file}')) {{ usleep(5000); clearstatcache(); }}"
+        text, at = pause.read_text(), "$end = hrtime(true)"
+        assert at in text
+        if wait not in text:
+            pause.write_text(text.replace(at, f"{wait}\n\n        {at}"))
+        return file
+
     def ledger(self) -> Ledger:
         """What the ledger says now (see app/LedgerFile.php for the lines)."""
         file = self.root / "storage/app/ledger.log"

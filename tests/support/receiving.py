@@ -20,6 +20,7 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from tests.support.ports import free_port
 from tests.support.wait import eventually
 
 
@@ -89,7 +90,7 @@ class Hook:
                 pass
 
         self.ending = threading.Event()
-        self._server = Server(("127.0.0.1", self.port), Handler)
+        self._server = Server(("127.0.0.1", self.port or free_port()), Handler)
         self.port = self._server.server_port
         if self.tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

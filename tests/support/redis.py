@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, RedisError
 from redis.retry import Retry
 
+from tests.support.ports import free_port
 from tests.support.wait import eventually
 
 
@@ -63,8 +63,8 @@ class RedisServer:
     def start(self, *, loading: bool = False) -> None:
         """Run it, on the same port as before; returns when it answers. loading: also when it answers that it loads."""
         assert self.process is None, "it runs already"
-        for _ in range(20):  # another process may take a free port before redis-server does
-            if self._try_start(self.port or _free_port(), loading):
+        for _ in range(3):  # a program that is not of the tests may take the port before redis-server does
+            if self._try_start(self.port or free_port(), loading):
                 return
         raise AssertionError(f"cannot start redis-server:\n{self.log()}")
 
@@ -141,13 +141,6 @@ class RedisServer:
             process.wait()
         if self._client is not None:
             self._client.connection_pool.disconnect()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 _PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None

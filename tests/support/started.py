@@ -40,7 +40,7 @@ class Started:
         return "".join(self.lines)
 
     def until(self, words: str) -> None:
-        eventually(lambda: words in self.text(), 30, f"it says {words!r}", show=self.text)
+        eventually(lambda: words in self.text(), what=f"it says {words!r}", show=self.text)
 
     def end(self) -> int:
         code = self.process.wait(60)

@@ -80,14 +80,14 @@ class Supervised:
     def running(self, program: str, count: int) -> dict[str, int]:
         """Wait until exactly so many run; name -> pid."""
         if not count:
-            eventually(lambda: not self.pids(program), 30, f"{program} is gone", show=self.story)
+            eventually(lambda: not self.pids(program), what=f"{program} is gone", show=self.story)
             return {}
 
         def there() -> dict[str, int]:
             pids = self.pids(program)
             return pids if len(pids) == count else {}
 
-        return eventually(there, 30, f"{count} of {program} run", show=self.story)
+        return eventually(there, what=f"{count} of {program} run", show=self.story)
 
     def ask(self, request: Request, notes: list[str] | None = None) -> dict[str, Any]:
         """Have something done, in this process: as a command does it, without the start of one."""
