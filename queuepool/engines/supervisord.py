@@ -391,6 +391,8 @@ class SupervisordEngine(Lives):
         for section, info in found.infos.items():
             self._settle(section, info, found, None)
             there = self.find(found.entries[section].name, self._current.get(section, 0))
+            if there is not None and info.pid is not None and section in self.link.memory.paused:
+                there.paused = self.link.memory.pids.get(section) == (info.pid, procstat.birth(info.pid) or "")
             if ends is not None and there is not None and there.process.state in (State.BACKOFF, State.FATAL):
                 there.process = replace(self._explain(there, there.process, info, ends.get(section, [])), crashes=0)
 
@@ -414,7 +416,7 @@ class SupervisordEngine(Lives):
         process = replace(before, state=state, pid=info.pid)
         if info.pid is not None and info.pid != before.pid:
             process = replace(process, starts=before.starts + 1, started=self.clock() - max(0.0, info.now - info.start))
-            life.started_at = info.start
+            life.started_at, life.paused = info.start, False
             self._publish(Kind.STARTED if before.pid or before.starts else Kind.ADOPTED, str(name), {"pid": info.pid})
         if not before.wanted:
             if state in ALIVE:
@@ -597,14 +599,17 @@ class SupervisordEngine(Lives):
                     self._become(life, replace(life.process, state=State.STOPPED, pid=None))
 
     async def _remember(self) -> None:
-        pids = {}
+        pids, paused = {}, set()
         for lives in self.lives.values():
             for life in lives:
                 made = self._entries.get(life.number)
                 if made is not None and life.process.pid is not None and self._is_current(life):
                     pids[made.section] = (life.process.pid, procstat.birth(life.process.pid) or "")
-        birth = procstat.birth(self.supervisord) or ""
-        await asyncio.to_thread(self.link.remember, Memory(dict(self._written), pids, (self.supervisord, birth)))
+                    if life.paused:
+                        paused.add(made.section)
+        supervisord = (self.supervisord, procstat.birth(self.supervisord) or "")
+        memory = Memory(dict(self._written), pids, supervisord, frozenset(paused))
+        await asyncio.to_thread(self.link.remember, memory)
 
     def _mind_strays(self, found: Found) -> None:
         """Workers of a supervisord that was killed go on, and the next one starts others beside them: they are told to

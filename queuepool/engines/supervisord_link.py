@@ -37,11 +37,13 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What was there when it was last written down: entries, section -> (pid, birth), pid and birth of supervisord."""
+    """What was there when it was last written down: entries, section -> (pid, birth), pid and birth of supervisord.
+    paused: sections whose process, with that pid, was told to take no jobs."""
 
     entries: Mapping[str, slots.Entry] = field(default_factory=dict)
     pids: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     supervisord: tuple[int, str] = (0, "")
+    paused: frozenset[str] = frozenset()
 
 
 class Link:
@@ -182,6 +184,7 @@ class Link:
             "entries": slots.to_json(memory.entries.values()),
             "pids": memory.pids,
             "supervisord": memory.supervisord,
+            "paused": sorted(memory.paused),
         }
         temporary = self._memory_path + ".new"
         with contextlib.suppress(OSError):  # it is a help, and not what anything rests on
@@ -196,7 +199,8 @@ class Link:
                 value = json.load(file)
             pids = {str(name): (int(pid), str(birth)) for name, (pid, birth) in value["pids"].items()}
             pid, birth = value["supervisord"]
-            return Memory(slots.from_json(value["entries"]), pids, (int(pid), str(birth)))
+            paused = frozenset(map(str, value.get("paused", ())))
+            return Memory(slots.from_json(value["entries"]), pids, (int(pid), str(birth)), paused)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return Memory()
 

@@ -17,7 +17,7 @@ import pytest
 
 from queuepool.config.load import load
 from queuepool.control import inprocess
-from queuepool.control.messages import Restart, Scale, Start, Stop, Update
+from queuepool.control.messages import Continue, Pause, Restart, Scale, Start, Stop, Update
 from queuepool.engines import supervisord_link
 from queuepool.errors import DaemonUnreachable, QueuepoolError
 from queuepool.system.procstat import birth
@@ -113,6 +113,31 @@ def test_one_that_was_stopped_in_supervisor_is_said_and_left_until_it_is_started
     assert pool.states()["w_01"][0] == "STOPPED"
     pool.ask(Start(("w:1",)))
     pool.running("w", 3)
+
+
+def test_a_pause_is_known_to_the_next_command_and_ends_with_its_process(pool: Supervised) -> None:
+    (pool.root / "artisan").touch()
+    php = pool.root / "php"
+    php.write_text("#!/bin/sh\ntrap '' USR2\nexec sleep 1000\n")
+    php.chmod(0o755)
+    keys = "{connection: redis, queue: a, numprocs: 2, startsecs: 0, stdout_logfile: p.log}"
+    pool.write(f"app: .\nphp: {php}\nprograms:\n  p: {keys}\n")
+    pool.ask(Update())
+    before = pool.running("p", 2)
+
+    def paused() -> dict[str, bool]:
+        return {p["display"]: p["paused"] for p in pool.status()["processes"]}
+
+    pool.ask(Pause(("p:0", "p:1")))
+    assert paused() == {"p:p_00": True, "p:p_01": True}
+    pool.ask(Scale("p", 3))
+    assert paused() == {"p:p_00": True, "p:p_01": True, "p:p_02": False}, "a command between changes nothing of it"
+    os.kill(before["p_01"], signal.SIGKILL)
+    eventually(lambda: pool.running("p", 3)["p_01"] != before["p_01"], what="Supervisor starts it anew")
+    assert paused() == {"p:p_00": True, "p:p_01": False, "p:p_02": False}, "who was told is gone"
+    pool.ask(Continue(("p:0",)))
+    assert paused() == {"p:p_00": False, "p:p_01": False, "p:p_02": False}
+    assert pool.running("p", 3)["p_00"] == before["p_00"]
 
 
 def test_a_supervisord_that_starts_anew_runs_what_is_to_run(pool: Supervised) -> None:
