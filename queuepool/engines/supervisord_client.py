@@ -8,13 +8,13 @@ import socket
 import time
 import xmlrpc.client
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any
 
 from queuepool.domain.states import State
 from queuepool.errors import QueuepoolError
 from queuepool.formats.supervisor_endpoint import Endpoint
+from queuepool.formats.supervisor_sight import Info
 
 if TYPE_CHECKING:
     from queuepool.formats.supervisor_takeover import There
@@ -43,21 +43,6 @@ class CannotReread(QueuepoolError):
 
 class SupervisordRefuses(QueuepoolError):
     """supervisord answers, but not to us."""
-
-
-@dataclass(frozen=True, slots=True)
-class Info:
-    """One process as supervisord tells of it. pid: None while there is none. start: when it was last spawned, in unix
-    seconds; 0: never. now: its clock. code: of its exit, where it knows. trouble: why it could not be started."""
-
-    group: str
-    name: str
-    state: State
-    pid: int | None
-    start: float
-    now: float
-    code: int | None
-    trouble: str
 
 
 _STATES = {state.value: state for state in State}

@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from queuepool.domain.pool import EngineSpec, LogPolicy
-from queuepool.engines.supervisord_client import Info, Supervisord, SupervisordAway, reach
+from queuepool.engines.supervisord_client import Supervisord, SupervisordAway, reach
 from queuepool.engines.supervisord_files import Installed, OurFile, find
 from queuepool.errors import QueuepoolError, UsageError
 from queuepool.formats import supervisor_slots as slots
+from queuepool.formats.supervisor_sight import Info
 from queuepool.formats.supervisor_steps import Steps
 from queuepool.logs.opening import find_owner, open_log
 

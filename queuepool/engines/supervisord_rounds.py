@@ -1,0 +1,156 @@
+"""The rounds of `engine: supervisord`: look, do the next steps, look again, until nothing is left to do; then wait, and
+begin anew. What the steps are is formats/supervisor_steps.py's decision, what a look means supervisord_looks.py's.
+supervisord has no way to tell, so it is asked about once a second while something is expected."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from queuepool.domain.events import Kind
+from queuepool.domain.pool import LogPolicy, PoolSpec
+from queuepool.domain.states import State
+from queuepool.engines.life import Life
+from queuepool.engines.supervisord_client import SupervisordAway
+from queuepool.engines.supervisord_link import Link
+from queuepool.engines.supervisord_lives import SupervisedLives
+from queuepool.engines.supervisord_looks import Looks
+from queuepool.errors import QueuepoolError
+from queuepool.formats.supervisor_slots import Entry
+from queuepool.formats.supervisor_steps import goals, steps
+
+MOST_ROUNDS = 50
+_EXPECTED = frozenset({State.STARTING, State.STOPPING, State.BACKOFF})
+
+
+class Rounds:
+    """pools(): those in force. clock(): seconds. busy, idle: seconds between two looks while something is expected,
+    and while nothing is.
+
+    trouble: what keeps us from working with supervisord now; troubled_at: since when. signals: (section, number) that
+    are to be sent.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        lives: SupervisedLives,
+        looks: Looks,
+        pools: Callable[[], Mapping[str, PoolSpec]],
+        clock: Callable[[], float],
+        *,
+        busy: float,
+        idle: float,
+    ) -> None:
+        self.trouble: QueuepoolError | None = None
+        self.troubled_at: float | None = None
+        self.signals: list[tuple[str, int]] = []
+        self._link, self._lives, self._looks = link, lives, looks
+        self._pools, self._clock = pools, clock
+        self._busy, self._idle = busy, idle
+        self._wake, self._passed = asyncio.Event(), asyncio.Event()
+        self._pending = False
+
+    def stir(self) -> None:
+        """Something is to be done: the next round begins now."""
+        self._pending = True
+        self._wake.set()
+
+    async def rest(self) -> None:
+        """Returns when nothing is left to be done in Supervisor but waiting for processes to end or start, and no
+        process waits for its place."""
+        while self._pending or any(self._lives.waits(life) for life in self._lives.all()):
+            self._passed.clear()
+            await self._passed.wait()
+
+    async def go(self) -> None:
+        """Round after round, for ever."""
+        while True:
+            try:
+                await self._go_round()
+                self._well()
+            except QueuepoolError as error:
+                self._ill(error)
+            self._passed.set()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._pause()):
+                    await self._wake.wait()
+
+    def _pause(self) -> float:
+        if self.trouble is not None:
+            return max(self._busy, 1.0)
+        expected = any(life.process.state in _EXPECTED or self._lives.waits(life) for life in self._lives.all())
+        return self._busy if expected else self._idle
+
+    async def _go_round(self) -> None:
+        """Until nothing is to be done; what comes again and again is left for a while."""
+        for _ in range(MOST_ROUNDS):
+            self._wake.clear()
+            await self._looks.again()
+            await asyncio.sleep(0)  # what was seen may let the controller ask for something
+            await self._signal()
+            if await self._step():
+                continue
+            await asyncio.to_thread(self._link.remember, self._looks.memory())
+            if not self._wake.is_set():
+                self._pending = False
+                return
+
+    async def _signal(self) -> None:
+        sent, self.signals = self.signals, []
+        for section, number in sent:
+            await asyncio.to_thread(self._link.signal, section, number)
+
+    async def _step(self) -> bool:
+        """The next steps; whether there were any but for the file."""
+        looks, wanted = self._looks, self._lives.wanted()
+        entries = {name: self._lives.entries[life.number] for name, life in wanted.items()}
+        aims = goals(entries, self._lives.gone, looks.written)
+        self._lives.tidy(looks.written)
+        plan = steps(aims, looks.written, looks.states, self._lives.to_start())
+        if plan.file != looks.written:
+            if any(made.runs for made in plan.file.values()):
+                await asyncio.to_thread(self._link.check)
+            await asyncio.to_thread(self._link.write, plan.file, looks.supervisord)
+            looks.written = dict(plan.file)
+        if plan:
+            logs = {section: self._logs(plan.file[section]) for section in plan.add}
+            failed = await asyncio.to_thread(self._link.perform, plan, logs)
+            owners = {entries[name].section: life for name, life in wanted.items()}
+            self._performed([owners[section] for section in (*plan.add, *plan.start)], failed)
+        return bool(plan)
+
+    def _logs(self, made: Entry) -> tuple[LogPolicy, ...]:
+        pool = self._pools().get(made.name.pool)
+        if pool is None:
+            return ()
+        spec = pool.process(made.name.slot)
+        return (spec.stdout,) if spec.stderr is None else (spec.stdout, spec.stderr)
+
+    def _performed(self, owners: Sequence[Life], failed: Mapping[str, str]) -> None:
+        """These lives have their place in Supervisor now, or were started there. failed: section -> why it was not."""
+        for owner in owners:
+            section = self._lives.entries[owner.number].section
+            self._lives.current[section] = owner.number
+            self._lives.unstarted.discard(owner.number)
+            for life in list(self._lives.lives.get(owner.name, ())):
+                if life is owner:
+                    self._lives.become(life, replace(life.process, reason=failed.get(section, "")))
+                elif not life.process.wanted:
+                    self._lives.become(life, replace(life.process, state=State.STOPPED, pid=None))
+
+    def _ill(self, error: QueuepoolError) -> None:
+        if self.trouble is None:
+            self.troubled_at = self._clock()
+            self._lives.publish(Kind.LOG_TROUBLE, "", {"file": "supervisord", "reason": error.message})
+        self.trouble = error
+        self._link.reread()
+        if isinstance(error, SupervisordAway):
+            self._lives.changed("", False)
+
+    def _well(self) -> None:
+        if self.trouble is not None:
+            self.trouble = self.troubled_at = None
+            self._lives.changed("", False)
