@@ -142,6 +142,7 @@ class _Parts:
             Link(self.loaded.engine, self.directory.config, instance, self.directory.state),
             publish=self.journal.add,
             changed=lambda pool, number: self._noticed(pool, number),
+            patience=lambda pool: self.insight.patience_of(pool),
             touch=touch,
             busy=BUSY_SECONDS,
             idle=1.0,

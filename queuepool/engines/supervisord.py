@@ -24,11 +24,10 @@ from queuepool.engines.life import Life
 from queuepool.engines.supervisord_link import Link
 from queuepool.engines.supervisord_lives import Publish, SupervisedLives
 from queuepool.engines.supervisord_looks import Looks
-from queuepool.engines.supervisord_rounds import Rounds
-from queuepool.engines.supervisord_sections import release_of, section_for
+from queuepool.engines.supervisord_rounds import Patience, Rounds
+from queuepool.engines.supervisord_sections import release_of
 from queuepool.engines.supervisord_strays import Strays
 from queuepool.errors import QueuepoolError
-from queuepool.formats.supervisor_export import CannotExport
 from queuepool.formats.supervisor_sight import RESTED
 
 QUEUED = "waits for the former process to end"
@@ -36,8 +35,8 @@ _ENDING = frozenset({State.STARTING, State.RUNNING, State.STOPPING})
 
 
 class SupervisordEngine(SupervisedLives):
-    """publish, changed, failed: as of LocalEngine. touch: whether anything may be changed, or only looked at. busy,
-    idle: see Rounds."""
+    """publish, changed, failed: as of LocalEngine. touch: whether anything may be changed, or only looked at. patience,
+    busy, idle: see Rounds."""
 
     surges = False
 
@@ -48,6 +47,7 @@ class SupervisordEngine(SupervisedLives):
         publish: Publish,
         changed: Callable[[str, bool], None],
         failed: Callable[[str], None] = lambda pool: None,
+        patience: Patience | None = None,
         touch: bool = True,
         busy: float = 1.0,
         idle: float = 5.0,
@@ -62,7 +62,9 @@ class SupervisordEngine(SupervisedLives):
         self._touch, self._begun = touch, False
         self._strays = Strays(publish, touch=touch)
         self._looks = Looks(link, self, self._strays, lambda: self.pools, clock)
-        self._rounds = Rounds(link, self, self._looks, lambda: self.pools, clock, busy=busy, idle=idle)
+        self._rounds = Rounds(
+            link, self, self._looks, lambda: self.pools, clock, patience=patience, busy=busy, idle=idle
+        )
         self._task: asyncio.Task[None] | None = None
 
     # --- start and end ------------------------------------------------------------------------------------------------
@@ -104,8 +106,6 @@ class SupervisordEngine(SupervisedLives):
         """See Engine.apply."""
         if not (self._touch and self._begun):
             return
-        if any(isinstance(action, Begin) for action in actions):
-            self.link.reread()  # somebody may have taken one of our names since
         for action in actions:
             if isinstance(action, Begin):
                 self._begin(action.name, revisions[action.name])
@@ -124,11 +124,6 @@ class SupervisordEngine(SupervisedLives):
         life = self.add(name, pool.process(name.slot), revision, process)
         self.gone.discard(name)
         life.release = release_of(pool, self.pins.get(pool.name))
-        try:
-            self.entries[life.number] = section_for(life, pool, self.link, self._looks.strangers)
-        except (CannotExport, QueuepoolError) as error:
-            self.lose(life, f"cannot be written for Supervisor: {error}")
-            return
         self.unstarted.add(life.number)
 
     def _end(self, life: Life, why: str) -> None:
@@ -194,7 +189,7 @@ class SupervisordEngine(SupervisedLives):
         """What the pool depends on is away: Supervisor cannot be told to wait, and goes on as it is set."""
 
     def wait(self, patience: Mapping[str, float]) -> None:
-        """How long processes get to end is written when they are started."""
+        """How long processes get to end is written when they are started, and stays so: see Rounds."""
 
     def views(self, judge: Judge, *, usage: bool = False) -> dict[ProcessName, list[ProcessView]]:
         """See Engine.views."""

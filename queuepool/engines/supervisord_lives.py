@@ -86,7 +86,11 @@ class SupervisedLives(Lives):
 
     def waits(self, life: Life) -> bool:
         """Whether it has still to be given its place in Supervisor."""
-        return life.process.wanted and life.number in self.unstarted and life.number in self.entries
+        return life.process.wanted and life.number in self.unstarted
+
+    def unwritten(self) -> list[Life]:
+        """Those that wait, and of which is not known yet what is to be written."""
+        return [life for life in self.all() if self.waits(life) and life.number not in self.entries]
 
     def is_queued(self, name: ProcessName) -> bool:
         """Whether a process of the slot has still to be given its place in Supervisor."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from queuepool.domain.events import Kind
@@ -17,17 +17,22 @@ from queuepool.engines.supervisord_client import SupervisordAway
 from queuepool.engines.supervisord_link import Link
 from queuepool.engines.supervisord_lives import SupervisedLives
 from queuepool.engines.supervisord_looks import Looks
+from queuepool.engines.supervisord_sections import section_for
 from queuepool.errors import QueuepoolError
+from queuepool.formats.supervisor_export import CannotExport
 from queuepool.formats.supervisor_slots import Entry
 from queuepool.formats.supervisor_steps import goals, steps
 
 MOST_ROUNDS = 50
+Patience = Callable[[PoolSpec], Awaitable[float | None]]
+"""A pool -> seconds that its processes need to end, where the application says more than the file."""
 _EXPECTED = frozenset({State.STARTING, State.STOPPING, State.BACKOFF})
 
 
 class Rounds:
-    """pools(): those in force. clock(): seconds. busy, idle: seconds between two looks while something is expected,
-    and while nothing is.
+    """pools(): those in force. clock(): seconds. patience: asked once for each process that is to be written down; what
+    it says later concerns the processes that follow, for Supervisor would have to end one to be told. busy, idle:
+    seconds between two looks while something is expected, and while nothing is.
 
     trouble: what keeps us from working with supervisord now; troubled_at: since when. signals: (section, number) that
     are to be sent.
@@ -41,6 +46,7 @@ class Rounds:
         pools: Callable[[], Mapping[str, PoolSpec]],
         clock: Callable[[], float],
         *,
+        patience: Patience | None,
         busy: float,
         idle: float,
     ) -> None:
@@ -49,7 +55,7 @@ class Rounds:
         self.signals: list[tuple[str, int]] = []
         self._link, self._lives, self._looks = link, lives, looks
         self._pools, self._clock = pools, clock
-        self._busy, self._idle = busy, idle
+        self._patience, self._busy, self._idle = patience, busy, idle
         self._wake, self._passed = asyncio.Event(), asyncio.Event()
         self._pending = False
 
@@ -91,6 +97,7 @@ class Rounds:
             await self._looks.again()
             await asyncio.sleep(0)  # what was seen may let the controller ask for something
             await self._signal()
+            await self._write_up()
             if await self._step():
                 continue
             await asyncio.to_thread(self._link.remember, self._looks.memory())
@@ -102,6 +109,25 @@ class Rounds:
         sent, self.signals = self.signals, []
         for section, number in sent:
             await asyncio.to_thread(self._link.signal, section, number)
+
+    async def _write_up(self) -> None:
+        """Make up the sections of what is to be started. Nobody else may have their names, which is looked at anew."""
+        if not (lives := self._lives.unwritten()):
+            return
+        self._link.reread()
+        await asyncio.to_thread(lambda: self._link.installed)
+        for life in lives:
+            pool = self._pools().get(life.name.pool)
+            if pool is None or not life.process.wanted:
+                continue
+            try:
+                asked = replace(pool, app=life.release) if life.release else pool  # the release that it is to run
+                patience = await self._patience(asked) if self._patience is not None else None
+                made = section_for(life, pool, self._link, self._looks.strangers, patience)
+            except (CannotExport, QueuepoolError) as error:
+                self._lives.lose(life, f"cannot be written for Supervisor: {error}")
+            else:
+                self._lives.entries[life.number] = made
 
     async def _step(self) -> bool:
         """The next steps; whether there were any but for the file."""

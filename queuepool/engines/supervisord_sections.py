@@ -23,10 +23,13 @@ def release_of(pool: PoolSpec, pinned: str | None) -> str | None:
     return None if pool.app is None else pinned or os.path.realpath(pool.app)
 
 
-def section_for(life: Life, pool: PoolSpec, link: Link, strangers: Collection[str]) -> Entry:
-    """What is to be written for a life of the pool. strangers: names in supervisord that are not ours. Raises
-    QueuepoolError where its name is taken or its user unknown, CannotExport for what no file can hold."""
-    spec = life.spec
+def section_for(
+    life: Life, pool: PoolSpec, link: Link, strangers: Collection[str], patience: float | None = None
+) -> Entry:
+    """What is to be written for a life of the pool. strangers: names in supervisord that are not ours. patience:
+    seconds that its process gets to end; None: as its settings say. Raises QueuepoolError where its name is taken or
+    its user unknown, CannotExport for what no file can hold."""
+    spec = life.spec if patience is None else pool.patient(patience).process(life.name.slot)
     section = section_name(spec)
     if where := link.installed.foreign.get(section):
         raise QueuepoolError(f"{where} has a program or group of that name, {section}; rename one of them")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from queuepool.control.messages import Deploy
+from queuepool.control.messages import Deploy, Restart, Scale, Update
 from tests.support.redis import RedisServer
 from tests.support.releases import LaravelSite, Releases
 from tests.support.started import Started
@@ -199,6 +200,32 @@ def test_what_cannot_be_is_said_with_what_to_type(tmp_path: Path) -> None:
             "programs.w.log_prefix: cannot be had with `engine: supervisord`: Supervisor writes the lines as they come",
         ):
             assert words in done.stderr, done.stderr
+
+
+@pytest.mark.php
+def test_a_worker_that_blocks_in_redis_gets_that_time_to_end_and_keeps_it(
+    tmp_path: Path, redis_server: RedisServer
+) -> None:
+    """Supervisor would have to end a process to be told of another stopwaitsecs: those that follow get it."""
+    laravel = LaravelSite(tmp_path / "site", redis_server, REDIS_QUEUE_BLOCK_FOR="5")
+    text = "app: current\nprograms:\n  w: {connection: redis, startsecs: 0}\n  own: {stopwaitsecs: 70, startsecs: 0}\n"
+    with Supervised(laravel.root, text) as site:
+
+        def waits() -> dict[str, int]:
+            sections = re.split(r"^\[program:(\w+)\]$", site.file.read_text(), flags=re.M)[1:]
+            found = zip(sections[::2], sections[1::2], strict=True)
+            return {name: int(re.findall(r"^stopwaitsecs=(\d+)$", text, re.M)[0]) for name, text in found}
+
+        site.ask(Update())
+        assert waits() == {"own_00": 70, "w_00": 83}, "60 s of a job, 3 s of sleep, 15 s to spare, and 5 s in Redis"
+        before = site.running("w", 1)
+        with open(laravel.root / "shared/.env", "a") as env:
+            env.write("REDIS_QUEUE_BLOCK_FOR=25\n")
+        site.ask(Scale("w", 2))
+        assert before.items() < site.running("w", 2).items(), "nothing is restarted for it"
+        assert waits() == {"own_00": 70, "w_00": 83, "w_01": 103}
+        site.ask(Restart(("w",)))
+        assert waits() == {"own_00": 70, "w_00": 103, "w_01": 103}
 
 
 @pytest.mark.php
