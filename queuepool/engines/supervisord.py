@@ -172,9 +172,9 @@ class SupervisordEngine(SupervisedLives):
     def _send(self, name: ProcessName, number: int, *, retiring: bool = False) -> int:
         sent = 0
         for life in self.lives.get(name, ()):
-            made = self.entries.get(life.number)
-            if made and life.process.pid is not None and (life.process.wanted or retiring) and self.is_current(life):
-                self._rounds.signals.append((made.section, number))
+            pid = life.process.pid
+            if pid is not None and (life.process.wanted or retiring) and self.is_current(life):
+                self._rounds.signals.append((life, pid, number))
                 sent += 1
         if sent:
             self._rounds.stir()

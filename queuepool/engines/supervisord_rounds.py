@@ -21,7 +21,7 @@ from queuepool.engines.supervisord_sections import section_for
 from queuepool.errors import QueuepoolError
 from queuepool.formats.supervisor_export import CannotExport
 from queuepool.formats.supervisor_slots import Entry
-from queuepool.formats.supervisor_steps import goals, steps
+from queuepool.formats.supervisor_steps import ALIVE, goals, steps
 
 MOST_ROUNDS = 50
 Patience = Callable[[PoolSpec], Awaitable[float | None]]
@@ -34,8 +34,8 @@ class Rounds:
     it says later concerns the processes that follow, for Supervisor would have to end one to be told. busy, idle:
     seconds between two looks while something is expected, and while nothing is.
 
-    trouble: what keeps us from working with supervisord now; troubled_at: since when. signals: (section, number) that
-    are to be sent.
+    trouble: what keeps us from working with supervisord now; troubled_at: since when. signals: (life, its pid, number)
+    that are to be sent.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Rounds:
     ) -> None:
         self.trouble: QueuepoolError | None = None
         self.troubled_at: float | None = None
-        self.signals: list[tuple[str, int]] = []
+        self.signals: list[tuple[Life, int, int]] = []
         self._link, self._lives, self._looks = link, lives, looks
         self._pools, self._clock = pools, clock
         self._patience, self._busy, self._idle = patience, busy, idle
@@ -106,9 +106,15 @@ class Rounds:
                 return
 
     async def _signal(self) -> None:
-        sent, self.signals = self.signals, []
-        for section, number in sent:
-            await asyncio.to_thread(self._link.signal, section, number)
+        while self.signals:
+            life, pid, number = first = self.signals.pop(0)
+            if life.process.pid != pid or not self._lives.is_current(life):
+                continue  # it has ended since
+            try:
+                await asyncio.to_thread(self._link.signal, self._lives.entries[life.number].section, number)
+            except SupervisordAway:
+                self.signals.insert(0, first)
+                raise
 
     async def _write_up(self) -> None:
         """Make up the sections of what is to be started. Nobody else may have their names, which is looked at anew."""
@@ -146,7 +152,16 @@ class Rounds:
             failed = await asyncio.to_thread(self._link.perform, plan, logs)
             owners = {entries[name].section: life for name, life in wanted.items()}
             self._performed([owners[section] for section in (*plan.add, *plan.start)], failed)
+        else:
+            self._performed([life for life in wanted.values() if self._runs_already(life)], {})
         return bool(plan)
+
+    def _runs_already(self, life: Life) -> bool:
+        """Whether one that waits to be started was started by somebody else, or never ended: a stop and a start came
+        before the next look."""
+        made = self._lives.entries[life.number]
+        alive = self._looks.states.get(made.section) in ALIVE
+        return self._lives.waits(life) and alive and made.same(self._looks.written.get(made.section))
 
     def _logs(self, made: Entry) -> tuple[LogPolicy, ...]:
         pool = self._pools().get(made.name.pool)

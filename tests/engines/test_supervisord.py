@@ -17,7 +17,7 @@ import pytest
 
 from queuepool.config.load import load
 from queuepool.control import inprocess
-from queuepool.control.messages import Continue, Pause, Restart, Scale, Start, Stop, Update
+from queuepool.control.messages import Continue, Pause, Restart, Scale, Signal, Start, Stop, Update
 from queuepool.engines import supervisord_link
 from queuepool.errors import DaemonUnreachable, QueuepoolError
 from queuepool.system.procstat import birth
@@ -358,6 +358,34 @@ def test_a_supervisord_that_is_slow_in_the_middle_delays_it(
     before = pool.running("w", 2)
     assert pool.ask(Scale("w", 4))["wanted"] == 4
     assert before.items() < pool.running("w", 4).items()
+
+
+def test_one_that_somebody_else_starts_first_counts_as_started(pool: Supervised, gate: Gate) -> None:
+    pool.sv.ctl("stop", "w_01")
+
+    def hold(method: str) -> None:
+        if gate.calls.count("getAllProcessInfo") == 2:  # it was seen stopped, and is about to be started
+            gate.hold = lambda method: None
+            pool.sv.ctl("start", "w_01")
+
+    gate.hold = hold
+    done = pool.qp.try_("start", "w:1", timeout=30)
+    assert (done.returncode, done.stdout) == (0, "w:w_01: started\n"), done.stderr
+    pool.running("w", 2)
+
+
+def test_a_signal_that_supervisord_did_not_take_is_sent_once_it_answers_again(pool: Supervised, gate: Gate) -> None:
+    before = pool.running("w", 2)
+    refused = iter([True, True])  # xmlrpc.client tries once more by itself
+
+    def hold(method: str) -> None:
+        if method == "signalProcess" and next(refused, False):
+            raise ConnectionResetError
+
+    gate.hold = hold
+    assert pool.ask(Signal(("w:1",), "KILL"))["results"][0]["result"] == "signalled"
+    eventually(lambda: pool.running("w", 2)["w_01"] != before["w_01"], what="it was killed, and started anew")
+    assert pool.running("w", 2)["w_00"] == before["w_00"]
 
 
 def test_tcp_with_a_password_and_with_a_wrong_one(tmp_path: Path) -> None:
