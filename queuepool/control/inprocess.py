@@ -176,6 +176,7 @@ class _Parts:
             await self.engine.begin()
             if self.touch:
                 self.engine.link.check()
+                self.engine.link.file.refuse_unwritable()
             if self.deploys.store.matters():
                 await asyncio.to_thread(self.deploys.store.warm)
                 self.deploys.restore()
@@ -262,6 +263,13 @@ class _Parts:
                     found.append(spec.process(slot).display)
         return tuple(found)
 
+    def _left_over(self) -> tuple[str, ...]:
+        """What should not run any more and was not told so yet, as people call it."""
+        desired = {name: self.controller.desire(spec).slots for name, spec in self.controller.pools.items()}
+        shown = self.controller.displays()
+        over = [name for name in self.engine.meant if name.slot not in desired.get(name.pool, {})]
+        return tuple(shown.get(name, str(name)) for name in over)
+
     def _all_begun(self) -> bool:
         """Whether each process that should run was begun: nobody would begin it later."""
         return all(
@@ -288,10 +296,11 @@ class _Parts:
             self.engine.run()
             return
         self.controller.poke(*self.controller.pools, *{name.pool for name in self.engine.lives})
+        over = self._left_over()
         self.controller.turn()
-        if not interrupted and (left := self._left_undone()):
+        if not interrupted and (left := (*self._left_undone(), *over)):
             self.owner.tell(f"a command was interrupted before this one; going on with {', '.join(left)}")
-        for line in self.engine.strays:
+        for line in (*([self.engine.lost] if self.engine.lost else []), *self.engine.strays):
             self.owner.tell(line)
         self.engine.run()
         if not interrupted:

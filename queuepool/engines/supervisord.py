@@ -76,6 +76,8 @@ class SupervisordEngine(SupervisedLives):
 
     def run(self) -> None:
         """Look, and do what is asked for, from now on."""
+        if self._looks.lost:
+            self._rounds.stir()
         self._task = asyncio.ensure_future(self._rounds.go())
 
     async def idle(self) -> None:
@@ -249,7 +251,20 @@ class SupervisordEngine(SupervisedLives):
     def problems(self) -> tuple[str, ...]:
         """What is not as it should be between us and supervisord, in sentences."""
         found = [self.trouble.message] if self.trouble is not None else []
-        return (*found, *self.strays)
+        return (*found, *([self.lost] if self.lost else []), *self.strays)
+
+    @property
+    def meant(self) -> tuple[ProcessName, ...]:
+        """Slots whose process our file lets run: nobody has begun to stop it."""
+        return tuple(made.name for made in self._looks.written.values() if made.runs)
+
+    @property
+    def lost(self) -> str:
+        """That our file is gone, in a sentence; "" when it is not."""
+        if not self._looks.lost:
+            return ""
+        again = "it is written again" if self._touch else "`queuepool update` writes it again"
+        return f"{self.link.file.path} is gone, without which supervisord would not start these processes anew; {again}"
 
     @property
     def strays(self) -> tuple[str, ...]:

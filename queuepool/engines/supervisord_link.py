@@ -28,12 +28,14 @@ MEMORY = "supervisord.json"
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What is there at one moment. supervisord: its pid. infos: of the sections that are ours, by name. strangers:
-    names that it has and that are not ours. entries: what our file holds."""
+    names that it has and that are not ours. entries: what our file holds. lost: the file is gone, and they are what it
+    held."""
 
     supervisord: int
     infos: Mapping[str, Info]
     strangers: frozenset[str]
     entries: Mapping[str, slots.Entry]
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,8 @@ class Link:
             infos, pid = client.infos(), client.pid
             self.where = str(client.endpoint)
         ours = {one.group: one for one in infos if one.group == one.name and one.group in entries}
-        return Seen(pid, ours, frozenset(one.group for one in infos) - set(ours), entries)
+        strangers = frozenset(one.group for one in infos) - set(ours)
+        return Seen(pid, ours, strangers, entries, lost=written is None and bool(entries))
 
     def log(self) -> str:
         """The end of supervisord's own log."""

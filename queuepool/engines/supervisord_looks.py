@@ -33,7 +33,7 @@ class Looks:
     """pools(): those in force. clock(): seconds.
 
     written: what our file holds. states: of each section that supervisord has. strangers: names that it has and that
-    are not ours. supervisord: its pid. All as of the last look.
+    are not ours. supervisord: its pid. lost: our file is gone. All as of the last look.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class Looks:
         self.states: dict[str, State] = {}
         self.strangers: frozenset[str] = frozenset()
         self.supervisord = 0
+        self.lost = False
         self._link, self._lives, self._strays = link, lives, strays
         self._pools, self._clock = pools, clock
 
@@ -114,7 +115,7 @@ class Looks:
             self._lives.current[section] = life.number
 
     def _take(self, found: Seen) -> None:
-        self.supervisord = found.supervisord
+        self.supervisord, self.lost = found.supervisord, found.lost
         self.written = dict(found.entries)
         self.strangers = found.strangers
         self.states = {one: sight.state_of(info, found.entries.get(one)) for one, info in found.infos.items()}

@@ -142,11 +142,11 @@ class Rounds:
         aims = goals(entries, self._lives.gone, looks.written)
         self._lives.tidy(looks.written)
         plan = steps(aims, looks.written, looks.states, self._lives.to_start())
-        if plan.file != looks.written:
+        if plan.file != looks.written or looks.lost:
             if any(made.runs for made in plan.file.values()):
                 await asyncio.to_thread(self._link.check)
             await asyncio.to_thread(self._link.write, plan.file, looks.supervisord)
-            looks.written = dict(plan.file)
+            looks.written, looks.lost = dict(plan.file), False
         if plan:
             logs = {section: self._logs(plan.file[section]) for section in plan.add}
             failed = await asyncio.to_thread(self._link.perform, plan, logs)

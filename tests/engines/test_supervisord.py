@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import struct
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +27,8 @@ from tests.support.supervisord import bin_of
 from tests.support.wait import eventually
 from tests.support.worker import worker_argv
 
+WITHOUT_ROOTS_RIGHTS = () if os.geteuid() else ("setpriv", "--bounding-set=-dac_override")
+"""Runs a command that may not write where it may not, also when it is root's."""
 pytestmark = pytest.mark.skipif(bin_of("debian") is None, reason="Supervisor is not installed")
 
 
@@ -165,12 +168,87 @@ def test_workers_of_a_supervisord_that_was_killed_are_told_to_finish(pool: Super
     pool.running("w", 2)
 
 
-def test_a_file_of_ours_that_is_gone_is_written_again(pool: Supervised) -> None:
-    before = pool.running("w", 2)
-    pool.file.unlink()
+def test_a_file_of_ours_that_is_gone_is_said_and_written_again(pool: Supervised) -> None:
+    before, text = pool.running("w", 2), pool.file.read_text()
+    file = pool.file
+    file.unlink()
+    gone = f"{file} is gone, without which supervisord would not start these processes anew; "
+    assert pool.status()["daemon"]["problems"] == [gone + "`queuepool update` writes it again"]
+    notes: list[str] = []
+    pool.ask(Update(), notes)
+    assert notes == [gone + "it is written again"]
+    assert (pool.file.read_text(), pool.running("w", 2)) == (text, before), "and no process is touched"
+    file.unlink()
     pool.ask(Scale("w", 3))
     assert before.items() < pool.running("w", 3).items()
     assert pool.file.read_text().count("[program:") == 3
+
+
+@pytest.mark.parametrize(
+    ("instead", "why", "remedy"),
+    [
+        ("nothing", "No such file or directory", "make its directory: `mkdir -p {conf}`; supervisord need not be"),
+        ("a file", "Not a directory", "look at what is in the place of its directory: `ls -ld {conf}`"),
+        ("unwritable", "Permission denied", "run this as a user who may: `sudo queuepool ...`"),
+    ],
+)
+def test_a_place_where_our_file_cannot_be_is_said_before_anything_is_done(
+    pool: Supervised, instead: str, why: str, remedy: str
+) -> None:
+    before, file = pool.running("w", 2), pool.file
+    away = pool.conf.with_name("away")
+    if instead == "unwritable":
+        pool.conf.chmod(0o555)
+    else:
+        pool.conf.rename(away)
+        if instead == "a file":
+            pool.conf.touch()
+    try:
+        done = pool.qp.try_("scale", "w", "3", under=WITHOUT_ROOTS_RIGHTS)
+    finally:
+        if away.exists():
+            pool.conf.unlink(missing_ok=True)
+            away.rename(pool.conf)
+        pool.conf.chmod(0o755)
+    hint = remedy.format(conf=pool.conf)
+    assert (done.returncode, done.stdout) == (1, "")
+    verb = "read" if instead == "a file" else "write"
+    assert done.stderr.startswith(f"error: cannot {verb} {file}: {why}\nhint: {hint}"), done.stderr
+    assert pool.running("w", 2) == before
+    assert pool.status()["programs"][0]["wanted"] == 2, "nothing is left for the next command"
+
+
+@pytest.mark.root
+def test_a_full_disk_leaves_our_file_as_it_was_and_the_next_command_goes_on(pool: Supervised) -> None:
+    before, text = pool.running("w", 2), pool.file.read_text()
+    name = pool.file.name
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", str(pool.conf)]).returncode:
+        pytest.skip("no mounts here")
+    try:
+        (pool.conf / name).write_text(text)
+        done = pool.qp.try_("scale", "w", "3")
+        assert done.returncode == 1
+        assert f"cannot go on: cannot write {pool.conf / name}: No space left on device\n" in done.stderr
+        assert f"hint: make room there: `df -h {pool.conf}`; then `queuepool update` goes on" in done.stderr
+        assert [(path.name, path.read_text()) for path in pool.conf.iterdir()] == [(name, text)]
+        assert pool.running("w", 2) == before
+    finally:
+        subprocess.run(["umount", str(pool.conf)], check=True)
+    pool.ask(Update())
+    assert before.items() < pool.running("w", 3).items()
+
+
+def test_what_a_command_left_over_is_named_by_the_next_one(pool: Supervised) -> None:
+    pool.ask(Scale("w", 3))
+    text = pool.file.read_text()
+    pool.ask(Scale("w", 2))
+    pool.file.write_text(text)  # as if it had been killed when it had said what is wanted, and before it was done
+    pool.sv.ctl("update")
+    pool.running("w", 3)
+    notes: list[str] = []
+    pool.ask(Update(), notes)
+    assert notes == ["a command was interrupted before this one; going on with w:w_02"]
+    pool.running("w", 2)
 
 
 def test_a_file_that_was_edited_by_hand_is_left_as_it_is(pool: Supervised) -> None:
