@@ -33,6 +33,7 @@ from queuepool.domain.states import State
 from queuepool.engines.supervisord import SupervisordEngine
 from queuepool.engines.supervisord_client import CannotReread, SupervisordAway
 from queuepool.engines.supervisord_link import Link
+from queuepool.engines.supervisord_strays import living
 from queuepool.errors import DaemonUnreachable, QueuepoolError
 from queuepool.laravel.ping import ping
 from queuepool.system import commands
@@ -183,7 +184,7 @@ class _Parts:
         except BaseException as error:
             await self.__aexit__()
             if isinstance(error, SupervisordAway):
-                raise SupervisordUnreachable(error.message, error.hint) from None
+                raise SupervisordUnreachable(error.message, self._with_survivors(error.hint)) from None
             raise
         return self
 
@@ -233,7 +234,14 @@ class _Parts:
         patient = isinstance(trouble, SupervisordAway) and not isinstance(trouble, CannotReread)
         if not patient or self.engine.clock() - since > PATIENCE_SECONDS:
             hint = f"{trouble.hint}; then `queuepool update` goes on with what is not done yet"
+            if isinstance(trouble, SupervisordAway):
+                hint = self._with_survivors(hint)
             raise type(trouble)(f"cannot go on: {trouble.message}", hint)
+
+    def _with_survivors(self, hint: str) -> str:
+        """The hint, and who works on while nobody watches over them."""
+        there = living(self.engine.link.memory)
+        return f"{hint}; its processes that still run: {', '.join(there)}" if there else hint
 
     async def _perform(self, request: Request, progress: Progress) -> dict[str, Any]:
         handler = operations.OPERATIONS[_name(request)][1]
@@ -349,6 +357,11 @@ class _Parts:
             found.append("a deploy was interrupted: `queuepool deploy --follow` goes on with it, `--abort` goes back")
         if self.known is None:
             found.append("supervisord does not have these programs yet: `queuepool up` hands them over to it")
+            return tuple(found)
+        left = (*self._left_undone(), *self._left_over())
+        if left and not self.deploys.under_way and self.directory.pid_alone() is None:
+            why = "a command was interrupted, or somebody changed something in Supervisor"
+            found.append(f"{', '.join(left)}: {why}; `queuepool update` mends it")
         return tuple(found)
 
 

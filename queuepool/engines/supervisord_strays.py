@@ -14,6 +14,15 @@ from queuepool.engines.supervisord_lives import Publish
 from queuepool.system import children, procstat
 
 
+def living(memory: Memory) -> tuple[str, ...]:
+    """The processes of that memory that still live, whoever is their parent now."""
+    return tuple(
+        f"{section} (pid {pid})"
+        for section, (pid, birth) in memory.pids.items()
+        if birth and procstat.birth(pid) == birth
+    )
+
+
 class Strays:
     """Those that live, as far as they are known. touch: whether they may be told anything, or only be looked at."""
 

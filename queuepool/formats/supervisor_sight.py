@@ -16,7 +16,7 @@ from queuepool.formats.supervisor_ends import Ending
 from queuepool.formats.supervisor_slots import Entry
 from queuepool.formats.supervisor_steps import ALIVE
 
-BY_HAND = "stopped in Supervisor, not by queuepool"
+BY_HAND = "stopped in Supervisor, not by queuepool; `queuepool start` lets it run again"
 RESTED = frozenset({State.STOPPED, State.EXITED, State.FATAL, State.UNKNOWN})
 """States in which Supervisor does nothing more by itself."""
 FAILING = frozenset({State.BACKOFF, State.FATAL})

@@ -187,6 +187,7 @@ def test_what_cannot_be_is_said_with_what_to_type(tmp_path: Path) -> None:
         done = site.qp.try_("status")
         assert done.returncode == 5
         assert "error: cannot ask supervisord at unix:///tmp/none: No such file or directory" in done.stderr
+        assert "hint: it does not run, or listens elsewhere: `systemctl start supervisor` starts it" in done.stderr
         site.head = "engine: {type: supervisord, config: /none/supervisord.conf}\n"
         site.write(config())
         assert "error: cannot read /none/supervisord.conf: No such file" in site.qp.try_("status").stderr

@@ -21,6 +21,7 @@ from queuepool.control import inprocess
 from queuepool.control.messages import Continue, Pause, Restart, Scale, Signal, Start, Stop, Update
 from queuepool.engines import supervisord_link
 from queuepool.errors import DaemonUnreachable, QueuepoolError
+from queuepool.formats.supervisor_sight import BY_HAND
 from queuepool.system.procstat import birth
 from tests.support.supervised import Supervised
 from tests.support.supervisord import bin_of
@@ -111,7 +112,7 @@ def test_an_update_replaces_what_changed_and_takes_out_what_is_gone(pool: Superv
 def test_one_that_was_stopped_in_supervisor_is_said_and_left_until_it_is_started(pool: Supervised) -> None:
     pool.sv.ctl("stop", "w_01")
     seen = {p["name"]: (p["state"], p["reason"], p["wanted"]) for p in pool.status()["processes"]}
-    assert seen["w:1"] == ("STOPPED", "stopped in Supervisor, not by queuepool", True)
+    assert seen["w:1"] == ("STOPPED", BY_HAND, True)
     pool.ask(Scale("w", 3))
     assert pool.states()["w_01"][0] == "STOPPED"
     pool.ask(Start(("w:1",)))
@@ -389,6 +390,7 @@ def test_whenever_the_command_is_killed_the_next_one_goes_on(pool: Supervised, g
             break
         assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
         calls, gate.die_at = list(gate.calls), None
+        problems = pool.status()["daemon"]["problems"]
         notes: list[str] = []
         pool.ask(Scale("w", 2), notes)
         pids = pool.running("w", 2)
@@ -396,6 +398,8 @@ def test_whenever_the_command_is_killed_the_next_one_goes_on(pool: Supervised, g
         assert "autostart=false" not in pool.file.read_text()
         if calls[-1] in ("addProcessGroup", "removeProcessGroup"):
             assert notes == ["a command was interrupted before this one; going on with w:w_01"]
+            [problem] = problems
+            assert problem.startswith("w:w_01: a command was interrupted, or somebody changed something in Supervisor;")
         at += 1
     assert {"stopProcess", "removeProcessGroup", "reloadConfig", "addProcessGroup", "startProcess"} <= set(gate.calls)
     assert at >= 11, "it was killed often enough"
@@ -405,6 +409,7 @@ def test_a_supervisord_that_is_killed_in_the_middle_is_said_and_the_next_command
     pool: Supervised, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inprocess, "PATIENCE_SECONDS", 1.0)
+    before = pool.running("w", 2)
 
     def hold(method: str) -> None:
         if method == "addProcessGroup":
@@ -415,6 +420,11 @@ def test_a_supervisord_that_is_killed_in_the_middle_is_said_and_the_next_command
     with pytest.raises(QueuepoolError, match="cannot go on: cannot ask supervisord") as caught:
         pool.ask(Scale("w", 4))
     assert "then `queuepool update` goes on" in caught.value.hint
+    survivors = ", ".join(f"{name} (pid {pid})" for name, pid in before.items())
+    assert caught.value.hint.endswith(f"; its processes that still run: {survivors}")
+    with pytest.raises(DaemonUnreachable, match="cannot ask supervisord") as away:
+        pool.status()
+    assert away.value.hint.endswith(f"; its processes that still run: {survivors}")
     gate.hold = lambda method: None
     pool.restart()
     gate.target = pool.sv.url.removeprefix("unix://")
