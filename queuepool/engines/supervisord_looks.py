@@ -64,7 +64,7 @@ class Looks:
         self._take(found)
         memory = self._link.memory
         for section, info in found.infos.items():
-            self._settle(section, info, None)
+            self._settle(section, info, None, adopted=True)
             life = self._lives.at(section, self.written[section])
             if life is None:
                 continue
@@ -124,7 +124,7 @@ class Looks:
         life = self._lives.at(section, self.written[section])
         return life is not None and sight.may_have_ended(life.process, info, self.states[section])
 
-    def _settle(self, section: str, info: Info, ends: Ends | None) -> None:
+    def _settle(self, section: str, info: Info, ends: Ends | None, *, adopted: bool = False) -> None:
         """What supervisord says of one process. ends: None where its log was not read."""
         life = self._lives.at(section, self.written[section])
         if life is None or life.number in self._lives.unstarted:
@@ -137,7 +137,7 @@ class Looks:
         death = None
         if ends is not None and sight.may_have_ended(before, info, state):
             death = self._death(life, section, info, ends)
-        now = sight.seen(before, info, state, life.spec.policy, self._clock(), death)
+        now = sight.seen(before, info, state, life.spec.policy, self._clock(), death, adopted=adopted)
         self._tell(life, now)
         self._lives.become(life, now.process)
 

@@ -91,14 +91,23 @@ def death(info: Info, state: State, ends: Sequence[Ending]) -> Death:
     return Death(ends[-1] if ends else Ending(info.code, asked=False))
 
 
-def seen(before: Process, info: Info, state: State, policy: Policy, now: float, death: Death | None = None) -> Sight:
-    """The process, once it was looked at. now: of the clock that `started` counts by. death: see may_have_ended."""
+def seen(
+    before: Process,
+    info: Info,
+    state: State,
+    policy: Policy,
+    now: float,
+    death: Death | None = None,
+    *,
+    adopted: bool = False,
+) -> Sight:
+    """The process, once it was looked at. now: of the clock that `started` counts by. death: see may_have_ended.
+    adopted: whether it was there before we were."""
     process = replace(before, state=state, pid=info.pid)
     told: list[Tell] = []
     if info.pid is not None and info.pid != before.pid:
         process = replace(process, starts=before.starts + 1, started=now - max(0.0, info.now - info.start))
-        known = before.pid or before.starts
-        told.append(_tell(Kind.STARTED if known else Kind.ADOPTED, pid=info.pid))
+        told.append(_tell(Kind.ADOPTED if adopted else Kind.STARTED, pid=info.pid))
     if not before.wanted:
         if state in ALIVE:
             process = replace(process, state=State.STOPPING)

@@ -104,7 +104,9 @@ def kinds(before: Process, said: Info, how: Death | None = None) -> tuple[Proces
 def test_a_process_that_is_new_to_us_was_started_as_long_ago_as_supervisord_says() -> None:
     now, told = kinds(Process(State.STARTING, wanted=True), info(State.RUNNING, 7))
     assert (now.pid, now.starts, now.started) == (7, 1, 990.0)
-    assert told == ["adopted", "running"]
+    assert told == ["started", "running"]
+    sight = seen(Process(State.RUNNING, wanted=True), info(State.RUNNING, 7), State.RUNNING, WORKER, 0.0, adopted=True)
+    assert [told.kind for told in sight.told] == ["adopted"], "it was there before we were"
     now, told = kinds(UP, info(State.RUNNING, 7))
     assert (now, told) == (UP, [])
 
