@@ -250,7 +250,10 @@ class SupervisordEngine(SupervisedLives):
     @property
     def problems(self) -> tuple[str, ...]:
         """What is not as it should be between us and supervisord, in sentences."""
-        found = [self.trouble.message] if self.trouble is not None else []
+        found = []
+        if self.trouble is not None:
+            since = time.strftime("%H:%M:%S", time.localtime(time.time() - self.clock() + (self.troubled_at or 0.0)))
+            found.append(f"{self.trouble.message}; all is shown as it was at {since} ({self.trouble.hint})")
         return (*found, *([self.lost] if self.lost else []), *self.strays)
 
     @property

@@ -185,7 +185,7 @@ class Rounds:
     def _ill(self, error: QueuepoolError) -> None:
         if self.trouble is None:
             self.troubled_at = self._clock()
-            self._lives.publish(Kind.LOG_TROUBLE, "", {"file": "supervisord", "reason": error.message})
+            self._lives.publish(Kind.SUPERVISORD_TROUBLE, "", {"reason": error.message})
         self.trouble = error
         self._link.reread()
         if isinstance(error, SupervisordAway):
@@ -193,5 +193,7 @@ class Rounds:
 
     def _well(self) -> None:
         if self.trouble is not None:
+            lasted = self._clock() - (self.troubled_at or 0.0)
+            self._lives.publish(Kind.SUPERVISORD_WELL, "", {"seconds": round(lasted, 1)})
             self.trouble = self.troubled_at = None
             self._lives.changed("", False)

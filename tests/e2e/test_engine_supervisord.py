@@ -154,6 +154,18 @@ def test_a_daemon_beside_it_takes_over_and_leaves_them_running(tmp_path: Path) -
             lambda: any(e["event"] == "exited" and e["fields"]["code"] == -9 for e in site.qp.events()),
             30, "the journal has the death", show=site.story,
         )  # fmt: skip
+        former = site.sv.process
+        former.kill()
+        former.wait()
+        said = f"! cannot ask supervisord at {site.sv.url}: Connection refused; all is shown as it was at "
+        eventually(lambda: said in site.qp.try_("status").stdout, 30, "status says it", show=site.story)
+        site.restart()
+        eventually(
+            lambda: [e["event"] for e in site.qp.events() if e["event"].startswith("supervisord_")]
+            == ["supervisord_trouble", "supervisord_well"],
+            30, "the journal has it", show=site.story,
+        )  # fmt: skip
+        site.qp.state("w:0", "RUNNING")
         releases.to("2")
         code, report, _ = deploy(site)
         assert (code, len(report["restarted"])) == (0, 3), report
