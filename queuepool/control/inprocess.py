@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from queuepool import __version__
 from queuepool.control import messages, operations
 from queuepool.control.client import START_HINT, Client
+from queuepool.control.leftovers import Leftovers
 from queuepool.controller.controller import Controller
 from queuepool.controller.deploys import Deploys
 from queuepool.controller.insight import Insight
@@ -150,6 +151,7 @@ class _Parts:
         )
         self.engine.environment = {"QUEUEPOOL_CONFIG": self.directory.config}
         self.controller = Controller(self.engine, self.store, self.journal, self.loaded, used=self._used)
+        self.leftovers = Leftovers(self.controller, self.engine)
         self.insight = Insight(lambda: self.controller.pools)
         self.watch = RedisWatch(
             self.insight.redis_of, _ping, lambda: list(self.controller.pools), lambda pool, what: None, self.journal
@@ -258,26 +260,6 @@ class _Parts:
         await self.engine.idle()
         return reply
 
-    def _left_undone(self) -> tuple[str, ...]:
-        """What should run and does not, or not as it should, as people call it; but for what was stopped by hand in
-        Supervisor, or cannot start."""
-        found = []
-        for spec in self.controller.pools.values():
-            for slot, revision in self.controller.desire(spec).slots.items():
-                lives = [life for life in self.engine.seen(ProcessName(spec.name, slot)) if life.wanted]
-                if not self.controller.waits_for(spec) and (
-                    not lives or not lives[-1].meets(revision) or self.engine.is_queued(ProcessName(spec.name, slot))
-                ):
-                    found.append(spec.process(slot).display)
-        return tuple(found)
-
-    def _left_over(self) -> tuple[str, ...]:
-        """What should not run any more and was not told so yet, as people call it."""
-        desired = {name: self.controller.desire(spec).slots for name, spec in self.controller.pools.items()}
-        shown = self.controller.displays()
-        over = [name for name in self.engine.meant if name.slot not in desired.get(name.pool, {})]
-        return tuple(shown.get(name, str(name)) for name in over)
-
     def _all_begun(self) -> bool:
         """Whether each process that should run was begun: nobody would begin it later."""
         return all(
@@ -304,15 +286,15 @@ class _Parts:
             self.engine.run()
             return
         self.controller.poke(*self.controller.pools, *{name.pool for name in self.engine.lives})
-        over = self._left_over()
+        left = self.leftovers.left()
         self.controller.turn()
-        if not interrupted and (left := (*self._left_undone(), *over)):
-            self.owner.tell(f"a command was interrupted before this one; going on with {', '.join(left)}")
+        if not interrupted and left:
+            self.owner.tell(f"a command was interrupted before this one; going on with {self.leftovers.shown(left)}")
         for line in (*([self.engine.lost] if self.engine.lost else []), *self.engine.strays):
             self.owner.tell(line)
         self.engine.run()
         if not interrupted:
-            await self.controller.until(lambda: self._stuck() or not self._left_undone())
+            await self.controller.until(lambda: self._stuck() or not self.leftovers.undone())
         if not interrupted:
             return
         assert self.deploys.saved is not None
@@ -358,10 +340,8 @@ class _Parts:
         if self.known is None:
             found.append("supervisord does not have these programs yet: `queuepool up` hands them over to it")
             return tuple(found)
-        left = (*self._left_undone(), *self._left_over())
-        if left and not self.deploys.under_way and self.directory.pid_alone() is None:
-            why = "a command was interrupted, or somebody changed something in Supervisor"
-            found.append(f"{', '.join(left)}: {why}; `queuepool update` mends it")
+        if not self.deploys.under_way and self.directory.pid_alone() is None:
+            found += self.leftovers.problems()
         return tuple(found)
 
 

@@ -14,9 +14,10 @@ from queuepool.domain.desired import Revision
 from queuepool.domain.events import Kind
 from queuepool.domain.names import ProcessName
 from queuepool.domain.observed import ProcessView
-from queuepool.domain.pool import PoolSpec
+from queuepool.domain.pool import PoolSpec, ProcessSpec
 from queuepool.domain.reconcile import Action, Begin
 from queuepool.domain.states import State
+from queuepool.domain.supervised import section_name
 from queuepool.domain.supervisor_events import Notice
 from queuepool.domain.work import CountsView, Work, WorkView
 from queuepool.engines.base import Judge
@@ -25,7 +26,7 @@ from queuepool.engines.supervisord_link import Link
 from queuepool.engines.supervisord_lives import Publish, SupervisedLives
 from queuepool.engines.supervisord_looks import Looks
 from queuepool.engines.supervisord_rounds import Patience, Rounds
-from queuepool.engines.supervisord_sections import release_of
+from queuepool.engines.supervisord_sections import release_of, taken
 from queuepool.engines.supervisord_strays import Strays
 from queuepool.errors import QueuepoolError
 from queuepool.formats.supervisor_sight import RESTED
@@ -255,6 +256,10 @@ class SupervisordEngine(SupervisedLives):
             since = time.strftime("%H:%M:%S", time.localtime(time.time() - self.clock() + (self.troubled_at or 0.0)))
             found.append(f"{self.trouble.message}; all is shown as it was at {since} ({self.trouble.hint})")
         return (*found, *([self.lost] if self.lost else []), *self.strays)
+
+    def refusal(self, spec: ProcessSpec) -> str:
+        """Why a process cannot be written for Supervisor, as far as its name tells; "" when it can."""
+        return taken(section_name(spec), self.link, self._looks.strangers)
 
     @property
     def meant(self) -> tuple[ProcessName, ...]:

@@ -125,6 +125,14 @@ def _home(user: str) -> str | None:
         return None
 
 
+def owner_at(path: str) -> str:
+    """The queuepool.yml that a file among supervisord's was written from; "" where it is not one of ours."""
+    try:
+        return slots.owner_of(_source(path).text) or ""
+    except QueuepoolError:
+        return ""
+
+
 class OurFile:
     """The file that we write. owner: path of the queuepool.yml that it is of."""
 

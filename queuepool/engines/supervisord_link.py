@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from queuepool.domain.pool import EngineSpec, LogPolicy
-from queuepool.engines.supervisord_client import Supervisord, SupervisordAway, reach
+from queuepool.engines.supervisord_client import Supervisord, SupervisordAway, SupervisordRefuses, reach
 from queuepool.engines.supervisord_files import Installed, OurFile, find
 from queuepool.errors import QueuepoolError, UsageError
 from queuepool.formats import supervisor_slots as slots
@@ -93,6 +93,12 @@ class Link:
             except SupervisordAway:
                 self._drop()  # whoever answers next may be another one
                 raise
+            except SupervisordRefuses as error:
+                raise SupervisordRefuses(
+                    error.message,
+                    "give them below `engine` in queuepool.yml, `username: ...` and `password: ...`; or restart "
+                    "supervisord, when its file has others than it began with",
+                ) from None
             finally:
                 if self._closed:
                     self._drop()

@@ -11,6 +11,7 @@ from queuepool.domain.deployment import at_release
 from queuepool.domain.pool import PoolSpec
 from queuepool.domain.supervised import section_name
 from queuepool.engines.life import Life
+from queuepool.engines.supervisord_files import owner_at
 from queuepool.engines.supervisord_link import Link
 from queuepool.errors import QueuepoolError
 from queuepool.formats.supervisor_slots import Entry, entry
@@ -23,6 +24,23 @@ def release_of(pool: PoolSpec, pinned: str | None) -> str | None:
     return None if pool.app is None else pinned or os.path.realpath(pool.app)
 
 
+def taken(section: str, link: Link, strangers: Collection[str]) -> str:
+    """Who has a name already, and what to do; "" when it is free. Raises UsageError."""
+    if where := link.installed.foreign.get(section):
+        if not (owner := owner_at(where)):
+            return f"{where} has a program or group of that name, {section}; rename one of them"
+        end = f"`queuepool -c {owner} down`"
+        if not os.path.exists(owner):  # of an application that was moved or taken away
+            end = f"`rm {where}`, then `supervisorctl update` ends what it has"
+        return f"{where} has a {section} as well, which queuepool wrote there from {owner}; {end}"
+    if section in strangers:
+        return (
+            f"supervisord runs a {section} that is in no file of its; "
+            f"`supervisorctl stop {section}`, then `supervisorctl remove {section}`"
+        )
+    return ""
+
+
 def section_for(
     life: Life, pool: PoolSpec, link: Link, strangers: Collection[str], patience: float | None = None
 ) -> Entry:
@@ -31,13 +49,8 @@ def section_for(
     its user unknown, CannotExport for what no file can hold."""
     spec = life.spec if patience is None else pool.patient(patience).process(life.name.slot)
     section = section_name(spec)
-    if where := link.installed.foreign.get(section):
-        raise QueuepoolError(f"{where} has a program or group of that name, {section}; rename one of them")
-    if section in strangers:
-        raise QueuepoolError(
-            f"supervisord runs a {section} that is in no file of its; "
-            f"`supervisorctl stop {section}`, then `supervisorctl remove {section}`"
-        )
+    if why := taken(section, link, strangers):
+        raise QueuepoolError(why)
     launch = spec.launch
     if pool.app is not None and life.release is not None:
         launch = at_release(launch, pool.app, life.release)

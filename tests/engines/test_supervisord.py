@@ -18,6 +18,7 @@ import pytest
 
 from queuepool.config.load import load
 from queuepool.control import inprocess
+from queuepool.control.inprocess import InProcess
 from queuepool.control.messages import Continue, Pause, Restart, Scale, Signal, Start, Stop, Update
 from queuepool.engines import supervisord_link
 from queuepool.errors import DaemonUnreachable, QueuepoolError
@@ -269,13 +270,36 @@ def test_a_program_of_somebody_else_with_our_name_is_never_touched(pool: Supervi
     pool.sv.ctl("update")
     pid = pool.running("w", 3)["w_02"]
     reply = pool.ask(Scale("w", 3))
+    why = f"{theirs} has a program or group of that name, w_02; rename one of them"
     assert [f["display"] for f in reply["failed"]] == ["w:w_02"]
-    assert f"{theirs} has a program or group of that name" in reply["failed"][0]["message"]
+    assert why in reply["failed"][0]["message"]
+    assert pool.status()["daemon"]["problems"] == [f"w:w_02: {why}"]
+    notes: list[str] = []
+    pool.ask(Scale("w", 3), notes)
+    assert notes == [], "no command was interrupted"
     assert pool.states()["w_02"] == ("RUNNING", pid)
     pool.ask(Scale("w", 2))
     assert pool.states()["w_02"] == ("RUNNING", pid)
     theirs.unlink()
     pool.sv.ctl("update")
+
+
+def test_names_that_another_queuepool_has_are_said_with_the_way_to_end_it(pool: Supervised, tmp_path: Path) -> None:
+    before = pool.running("w", 2)
+    other = tmp_path / "queuepool.yml"
+    other.write_text(pool.head + "programs:\n" + program())
+    has = f"{pool.file} has a w_00 as well, which queuepool wrote there from {pool.qp.file}; "
+    with pool.here():
+        mine = InProcess(str(other))
+        [first, _] = mine.ask(Update())["results"]
+        assert first["message"] == f"cannot be written for Supervisor: {has}`queuepool -c {pool.qp.file} down`"
+        pool.qp.file.rename(pool.root / "moved")
+        try:
+            said = f"{has}`rm {pool.file}`, then `supervisorctl update` ends what it has"
+            assert mine.status()["daemon"]["problems"][0] == f"w:w_00: {said}", "it was moved or taken away"
+        finally:
+            (pool.root / "moved").rename(pool.qp.file)
+    assert pool.running("w", 2) == before
 
 
 def test_a_file_of_somebody_else_that_supervisord_cannot_read_is_said(pool: Supervised) -> None:
@@ -489,6 +513,7 @@ def test_tcp_with_a_password_and_with_a_wrong_one(tmp_path: Path) -> None:
         site.write("programs:\n" + program())
         with pytest.raises(QueuepoolError, match="it wants another username and password") as caught:
             site.ask(Scale("w", 3))
+        assert "give them below `engine` in queuepool.yml, `username: ...` and `password: ...`" in caught.value.hint
         assert "nonsense" not in f"{caught.value.message}{caught.value.hint}"
         assert "nonsense" not in repr(load(str(site.qp.file), os.environ).engine)
         assert "nonsense" not in site.qp("config", "show")
