@@ -267,12 +267,14 @@ EVENT_COLORS = {
     "limit": "yellow",
     "job_left": "yellow",
     "redis_trouble": "yellow",
+    "supervisord_trouble": "red",
     "notify_trouble": "yellow",
     "running": "green",
     "resumed": "green",
     "log_well": "green",
     "requeued": "green",
     "redis_well": "green",
+    "supervisord_well": "green",
     "notify_well": "green",
 }
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from queuepool import __version__
 from queuepool.control import messages, operations
 from queuepool.control.client import START_HINT, Client
+from queuepool.control.leftovers import Leftovers
 from queuepool.controller.controller import Controller
 from queuepool.controller.deploys import Deploys
 from queuepool.controller.insight import Insight
@@ -33,6 +34,7 @@ from queuepool.domain.states import State
 from queuepool.engines.supervisord import SupervisordEngine
 from queuepool.engines.supervisord_client import CannotReread, SupervisordAway
 from queuepool.engines.supervisord_link import Link
+from queuepool.engines.supervisord_strays import living
 from queuepool.errors import DaemonUnreachable, QueuepoolError
 from queuepool.laravel.ping import ping
 from queuepool.system import commands
@@ -142,12 +144,14 @@ class _Parts:
             Link(self.loaded.engine, self.directory.config, instance, self.directory.state),
             publish=self.journal.add,
             changed=lambda pool, number: self._noticed(pool, number),
+            patience=lambda pool: self.insight.patience_of(pool),
             touch=touch,
             busy=BUSY_SECONDS,
             idle=1.0,
         )
         self.engine.environment = {"QUEUEPOOL_CONFIG": self.directory.config}
         self.controller = Controller(self.engine, self.store, self.journal, self.loaded, used=self._used)
+        self.leftovers = Leftovers(self.controller, self.engine)
         self.insight = Insight(lambda: self.controller.pools)
         self.watch = RedisWatch(
             self.insight.redis_of, _ping, lambda: list(self.controller.pools), lambda pool, what: None, self.journal
@@ -175,13 +179,14 @@ class _Parts:
             await self.engine.begin()
             if self.touch:
                 self.engine.link.check()
+                self.engine.link.file.refuse_unwritable()
             if self.deploys.store.matters():
                 await asyncio.to_thread(self.deploys.store.warm)
                 self.deploys.restore()
         except BaseException as error:
             await self.__aexit__()
             if isinstance(error, SupervisordAway):
-                raise SupervisordUnreachable(error.message, error.hint) from None
+                raise SupervisordUnreachable(error.message, self._with_survivors(error.hint)) from None
             raise
         return self
 
@@ -231,7 +236,14 @@ class _Parts:
         patient = isinstance(trouble, SupervisordAway) and not isinstance(trouble, CannotReread)
         if not patient or self.engine.clock() - since > PATIENCE_SECONDS:
             hint = f"{trouble.hint}; then `queuepool update` goes on with what is not done yet"
+            if isinstance(trouble, SupervisordAway):
+                hint = self._with_survivors(hint)
             raise type(trouble)(f"cannot go on: {trouble.message}", hint)
+
+    def _with_survivors(self, hint: str) -> str:
+        """The hint, and who works on while nobody watches over them."""
+        there = living(self.engine.link.memory)
+        return f"{hint}; its processes that still run: {', '.join(there)}" if there else hint
 
     async def _perform(self, request: Request, progress: Progress) -> dict[str, Any]:
         handler = operations.OPERATIONS[_name(request)][1]
@@ -247,19 +259,6 @@ class _Parts:
         await self.controller.until(self._all_begun)
         await self.engine.idle()
         return reply
-
-    def _left_undone(self) -> tuple[str, ...]:
-        """What should run and does not, or not as it should, as people call it; but for what was stopped by hand in
-        Supervisor, or cannot start."""
-        found = []
-        for spec in self.controller.pools.values():
-            for slot, revision in self.controller.desire(spec).slots.items():
-                lives = [life for life in self.engine.seen(ProcessName(spec.name, slot)) if life.wanted]
-                if not self.controller.waits_for(spec) and (
-                    not lives or not lives[-1].meets(revision) or self.engine.is_queued(ProcessName(spec.name, slot))
-                ):
-                    found.append(spec.process(slot).display)
-        return tuple(found)
 
     def _all_begun(self) -> bool:
         """Whether each process that should run was begun: nobody would begin it later."""
@@ -287,14 +286,15 @@ class _Parts:
             self.engine.run()
             return
         self.controller.poke(*self.controller.pools, *{name.pool for name in self.engine.lives})
+        left = self.leftovers.left()
         self.controller.turn()
-        if not interrupted and (left := self._left_undone()):
-            self.owner.tell(f"a command was interrupted before this one; going on with {', '.join(left)}")
-        for line in self.engine.strays:
+        if not interrupted and left:
+            self.owner.tell(f"a command was interrupted before this one; going on with {self.leftovers.shown(left)}")
+        for line in (*([self.engine.lost] if self.engine.lost else []), *self.engine.strays):
             self.owner.tell(line)
         self.engine.run()
         if not interrupted:
-            await self.controller.until(lambda: self._stuck() or not self._left_undone())
+            await self.controller.until(lambda: self._stuck() or not self.leftovers.undone())
         if not interrupted:
             return
         assert self.deploys.saved is not None
@@ -339,6 +339,9 @@ class _Parts:
             found.append("a deploy was interrupted: `queuepool deploy --follow` goes on with it, `--abort` goes back")
         if self.known is None:
             found.append("supervisord does not have these programs yet: `queuepool up` hands them over to it")
+            return tuple(found)
+        if not self.deploys.under_way and self.directory.pid_alone() is None:
+            found += self.leftovers.problems()
         return tuple(found)
 
 

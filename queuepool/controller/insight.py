@@ -29,6 +29,7 @@ from queuepool.laravel.target import RedisTarget
 
 if TYPE_CHECKING:
     from queuepool.engines.base import Engine
+    from queuepool.laravel.config import AppConfig
 
 
 Pings = Mapping[str, tuple[bool, float | None]]
@@ -74,16 +75,15 @@ class Insight:
         found = {}
         for pool in self._pools().values():
             config = self.applications.known(pool) if pool.stop_follows else None
-            if config is None:
-                continue
-            if pool.kind == "horizon":
-                if config.horizon_config:
-                    found[pool.name] = graceful_seconds(one.timeout for one in supervisors(pool, config))
-                continue
-            connection = config.connections.get(pool.connection or config.default_connection or "")
-            if connection and connection.block_for:
-                found[pool.name] = pool.process(0).policy.stop_seconds + connection.block_for
+            if config is not None and (seconds := _patience(pool, config)) is not None:
+                found[pool.name] = seconds
         return found
+
+    async def patience_of(self, pool: PoolSpec) -> float | None:
+        """The same for one pool, in force or not, whose application is asked now where it is not known; None: what the
+        file says is right."""
+        config = await self.applications.of(pool) if pool.stop_follows else None
+        return None if config is None else _patience(pool, config)
 
     def used(self) -> None:
         """Settings came into force: applications may be others, and there may be some for the first time."""
@@ -179,3 +179,13 @@ class Insight:
             self._sizes[key] = SizeProbe(who.php, who.app, user=who.user, group=who.group, environment=environment)
         plain = {QueueName(name.connection, name.queue): name for name in names}
         return {plain[name]: seen for name, seen in (await self._sizes[key].sizes(tuple(plain))).items()}
+
+
+def _patience(pool: PoolSpec, config: AppConfig) -> float | None:
+    if pool.kind == "horizon":
+        timeouts = (one.timeout for one in supervisors(pool, config))
+        return graceful_seconds(timeouts) if config.horizon_config else None
+    connection = config.connections.get(pool.connection or config.default_connection or "")
+    if connection is None or not connection.block_for:
+        return None
+    return pool.process(0).policy.stop_seconds + connection.block_for

@@ -126,6 +126,7 @@ class Daemon:
             publish=self.journal.add,
             changed=lambda pool, number: self.controller.noticed(pool, number),
             failed=self._suspect,
+            patience=lambda pool: self.insight.patience_of(pool),
         )
 
     # The code of these three takes longer to load than a hundred starts; it is loaded when it is needed, or after them.

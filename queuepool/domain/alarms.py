@@ -18,6 +18,8 @@ CHECK_SECONDS = 60.0
 """How often what is wrong is compared with what is seen: an event may have been missed while no daemon ran."""
 WAIT_HOLDS = 10.0
 """So long jobs must wait too long before it is told."""
+AWAY_HOLDS = 10.0
+"""So long supervisord must be away before it is told: one that is restarted is back sooner."""
 LOOP_HOLDS = 10.0
 """So long a crash loop is not told: processes that are given up meanwhile are told as FATAL, once."""
 REPEAT_SECONDS = 3600.0
@@ -93,6 +95,7 @@ class Alarms:
         if self.memory.up and not event.fields.get("upgraded"):
             self._happen("daemon:died", About.DAEMON, "", "", "", event.time)
         self.memory.up = True
+        self._good(_SUPERVISORD, None, event.time)  # without it the daemon would not have started
 
     def _adopted(self, event: Event) -> None:
         alarm = self.memory.alarms.get("daemon:died")
@@ -182,6 +185,13 @@ class Alarms:
             self._good(f"log:{file}", None, event.time)
         else:
             self._bad(f"log:{file}", About.LOG, file, file, _reason(event), event.time)
+
+    def _supervisord(self, event: Event) -> None:
+        if event.kind is Kind.SUPERVISORD_WELL:
+            self._good(_SUPERVISORD, None, event.time)
+        else:
+            reason = _reason(event)
+            self._bad(_SUPERVISORD, About.SUPERVISORD, "", event.kind.value, reason, event.time, AWAY_HOLDS)
 
     def _refused(self, event: Event) -> None:
         reason = _reason(event)
@@ -364,6 +374,9 @@ _NOT_THE_FILE = ("cannot save", "cannot read", "SIGHUP:")
 _CLEAN = ("exit 0", "worker above")
 """Beginnings of exits.py's words for ends that are no failure."""
 
+_SUPERVISORD = "supervisord"
+"""The key of the one alarm about it."""
+
 _OPPOSITE = {Kind.RESUMED: Kind.WAITING.value, Kind.REDIS_WELL: Kind.REDIS_TROUBLE.value}
 
 _HANDLERS = {
@@ -382,6 +395,8 @@ _HANDLERS = {
     Kind.REDIS_TROUBLE: Alarms._away,
     Kind.RESUMED: Alarms._back,
     Kind.REDIS_WELL: Alarms._back,
+    Kind.SUPERVISORD_TROUBLE: Alarms._supervisord,
+    Kind.SUPERVISORD_WELL: Alarms._supervisord,
     Kind.LOG_TROUBLE: Alarms._log,
     Kind.LOG_WELL: Alarms._log,
     Kind.CONFIG_REFUSED: Alarms._refused,

@@ -45,6 +45,8 @@ class Kind(StrEnum):
     JOB_LEFT = "job_left"
     REDIS_TROUBLE = "redis_trouble"
     REDIS_WELL = "redis_well"
+    SUPERVISORD_TROUBLE = "supervisord_trouble"
+    SUPERVISORD_WELL = "supervisord_well"
     LISTENER = "listener"
     EVENTS_DROPPED = "events_dropped"
     NOTIFIED = "notified"
@@ -114,6 +116,8 @@ _WORDS = {
     Kind.JOB_LEFT: "{subject} died in {job}, which runs again after retry_after: {reason}",
     Kind.REDIS_TROUBLE: "{reason}",
     Kind.REDIS_WELL: "{reason}",
+    Kind.SUPERVISORD_TROUBLE: "{reason}",
+    Kind.SUPERVISORD_WELL: "supervisord can be worked with again after {seconds} s",
     Kind.LISTENER: "{subject}: {reason}",
     Kind.EVENTS_DROPPED: "{subject} dropped its oldest events ({dropped}): buffer_size is {buffer_size}, and no "
     "listener took them in time",

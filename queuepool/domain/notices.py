@@ -19,6 +19,7 @@ class About(StrEnum):
     MEMORY_LIMIT = "memory_limit"
     WAIT = "wait"
     REDIS = "redis"
+    SUPERVISORD = "supervisord"
     LOG = "log"
     DEPLOY = "deploy"
     DEPLOYED = "deployed"
@@ -35,6 +36,7 @@ MEANING: dict[About, str] = {
     About.MEMORY_LIMIT: "processes are restarted above their `memory_limit`",
     About.WAIT: "jobs wait longer than `wait_above`",
     About.REDIS: "a Redis that workers need does not answer, or cannot be read",
+    About.SUPERVISORD: "the supervisord of `engine: supervisord` does not answer, or cannot be worked with",
     About.LOG: "a log cannot be written",
     About.DEPLOY: "a deploy failed, or is the first that succeeds again",
     About.DEPLOYED: "a deploy succeeded",

@@ -121,6 +121,14 @@ def _redis(alarm: Alarm, notice: Notice, limits: Limits, sight: Sight | None) ->
     )
 
 
+def _supervisord(alarm: Alarm, notice: Notice, limits: Limits, sight: Sight | None) -> Notice:
+    return replace(
+        notice,
+        title=_commonest(alarm) or "supervisord cannot be worked with",
+        text="Its processes may run on, but nobody starts them again, and nothing can be changed until it is back.",
+    )
+
+
 def _log(alarm: Alarm, notice: Notice, limits: Limits, sight: Sight | None) -> Notice:
     return replace(
         notice,
@@ -254,6 +262,7 @@ _RAISED = {
     About.MEMORY_LIMIT: _memory_limit,
     About.WAIT: _wait,
     About.REDIS: _redis,
+    About.SUPERVISORD: _supervisord,
     About.LOG: _log,
     About.DEPLOY: _deploy,
     About.DEPLOYED: _deploy,
@@ -266,6 +275,7 @@ _RECOVERED = {
     About.CRASH_LOOP: _runs_again,
     About.WAIT: _over("{}: jobs wait no longer than they should, after {}"),
     About.REDIS: _over("redis at {} answers again after {}"),
+    About.SUPERVISORD: _over("supervisord can be worked with again after {1}"),
     About.LOG: _over("{} is written again after {}"),
     About.CONFIG: _over("the file is in force again after {1}"),
 }

@@ -4,17 +4,18 @@ of it is theirs to decide, where it answers formats/supervisor_endpoint.py's mat
 from __future__ import annotations
 
 import base64
+import errno
 import socket
 import time
 import xmlrpc.client
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any
 
 from queuepool.domain.states import State
 from queuepool.errors import QueuepoolError
 from queuepool.formats.supervisor_endpoint import Endpoint
+from queuepool.formats.supervisor_sight import Info
 
 if TYPE_CHECKING:
     from queuepool.formats.supervisor_takeover import There
@@ -33,6 +34,14 @@ TURN_SECONDS = 1.5
 """supervisord looks about every second at what it has to start again."""
 
 
+_REMEDIES = {
+    errno.ECONNREFUSED: "it does not run: `systemctl start supervisor` starts it",
+    errno.ENOENT: "it does not run, or listens elsewhere: `systemctl start supervisor` starts it",
+    errno.EACCES: "run this as a user who may use its socket: `sudo queuepool ...`",
+}
+"""Why the connection to it fails -> what to type."""
+
+
 class SupervisordAway(QueuepoolError):
     """supervisord does not answer, or not now: what was asked may or may not have been done."""
 
@@ -43,21 +52,6 @@ class CannotReread(QueuepoolError):
 
 class SupervisordRefuses(QueuepoolError):
     """supervisord answers, but not to us."""
-
-
-@dataclass(frozen=True, slots=True)
-class Info:
-    """One process as supervisord tells of it. pid: None while there is none. start: when it was last spawned, in unix
-    seconds; 0: never. now: its clock. code: of its exit, where it knows. trouble: why it could not be started."""
-
-    group: str
-    name: str
-    state: State
-    pid: int | None
-    start: float
-    now: float
-    code: int | None
-    trouble: str
 
 
 _STATES = {state.value: state for state in State}
@@ -237,7 +231,7 @@ class Supervisord:
             self.close()
             raise self._away(f"it did not answer within {self._timeout:g} s") from None
         except OSError as error:
-            raise self._away(error.strerror or str(error) or type(error).__name__) from None
+            raise self._away(error.strerror or str(error) or type(error).__name__, error.errno or 0) from None
         except (HTTPException, xmlrpc.client.Error, ValueError, SyntaxError) as error:
             raise self._away(f"its answer is not XML-RPC ({type(error).__name__})") from None
         except Exception as error:  # expat's own error is no subclass of any above
@@ -250,10 +244,10 @@ class Supervisord:
             f"supervisord at {self.endpoint} cannot {what}: {why}", "`supervisorctl status` shows more"
         )
 
-    def _away(self, why: str) -> SupervisordAway:
+    def _away(self, why: str, code: int = 0) -> SupervisordAway:
         return SupervisordAway(
             f"cannot ask supervisord at {self.endpoint}: {why}",
-            "`supervisorctl status` shows whether it runs; it may take root: `sudo queuepool ...`",
+            _REMEDIES.get(code, "`supervisorctl status` shows whether it answers"),
         )
 
 

@@ -4,6 +4,7 @@ place; reads and writes that one file, and no other. What is in it is formats/su
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import os
 import pwd
@@ -124,6 +125,14 @@ def _home(user: str) -> str | None:
         return None
 
 
+def owner_at(path: str) -> str:
+    """The queuepool.yml that a file among supervisord's was written from; "" where it is not one of ours."""
+    try:
+        return slots.owner_of(_source(path).text) or ""
+    except QueuepoolError:
+        return ""
+
+
 class OurFile:
     """The file that we write. owner: path of the queuepool.yml that it is of."""
 
@@ -138,9 +147,7 @@ class OurFile:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise QueuepoolError(
-                f"cannot read {self.path}: {error.strerror}", "run this as the user who wrote it"
-            ) from None
+            raise _cannot("read", self.path, error) from None
         written = slots.read(text)
         if written is None:
             raise UsageError(
@@ -161,16 +168,21 @@ class OurFile:
 
     def write(self, entries: Mapping[str, slots.Entry], uid: int | None) -> None:
         """Put these entries there, by atomic replace; without any the file goes. uid: of supervisord, who has to read
-        what holds the environments of programs. Raises QueuepoolError."""
+        what holds the environments of programs. Raises QueuepoolError; the file is as it was then."""
         try:
             if not entries:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(self.path)
                 return
-            text = slots.render(self.owner, entries.values()).encode("utf-8", "surrogateescape")
-            temporary = f"{self.path}.new"  # no pattern that ends in .conf takes it
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
+            self._replace(slots.render(self.owner, entries.values()).encode("utf-8", "surrogateescape"), uid)
+        except OSError as error:
+            raise _cannot("write", self.path, error) from None
+
+    def _replace(self, text: bytes, uid: int | None) -> None:
+        temporary = f"{self.path}.new"  # no pattern that ends in .conf takes it
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        try:
             fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(fd, "wb") as file:
                 file.write(text)
@@ -178,10 +190,21 @@ class OurFile:
                 os.fsync(fd)
                 self._give(fd, uid)
             os.replace(temporary, self.path)
-        except OSError as error:
-            raise QueuepoolError(
-                f"cannot write {self.path}: {error.strerror}", "run this as a user who may: `sudo queuepool ...`"
-            ) from None
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+
+    def refuse_unwritable(self) -> None:
+        """Raises QueuepoolError where it is plain before anything is done that it could not be written."""
+        directory = os.path.dirname(self.path)
+        if not os.path.isdir(directory):
+            code = errno.ENOTDIR if os.path.lexists(directory) else errno.ENOENT
+        elif not os.access(directory, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+            code = errno.EROFS if os.statvfs(directory).f_flag & os.ST_RDONLY else errno.EACCES
+        else:
+            return
+        raise _cannot("write", self.path, OSError(code, os.strerror(code)))
 
     def _give(self, fd: int, uid: int | None) -> None:
         """The mode and owner that the file had, else readable for supervisord alone."""
@@ -194,3 +217,18 @@ class OurFile:
         os.fchmod(fd, had.st_mode & 0o777)
         if os.geteuid() == 0:
             os.fchown(fd, had.st_uid, had.st_gid)
+
+
+def _cannot(what: str, path: str, error: OSError) -> QueuepoolError:
+    """What to say where our file cannot be read or written."""
+    directory = os.path.dirname(path)
+    remedies = {
+        errno.ENOENT: f"make its directory: `mkdir -p {directory}`; supervisord need not be restarted",
+        errno.ENOTDIR: f"look at what is in the place of its directory: `ls -ld {directory}`",
+        errno.EISDIR: f"look at what is in its place: `ls -la {path}`",
+        errno.ENOSPC: f"make room there: `df -h {directory}`",
+        errno.EDQUOT: f"make room there, or raise the quota of this user: `df -h {directory}`",
+        errno.EROFS: f"mount {directory} for writing, or name another `directory` below `engine` that [include] covers",
+    }
+    may = "run this as a user who may: `sudo queuepool ...`"
+    return QueuepoolError(f"cannot {what} {path}: {error.strerror}", remedies.get(error.errno or 0, may))

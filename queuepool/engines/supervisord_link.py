@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from queuepool.domain.pool import EngineSpec, LogPolicy
-from queuepool.engines.supervisord_client import Info, Supervisord, SupervisordAway, reach
+from queuepool.engines.supervisord_client import Supervisord, SupervisordAway, SupervisordRefuses, reach
 from queuepool.engines.supervisord_files import Installed, OurFile, find
 from queuepool.errors import QueuepoolError, UsageError
 from queuepool.formats import supervisor_slots as slots
+from queuepool.formats.supervisor_sight import Info
 from queuepool.formats.supervisor_steps import Steps
 from queuepool.logs.opening import find_owner, open_log
 
@@ -27,21 +28,25 @@ MEMORY = "supervisord.json"
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What is there at one moment. supervisord: its pid. infos: of the sections that are ours, by name. strangers:
-    names that it has and that are not ours. entries: what our file holds."""
+    names that it has and that are not ours. entries: what our file holds. lost: the file is gone, and they are what it
+    held."""
 
     supervisord: int
     infos: Mapping[str, Info]
     strangers: frozenset[str]
     entries: Mapping[str, slots.Entry]
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What was there when it was last written down: entries, section -> (pid, birth), pid and birth of supervisord."""
+    """What was there when it was last written down: entries, section -> (pid, birth), pid and birth of supervisord.
+    paused: sections whose process, with that pid, was told to take no jobs."""
 
     entries: Mapping[str, slots.Entry] = field(default_factory=dict)
     pids: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     supervisord: tuple[int, str] = (0, "")
+    paused: frozenset[str] = frozenset()
 
 
 class Link:
@@ -88,6 +93,12 @@ class Link:
             except SupervisordAway:
                 self._drop()  # whoever answers next may be another one
                 raise
+            except SupervisordRefuses as error:
+                raise SupervisordRefuses(
+                    error.message,
+                    "give them below `engine` in queuepool.yml, `username: ...` and `password: ...`; or restart "
+                    "supervisord, when its file has others than it began with",
+                ) from None
             finally:
                 if self._closed:
                     self._drop()
@@ -112,7 +123,8 @@ class Link:
             infos, pid = client.infos(), client.pid
             self.where = str(client.endpoint)
         ours = {one.group: one for one in infos if one.group == one.name and one.group in entries}
-        return Seen(pid, ours, frozenset(one.group for one in infos) - set(ours), entries)
+        strangers = frozenset(one.group for one in infos) - set(ours)
+        return Seen(pid, ours, strangers, entries, lost=written is None and bool(entries))
 
     def log(self) -> str:
         """The end of supervisord's own log."""
@@ -182,6 +194,7 @@ class Link:
             "entries": slots.to_json(memory.entries.values()),
             "pids": memory.pids,
             "supervisord": memory.supervisord,
+            "paused": sorted(memory.paused),
         }
         temporary = self._memory_path + ".new"
         with contextlib.suppress(OSError):  # it is a help, and not what anything rests on
@@ -196,7 +209,8 @@ class Link:
                 value = json.load(file)
             pids = {str(name): (int(pid), str(birth)) for name, (pid, birth) in value["pids"].items()}
             pid, birth = value["supervisord"]
-            return Memory(slots.from_json(value["entries"]), pids, (int(pid), str(birth)))
+            paused = frozenset(map(str, value.get("paused", ())))
+            return Memory(slots.from_json(value["entries"]), pids, (int(pid), str(birth)), paused)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return Memory()
 

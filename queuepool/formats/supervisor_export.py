@@ -127,7 +127,7 @@ def _section(
     # queuepool ends the whole tree; Supervisor would end the shell and leave what it started.
     stopasgroup = policy.stopasgroup or (policy.killasgroup and by_shell(launch.argv))
     lines = {
-        "command": " ".join(_word(word) for word in slots.argv),
+        "command": " ".join(_word(word) for word in _command(slots)),
         **_listening(pool.listening),
         **own,
         "directory": _text(slots.directory),
@@ -160,6 +160,23 @@ def _section(
         needed.pop("process_name", None)
     kind = "program" if pool.listening is None else "eventlistener"
     return f"[{kind}:{name}]\n" + "".join(f"{key}={text}\n" for key, text in lines.items() if key in needed)
+
+
+def _command(slots: Slots) -> Iterator[Template]:
+    """The words of the command. A program with a `/` is looked for from where supervisord stands, whatever `directory`
+    says (supervisor/process.py, get_execv_args), so its path is written whole."""
+    program, *rest = slots.argv
+    text = "".join(piece for piece in program.pieces if isinstance(piece, str))
+    if "/" in text and not str(program.pieces[0]).startswith("/"):
+        first = program.pieces[0]
+        while isinstance(first, str) and first.startswith("./"):
+            first = first[2:].lstrip("/")
+        there = slots.directory.pieces
+        between = "" if isinstance(there[-1], str) and there[-1].endswith("/") else "/"
+        pieces = (*there, between, first, *program.pieces[1:])
+        program = Template(tuple(piece for piece in pieces if piece))
+    yield program
+    yield from rest
 
 
 def _with_home(slots: Slots, spec: ProcessSpec, homes: Mapping[str, str]) -> dict[str, Template]:

@@ -1,5 +1,5 @@
 """The one file that `engine: supervisord` writes: a section per process, with what queuepool has to know of it,
-and back. PURE. What is to be in it is supervisor_steps.py's decision, writing it engines/supervisord_file.py's.
+and back. PURE. What is to be in it is supervisor_steps.py's decision, writing it engines/supervisord_files.py's.
 
 Each process is a program, and so a group, of its own: Supervisor changes whole groups, and one must not touch another.
 What Supervisor has no option for stands in comments, which its parser leaves out.

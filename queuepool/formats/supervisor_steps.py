@@ -8,10 +8,11 @@ that starts anew leaves it, and so that one that was stopped by hand in Supervis
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from queuepool.domain.names import ProcessName
 from queuepool.domain.states import State
 from queuepool.formats.supervisor_slots import Entry
 
@@ -44,6 +45,16 @@ class Steps:
     def __bool__(self) -> bool:
         """Whether there is anything to do beside writing the file."""
         return bool(self.stop or self.remove or self.reload or self.add or self.start)
+
+
+def goals(wanted: Mapping[ProcessName, Entry], gone: Set[ProcessName], written: Mapping[str, Entry]) -> dict[str, Goal]:
+    """What is wanted of each section. wanted: what is to run in a slot. gone: slots of which nothing is to stay.
+    written: what the file holds. A section under which a slot was known before goes when the slot has another."""
+    found: dict[str, Goal] = {
+        section: Rest.GONE if made.name in gone or made.name in wanted else Rest.OFF
+        for section, made in written.items()
+    }
+    return found | {made.section: made for made in wanted.values()}
 
 
 def steps(

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from queuepool.cli.convert import read_files
 from queuepool.errors import QueuepoolError
+from tests.support.supervisord import Supervisord, bin_of
+from tests.support.wait import eventually
 
 from .calling import Place, call
 
@@ -149,3 +151,27 @@ def test_export_writes_a_section_per_slot(place: Place, tmp_path: Path) -> None:
     text = (tmp_path / "mail.conf").read_text()
     assert [line for line in text.splitlines() if line.startswith("[")] == ["[program:mail_00]", "[program:mail_01]"]
     assert call("export", "supervisor", "--output", "mail.conf").returncode == 2
+
+
+@pytest.mark.skipif(bin_of("debian") is None, reason="Supervisor is not installed")
+@pytest.mark.parametrize("per_slot", [(), ("--per-slot",)])
+def test_what_is_exported_runs_wherever_supervisord_stands(
+    place: Place, tmp_path: Path, per_slot: tuple[str, ...]
+) -> None:
+    """Supervisor looks for a relative command from where it was started, and only then goes into `directory`."""
+    for script in ("app/artisan", "app/bin/0", "app/bin/1"):
+        path = tmp_path / script
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("#!/bin/sh\nexec sleep 1000\n")
+        path.chmod(0o755)
+    place.config.write_text(
+        "defaults: {directory: app, startsecs: 0, stdout_logfile: /dev/null}\nprograms:\n"
+        "  a: {command: ./artisan schedule:work}\n  b: {command: bin/%(process_num)d, numprocs: 2}\n"
+        "  c: {command: sleep 1000}\n"
+    )
+    done = call("export", "supervisor", *per_slot)
+    assert f"command={tmp_path}/app/artisan schedule:work\n" in done.stdout
+    assert "command=sleep 1000\n" in done.stdout
+    with Supervisord(tmp_path / "elsewhere", "debian", done.stdout) as supervisord:
+        running = lambda: supervisord.ctl("status")[0].count(" RUNNING ")  # noqa: E731
+        eventually(lambda: running() == 4, what="all run", show=lambda: supervisord.ctl("status")[0])

@@ -360,6 +360,25 @@ def test_logs_limits_and_defects_are_told() -> None:
     assert world.titles(60) == ["/log is written again after 1 min"]
 
 
+def test_a_supervisord_that_is_away_is_told_until_it_is_back_and_one_that_is_restarted_is_not() -> None:
+    world = World()
+    reason = "cannot ask supervisord at unix:///run/supervisor.sock: Connection refused"
+    world.hear(Kind.SUPERVISORD_TROUBLE, reason=reason)
+    assert world.titles(5) == []
+    world.hear(Kind.SUPERVISORD_WELL, seconds=5.0)
+    assert world.titles(300) == []
+    world.hear(Kind.SUPERVISORD_TROUBLE, reason=reason)
+    [notice] = world.after(300)
+    assert (notice.title, notice.severity) == (reason, Severity.ERROR)
+    assert "nobody starts them again" in notice.text
+    world.hear(Kind.SUPERVISORD_WELL, seconds=300.0)
+    assert world.titles(60) == ["supervisord can be worked with again after 5 min"]
+    world.hear(Kind.SUPERVISORD_TROUBLE, reason=reason)
+    assert world.titles(60) == [reason]
+    world.hear(Kind.DAEMON_STARTED)
+    assert world.titles(60)[-1] == "supervisord can be worked with again after 1 min", "no daemon starts without it"
+
+
 def test_more_things_than_can_be_kept_are_counted() -> None:
     world = World()
     for number in range(MOST_OPEN + 7):
@@ -374,7 +393,7 @@ EVENTS = st.sampled_from(
         *[(Kind.RUNNING, f"{pool}:{slot}") for pool in "ab" for slot in range(3)],
         *[(Kind.EXITED, f"{pool}:{slot}") for pool in "ab" for slot in range(3)],
         (Kind.STOPPED, "a:0"), (Kind.WAITING, ""), (Kind.RESUMED, ""), (Kind.DAEMON_STARTED, ""),
-        (Kind.DAEMON_STOPPING, ""),
+        (Kind.DAEMON_STOPPING, ""), (Kind.SUPERVISORD_TROUBLE, ""), (Kind.SUPERVISORD_WELL, ""),
         (Kind.CONFIG_REFUSED, ""), (Kind.CONFIG_APPLIED, ""), (Kind.LOG_TROUBLE, ""), (Kind.LOG_WELL, ""),
     ]
 )  # fmt: skip

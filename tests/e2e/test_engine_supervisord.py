@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from queuepool.control.messages import Deploy
+from queuepool.control.messages import Deploy, Restart, Scale, Update
 from tests.support.redis import RedisServer
 from tests.support.releases import LaravelSite, Releases
 from tests.support.started import Started
@@ -153,6 +154,18 @@ def test_a_daemon_beside_it_takes_over_and_leaves_them_running(tmp_path: Path) -
             lambda: any(e["event"] == "exited" and e["fields"]["code"] == -9 for e in site.qp.events()),
             30, "the journal has the death", show=site.story,
         )  # fmt: skip
+        former = site.sv.process
+        former.kill()
+        former.wait()
+        said = f"! cannot ask supervisord at {site.sv.url}: Connection refused; all is shown as it was at "
+        eventually(lambda: said in site.qp.try_("status").stdout, 30, "status says it", show=site.story)
+        site.restart()
+        eventually(
+            lambda: [e["event"] for e in site.qp.events() if e["event"].startswith("supervisord_")]
+            == ["supervisord_trouble", "supervisord_well"],
+            30, "the journal has it", show=site.story,
+        )  # fmt: skip
+        site.qp.state("w:0", "RUNNING")
         releases.to("2")
         code, report, _ = deploy(site)
         assert (code, len(report["restarted"])) == (0, 3), report
@@ -186,6 +199,7 @@ def test_what_cannot_be_is_said_with_what_to_type(tmp_path: Path) -> None:
         done = site.qp.try_("status")
         assert done.returncode == 5
         assert "error: cannot ask supervisord at unix:///tmp/none: No such file or directory" in done.stderr
+        assert "hint: it does not run, or listens elsewhere: `systemctl start supervisor` starts it" in done.stderr
         site.head = "engine: {type: supervisord, config: /none/supervisord.conf}\n"
         site.write(config())
         assert "error: cannot read /none/supervisord.conf: No such file" in site.qp.try_("status").stderr
@@ -199,6 +213,32 @@ def test_what_cannot_be_is_said_with_what_to_type(tmp_path: Path) -> None:
             "programs.w.log_prefix: cannot be had with `engine: supervisord`: Supervisor writes the lines as they come",
         ):
             assert words in done.stderr, done.stderr
+
+
+@pytest.mark.php
+def test_a_worker_that_blocks_in_redis_gets_that_time_to_end_and_keeps_it(
+    tmp_path: Path, redis_server: RedisServer
+) -> None:
+    """Supervisor would have to end a process to be told of another stopwaitsecs: those that follow get it."""
+    laravel = LaravelSite(tmp_path / "site", redis_server, REDIS_QUEUE_BLOCK_FOR="5")
+    text = "app: current\nprograms:\n  w: {connection: redis, startsecs: 0}\n  own: {stopwaitsecs: 70, startsecs: 0}\n"
+    with Supervised(laravel.root, text) as site:
+
+        def waits() -> dict[str, int]:
+            sections = re.split(r"^\[program:(\w+)\]$", site.file.read_text(), flags=re.M)[1:]
+            found = zip(sections[::2], sections[1::2], strict=True)
+            return {name: int(re.findall(r"^stopwaitsecs=(\d+)$", text, re.M)[0]) for name, text in found}
+
+        site.ask(Update())
+        assert waits() == {"own_00": 70, "w_00": 83}, "60 s of a job, 3 s of sleep, 15 s to spare, and 5 s in Redis"
+        before = site.running("w", 1)
+        with open(laravel.root / "shared/.env", "a") as env:
+            env.write("REDIS_QUEUE_BLOCK_FOR=25\n")
+        site.ask(Scale("w", 2))
+        assert before.items() < site.running("w", 2).items(), "nothing is restarted for it"
+        assert waits() == {"own_00": 70, "w_00": 83, "w_01": 103}
+        site.ask(Restart(("w",)))
+        assert waits() == {"own_00": 70, "w_00": 103, "w_01": 103}
 
 
 @pytest.mark.php

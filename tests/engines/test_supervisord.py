@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import struct
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,9 +18,11 @@ import pytest
 
 from queuepool.config.load import load
 from queuepool.control import inprocess
-from queuepool.control.messages import Restart, Scale, Start, Stop, Update
+from queuepool.control.inprocess import InProcess
+from queuepool.control.messages import Continue, Pause, Restart, Scale, Signal, Start, Stop, Update
 from queuepool.engines import supervisord_link
 from queuepool.errors import DaemonUnreachable, QueuepoolError
+from queuepool.formats.supervisor_sight import BY_HAND
 from queuepool.system.procstat import birth
 from tests.support.ports import free_port
 from tests.support.supervised import Supervised
@@ -27,6 +30,8 @@ from tests.support.supervisord import bin_of
 from tests.support.wait import eventually
 from tests.support.worker import worker_argv
 
+WITHOUT_ROOTS_RIGHTS = () if os.geteuid() else ("setpriv", "--bounding-set=-dac_override")
+"""Runs a command that may not write where it may not, also when it is root's."""
 pytestmark = pytest.mark.skipif(bin_of("debian") is None, reason="Supervisor is not installed")
 
 
@@ -109,11 +114,36 @@ def test_an_update_replaces_what_changed_and_takes_out_what_is_gone(pool: Superv
 def test_one_that_was_stopped_in_supervisor_is_said_and_left_until_it_is_started(pool: Supervised) -> None:
     pool.sv.ctl("stop", "w_01")
     seen = {p["name"]: (p["state"], p["reason"], p["wanted"]) for p in pool.status()["processes"]}
-    assert seen["w:1"] == ("STOPPED", "stopped in Supervisor, not by queuepool", True)
+    assert seen["w:1"] == ("STOPPED", BY_HAND, True)
     pool.ask(Scale("w", 3))
     assert pool.states()["w_01"][0] == "STOPPED"
     pool.ask(Start(("w:1",)))
     pool.running("w", 3)
+
+
+def test_a_pause_is_known_to_the_next_command_and_ends_with_its_process(pool: Supervised) -> None:
+    (pool.root / "artisan").touch()
+    php = pool.root / "php"
+    php.write_text("#!/bin/sh\ntrap '' USR2\nexec sleep 1000\n")
+    php.chmod(0o755)
+    keys = "{connection: redis, queue: a, numprocs: 2, startsecs: 0, stdout_logfile: p.log}"
+    pool.write(f"app: .\nphp: {php}\nprograms:\n  p: {keys}\n")
+    pool.ask(Update())
+    before = pool.running("p", 2)
+
+    def paused() -> dict[str, bool]:
+        return {p["display"]: p["paused"] for p in pool.status()["processes"]}
+
+    pool.ask(Pause(("p:0", "p:1")))
+    assert paused() == {"p:p_00": True, "p:p_01": True}
+    pool.ask(Scale("p", 3))
+    assert paused() == {"p:p_00": True, "p:p_01": True, "p:p_02": False}, "a command between changes nothing of it"
+    os.kill(before["p_01"], signal.SIGKILL)
+    eventually(lambda: pool.running("p", 3)["p_01"] != before["p_01"], what="Supervisor starts it anew")
+    assert paused() == {"p:p_00": True, "p:p_01": False, "p:p_02": False}, "who was told is gone"
+    pool.ask(Continue(("p:0",)))
+    assert paused() == {"p:p_00": False, "p:p_01": False, "p:p_02": False}
+    assert pool.running("p", 3)["p_00"] == before["p_00"]
 
 
 def test_a_supervisord_that_starts_anew_runs_what_is_to_run(pool: Supervised) -> None:
@@ -141,12 +171,87 @@ def test_workers_of_a_supervisord_that_was_killed_are_told_to_finish(pool: Super
     pool.running("w", 2)
 
 
-def test_a_file_of_ours_that_is_gone_is_written_again(pool: Supervised) -> None:
-    before = pool.running("w", 2)
-    pool.file.unlink()
+def test_a_file_of_ours_that_is_gone_is_said_and_written_again(pool: Supervised) -> None:
+    before, text = pool.running("w", 2), pool.file.read_text()
+    file = pool.file
+    file.unlink()
+    gone = f"{file} is gone, without which supervisord would not start these processes anew; "
+    assert pool.status()["daemon"]["problems"] == [gone + "`queuepool update` writes it again"]
+    notes: list[str] = []
+    pool.ask(Update(), notes)
+    assert notes == [gone + "it is written again"]
+    assert (pool.file.read_text(), pool.running("w", 2)) == (text, before), "and no process is touched"
+    file.unlink()
     pool.ask(Scale("w", 3))
     assert before.items() < pool.running("w", 3).items()
     assert pool.file.read_text().count("[program:") == 3
+
+
+@pytest.mark.parametrize(
+    ("instead", "why", "remedy"),
+    [
+        ("nothing", "No such file or directory", "make its directory: `mkdir -p {conf}`; supervisord need not be"),
+        ("a file", "Not a directory", "look at what is in the place of its directory: `ls -ld {conf}`"),
+        ("unwritable", "Permission denied", "run this as a user who may: `sudo queuepool ...`"),
+    ],
+)
+def test_a_place_where_our_file_cannot_be_is_said_before_anything_is_done(
+    pool: Supervised, instead: str, why: str, remedy: str
+) -> None:
+    before, file = pool.running("w", 2), pool.file
+    away = pool.conf.with_name("away")
+    if instead == "unwritable":
+        pool.conf.chmod(0o555)
+    else:
+        pool.conf.rename(away)
+        if instead == "a file":
+            pool.conf.touch()
+    try:
+        done = pool.qp.try_("scale", "w", "3", under=WITHOUT_ROOTS_RIGHTS)
+    finally:
+        if away.exists():
+            pool.conf.unlink(missing_ok=True)
+            away.rename(pool.conf)
+        pool.conf.chmod(0o755)
+    hint = remedy.format(conf=pool.conf)
+    assert (done.returncode, done.stdout) == (1, "")
+    verb = "read" if instead == "a file" else "write"
+    assert done.stderr.startswith(f"error: cannot {verb} {file}: {why}\nhint: {hint}"), done.stderr
+    assert pool.running("w", 2) == before
+    assert pool.status()["programs"][0]["wanted"] == 2, "nothing is left for the next command"
+
+
+@pytest.mark.root
+def test_a_full_disk_leaves_our_file_as_it_was_and_the_next_command_goes_on(pool: Supervised) -> None:
+    before, text = pool.running("w", 2), pool.file.read_text()
+    name = pool.file.name
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", str(pool.conf)]).returncode:
+        pytest.skip("no mounts here")
+    try:
+        (pool.conf / name).write_text(text)
+        done = pool.qp.try_("scale", "w", "3")
+        assert done.returncode == 1
+        assert f"cannot go on: cannot write {pool.conf / name}: No space left on device\n" in done.stderr
+        assert f"hint: make room there: `df -h {pool.conf}`; then `queuepool update` goes on" in done.stderr
+        assert [(path.name, path.read_text()) for path in pool.conf.iterdir()] == [(name, text)]
+        assert pool.running("w", 2) == before
+    finally:
+        subprocess.run(["umount", str(pool.conf)], check=True)
+    pool.ask(Update())
+    assert before.items() < pool.running("w", 3).items()
+
+
+def test_what_a_command_left_over_is_named_by_the_next_one(pool: Supervised) -> None:
+    pool.ask(Scale("w", 3))
+    text = pool.file.read_text()
+    pool.ask(Scale("w", 2))
+    pool.file.write_text(text)  # as if it had been killed when it had said what is wanted, and before it was done
+    pool.sv.ctl("update")
+    pool.running("w", 3)
+    notes: list[str] = []
+    pool.ask(Update(), notes)
+    assert notes == ["a command was interrupted before this one; going on with w:w_02"]
+    pool.running("w", 2)
 
 
 def test_a_file_that_was_edited_by_hand_is_left_as_it_is(pool: Supervised) -> None:
@@ -166,13 +271,36 @@ def test_a_program_of_somebody_else_with_our_name_is_never_touched(pool: Supervi
     pool.sv.ctl("update")
     pid = pool.running("w", 3)["w_02"]
     reply = pool.ask(Scale("w", 3))
+    why = f"{theirs} has a program or group of that name, w_02; rename one of them"
     assert [f["display"] for f in reply["failed"]] == ["w:w_02"]
-    assert f"{theirs} has a program or group of that name" in reply["failed"][0]["message"]
+    assert why in reply["failed"][0]["message"]
+    assert pool.status()["daemon"]["problems"] == [f"w:w_02: {why}"]
+    notes: list[str] = []
+    pool.ask(Scale("w", 3), notes)
+    assert notes == [], "no command was interrupted"
     assert pool.states()["w_02"] == ("RUNNING", pid)
     pool.ask(Scale("w", 2))
     assert pool.states()["w_02"] == ("RUNNING", pid)
     theirs.unlink()
     pool.sv.ctl("update")
+
+
+def test_names_that_another_queuepool_has_are_said_with_the_way_to_end_it(pool: Supervised, tmp_path: Path) -> None:
+    before = pool.running("w", 2)
+    other = tmp_path / "queuepool.yml"
+    other.write_text(pool.head + "programs:\n" + program())
+    has = f"{pool.file} has a w_00 as well, which queuepool wrote there from {pool.qp.file}; "
+    with pool.here():
+        mine = InProcess(str(other))
+        [first, _] = mine.ask(Update())["results"]
+        assert first["message"] == f"cannot be written for Supervisor: {has}`queuepool -c {pool.qp.file} down`"
+        pool.qp.file.rename(pool.root / "moved")
+        try:
+            said = f"{has}`rm {pool.file}`, then `supervisorctl update` ends what it has"
+            assert mine.status()["daemon"]["problems"][0] == f"w:w_00: {said}", "it was moved or taken away"
+        finally:
+            (pool.root / "moved").rename(pool.qp.file)
+    assert pool.running("w", 2) == before
 
 
 def test_a_file_of_somebody_else_that_supervisord_cannot_read_is_said(pool: Supervised) -> None:
@@ -290,6 +418,7 @@ def test_whenever_the_command_is_killed_the_next_one_goes_on(pool: Supervised, g
             break
         assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
         calls, gate.die_at = list(gate.calls), None
+        problems = pool.status()["daemon"]["problems"]
         notes: list[str] = []
         pool.ask(Scale("w", 2), notes)
         pids = pool.running("w", 2)
@@ -297,6 +426,8 @@ def test_whenever_the_command_is_killed_the_next_one_goes_on(pool: Supervised, g
         assert "autostart=false" not in pool.file.read_text()
         if calls[-1] in ("addProcessGroup", "removeProcessGroup"):
             assert notes == ["a command was interrupted before this one; going on with w:w_01"]
+            [problem] = problems
+            assert problem.startswith("w:w_01: a command was interrupted, or somebody changed something in Supervisor;")
         at += 1
     assert {"stopProcess", "removeProcessGroup", "reloadConfig", "addProcessGroup", "startProcess"} <= set(gate.calls)
     assert at >= 11, "it was killed often enough"
@@ -306,6 +437,7 @@ def test_a_supervisord_that_is_killed_in_the_middle_is_said_and_the_next_command
     pool: Supervised, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inprocess, "PATIENCE_SECONDS", 1.0)
+    before = pool.running("w", 2)
 
     def hold(method: str) -> None:
         if method == "addProcessGroup":
@@ -316,6 +448,11 @@ def test_a_supervisord_that_is_killed_in_the_middle_is_said_and_the_next_command
     with pytest.raises(QueuepoolError, match="cannot go on: cannot ask supervisord") as caught:
         pool.ask(Scale("w", 4))
     assert "then `queuepool update` goes on" in caught.value.hint
+    survivors = ", ".join(f"{name} (pid {pid})" for name, pid in before.items())
+    assert caught.value.hint.endswith(f"; its processes that still run: {survivors}")
+    with pytest.raises(DaemonUnreachable, match="cannot ask supervisord") as away:
+        pool.status()
+    assert away.value.hint.endswith(f"; its processes that still run: {survivors}")
     gate.hold = lambda method: None
     pool.restart()
     gate.target = pool.sv.url.removeprefix("unix://")
@@ -339,6 +476,34 @@ def test_a_supervisord_that_is_slow_in_the_middle_delays_it(
     assert before.items() < pool.running("w", 4).items()
 
 
+def test_one_that_somebody_else_starts_first_counts_as_started(pool: Supervised, gate: Gate) -> None:
+    pool.sv.ctl("stop", "w_01")
+
+    def hold(method: str) -> None:
+        if gate.calls.count("getAllProcessInfo") == 2:  # it was seen stopped, and is about to be started
+            gate.hold = lambda method: None
+            pool.sv.ctl("start", "w_01")
+
+    gate.hold = hold
+    done = pool.qp.try_("start", "w:1", timeout=30)
+    assert (done.returncode, done.stdout) == (0, "w:w_01: started\n"), done.stderr
+    pool.running("w", 2)
+
+
+def test_a_signal_that_supervisord_did_not_take_is_sent_once_it_answers_again(pool: Supervised, gate: Gate) -> None:
+    before = pool.running("w", 2)
+    refused = iter([True, True])  # xmlrpc.client tries once more by itself
+
+    def hold(method: str) -> None:
+        if method == "signalProcess" and next(refused, False):
+            raise ConnectionResetError
+
+    gate.hold = hold
+    assert pool.ask(Signal(("w:1",), "KILL"))["results"][0]["result"] == "signalled"
+    eventually(lambda: pool.running("w", 2)["w_01"] != before["w_01"], what="it was killed, and started anew")
+    assert pool.running("w", 2)["w_00"] == before["w_00"]
+
+
 def test_tcp_with_a_password_and_with_a_wrong_one(tmp_path: Path) -> None:
     port = free_port()
     server = f"[inet_http_server]\nport=127.0.0.1:{port}\nusername=u\npassword=hello world\n"
@@ -350,6 +515,7 @@ def test_tcp_with_a_password_and_with_a_wrong_one(tmp_path: Path) -> None:
         site.write("programs:\n" + program())
         with pytest.raises(QueuepoolError, match="it wants another username and password") as caught:
             site.ask(Scale("w", 3))
+        assert "give them below `engine` in queuepool.yml, `username: ...` and `password: ...`" in caught.value.hint
         assert "nonsense" not in f"{caught.value.message}{caught.value.hint}"
         assert "nonsense" not in repr(load(str(site.qp.file), os.environ).engine)
         assert "nonsense" not in site.qp("config", "show")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from queuepool.domain.names import ProcessName
 from queuepool.domain.states import State
 from queuepool.formats.supervisor_slots import Entry
-from queuepool.formats.supervisor_steps import ALIVE, Goal, Rest, Steps, steps
+from queuepool.formats.supervisor_steps import ALIVE, Goal, Rest, Steps, goals, steps
 
 NAMES = ("w_00", "w_01", "w_02")
 
@@ -170,3 +170,15 @@ def test_a_supervisord_that_starts_anew_leaves_what_we_were_about_to_stop() -> N
     plan = steps({**goals, "w_01": Rest.OFF}, model.file, model.states, frozenset())
     assert plan.stop == ("w_01",)
     assert plan.file == {"w_00": goals["w_00"], "w_01": replace(made("w_01", 1), runs=False)}
+
+
+def test_a_section_is_wanted_as_its_slot_is_and_one_under_a_former_name_goes() -> None:
+    written = {"w_00": made("w_00", 1), "w_01": made("w_01", 1), "w_02": made("w_02", 1)}
+    wanted = {ProcessName("w", 0): made("w_00", 2), ProcessName("w", 1): replace(made("w_01", 1), section="w_1")}
+    assert goals(wanted, frozenset(), written) == {
+        "w_00": made("w_00", 2),
+        "w_01": Rest.GONE,
+        "w_1": wanted[ProcessName("w", 1)],
+        "w_02": Rest.OFF,
+    }
+    assert goals({}, {ProcessName("w", 2)}, written) == {"w_00": Rest.OFF, "w_01": Rest.OFF, "w_02": Rest.GONE}

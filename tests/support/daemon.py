@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -56,10 +57,12 @@ class Queuepool:
         """The command line of `queuepool ARGS` for this file."""
         return [sys.executable, "-m", "queuepool", "-c", str(self.file), *args]
 
-    def try_(self, *args: str, timeout: float = 2 * LIMIT) -> subprocess.CompletedProcess[str]:
-        """Run a command, whatever its exit code."""
+    def try_(
+        self, *args: str, timeout: float = 2 * LIMIT, under: Sequence[str] = ()
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command, whatever its exit code. under: a command that runs it, such as setpriv."""
         return subprocess.run(
-            self.command(*args),
+            [*under, *self.command(*args)],
             env=self.environment,
             cwd=self.directory,
             stdin=subprocess.DEVNULL,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from uuid import uuid4
 
 from queuepool.system import procstat
 from tests.support.wait import eventually
@@ -32,12 +33,14 @@ def test_a_process_whose_parent_has_died_is_an_orphan_of_its_session() -> None:
 
 
 def test_a_process_is_found_by_a_word_of_its_command_line() -> None:
-    one, other = words = [f"--queue={os.getpid()}-one-of-its-own", f"--queue={os.getpid()}-other"]
+    own = uuid4().hex  # all of the machine is looked at, and another run of the tests may be there
+    words = [f"--queue={own}-first", f"--queue={own}-second"]
     process = subprocess.Popen(["sh", "-c", "read x", *words], stdin=subprocess.PIPE)
     try:
-        assert procstat.having([one]) == [process.pid]
-        assert procstat.having(["none", other]) == [process.pid]
-        assert procstat.having([one[:-1]]) == []
+        # Popen returns when exec has closed its pipe, a moment before the kernel shows the new command line
+        eventually(lambda: procstat.having(words[:1]) == [process.pid], what="it has its words")
+        assert procstat.having(["none", words[1]]) == [process.pid]
+        assert procstat.having([words[0][:-1]]) == []
     finally:
         process.communicate()
     assert procstat.having(words) == []
