@@ -138,7 +138,7 @@ class OneProgram(Part):
         elif program.directory is None:
             what = "was not given: programs ran where supervisord was started, here they run in `app`"
             self.changed("directory", what)
-        user = program.user or config.user
+        user = found.user or program.user or config.user
         if user:
             self.keys["user"] = user.replace("${", "$${")  # there is no variable in it
             if ":" in user:
@@ -207,6 +207,7 @@ class OneProgram(Part):
         elif self.command.shell:
             what = "is not set, and the command is a shell: a stop ends the shell and what it started runs on"
             todo = "nothing: the whole tree is ended here; better run the program itself, with `directory`"
+            todo = "nothing: there is no shell here" if self.artisan else todo
             self.wrong("stopasgroup", what, todo)
         if not program.killasgroup and program.said("killasgroup"):
             self.keys["killasgroup"] = False
@@ -240,6 +241,7 @@ class OneProgram(Part):
             text = self.text(value, "environment")
             if text is not None:
                 found[name] = text
+        found |= self.command.environment
         user = self.keys.get("user")
         usual = {"HOME": self.whole.around.home(user), "USER": user} if user else {}
         for name in [name for name, text in usual.items() if name in found and found[name] == text]:

@@ -87,13 +87,17 @@ def test_every_common_fault_is_found(options: str, option: str, words: str) -> N
     ("command", "option", "words"),
     [
         ("date +%Y", "command", "a % that is not doubled"),
-        ("sh -c 'php artisan queue:work'", "stopasgroup", "what it started runs on"),
+        ("sh -c 'php /srv/shop/artisan queue:work'", "stopasgroup", "what it started runs on"),
+        ("sh -c 'sleep 1; php artisan queue:work'", "stopasgroup", "what it started runs on"),
         ("cd /srv/shop && php artisan queue:work", "command", "there is no shell"),
         ("php /srv/shop/artisan queue:work >> /tmp/log 2>&1", "command", "holds `>>`"),
         ("php artisan queue:work", "command", "with no directory"),
         ("php /srv/shop/artisan queue:listen", "command", "boots the application for every job"),
         ("echo %(prosess_num)s", "command", "whose name is not known"),
         ("echo %(ENV_NOT_THERE)s", "command", "which is not set here"),
+        ("docker exec app php artisan queue:work", "command", "runs artisan by `docker`"),
+        ("php /srv/shop/artisan schedule:run", "command", "looked once"),
+        ("php /srv/shop/artisan queue:work --name=$(hostname)", "command", "no shell that would replace it"),
     ],
 )
 def test_every_common_fault_of_a_command_is_found(command: str, option: str, words: str) -> None:
@@ -105,6 +109,55 @@ def test_a_command_that_begins_with_cd_runs_in_that_directory() -> None:
     files, _ = imported(program("", "cd /srv/shop && php artisan queue:work redis > /dev/null"))
     assert "app: /srv/shop\n" in files["queuepool.yml"]
     assert "connection: redis\n" in files["queuepool.yml"]
+
+
+@pytest.mark.parametrize(
+    ("command", "keys"),
+    [
+        ("bash -c 'cd /srv/shop && exec php artisan queue:work --tries=3 > /dev/null 2>&1'", {"tries": 3}),
+        ("sh -c 'php /srv/shop/artisan queue:work;'", {}),
+        ("nice -n 5 nice -n7 php /srv/shop/artisan queue:work", {"nice": 12}),
+        ("nice php /srv/shop/artisan queue:work", {"nice": 10}),
+        ("env A=1 B=x=y php /srv/shop/artisan queue:work", {"environment": {"A": "1", "B": "x=y"}}),
+        ("A=1 php /srv/shop/artisan queue:work", {"environment": {"A": "1"}}),
+        ("sudo -EH -u forge -- nice php /srv/shop/artisan queue:work", {"user": "forge", "nice": 10}),
+        ("su - forge -c 'cd /srv/shop; A=1 php artisan queue:work'", {"user": "forge", "environment": {"A": "1"}}),
+        ("gosu forge:forge php /srv/shop/artisan queue:work", {"user": "forge:forge"}),
+        ("nohup php /srv/shop/artisan queue:work &", {}),
+        ("php /srv/shop/artisan queue:work \\\n --sleep=3 \\\n --tries=2", {"sleep": 3, "tries": 2}),
+        ("php /srv/shop/artisan queue:work --sleep=3 \\", {"sleep": 3}),
+        ("php /srv/shop/artisan queue:work –queue=“a,b”", {"queue": ["a", "b"]}),
+        ("php\u00a0/srv/shop/artisan queue:work —tries=2 ；三次", {"tries": 2}),
+        ("php /srv/shop/artisan queue:work --queue=a, b, c redis", {"queue": ["a", "b", "c"], "connection": "redis"}),
+        ("ea-php82 -f /srv/shop/artisan queue:work", {}),
+    ],
+)
+def test_a_worker_is_found_behind_what_stands_before_it(command: str, keys: dict[str, object]) -> None:
+    files, _ = imported(f"[program:w]\ncommand={command}\nautorestart=true\n", "/etc/queuepool")
+    made = yaml.safe_load(files["queuepool.yml"])
+    usual = {"user": made["user"]} if "user" in made else {}
+    assert usual | made["programs"]["w"] == keys
+    assert made["app"] == "/srv/shop"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "sh -c 'sleep 5 && php /srv/shop/artisan queue:work'",
+        "sh -c 'php /srv/shop/artisan queue:work --name=$(hostname)'",
+        "sh -c 'php /srv/shop/artisan queue:work | tee /tmp/log'",
+        "bash -lc 'php /srv/shop/artisan queue:work'",
+        "bash /srv/shop/worker.sh",
+        "nice -n 19 ionice -c 3 php /srv/shop/artisan queue:work",
+        "timeout 60 php /srv/shop/artisan queue:work",
+        "sudo php /srv/shop/artisan queue:work",
+        "env -i php /srv/shop/artisan queue:work",
+        "nice -n 5",
+    ],
+)
+def test_what_does_more_than_start_a_worker_is_left_as_it_is(command: str) -> None:
+    files, _ = imported(program("", command))
+    assert yaml.safe_load(files["queuepool.yml"])["programs"]["w"]["command"] == command
 
 
 def test_a_worker_without_a_user_is_said_to_run_as_root() -> None:
