@@ -7,6 +7,7 @@ supervisord would see against the remarks.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,10 +21,10 @@ from queuepool.domain.program import LARAVEL_SLEEP, LARAVEL_TIMEOUT, NO_LIMIT_ST
 from queuepool.formats.supervisor_command import Command, understand
 from queuepool.formats.supervisor_logs import Logs
 from queuepool.formats.supervisor_model import Program
-from queuepool.formats.supervisor_options import PROCESS, near_option
+from queuepool.formats.supervisor_options import KEEPS_VARIABLES, PROCESS, near_option
 from queuepool.formats.supervisor_remarks import REFUSES, Verdict
-from queuepool.formats.supervisor_translate import Octal, Part, Seconds, Translator, plain
-from queuepool.formats.supervisor_values import Template, name_fault, template
+from queuepool.formats.supervisor_translate import Octal, Part, Seconds, Translator, Variable, plain
+from queuepool.formats.supervisor_values import Ref, Template, name_fault, template
 
 TERM, QUIT = 15, 3
 _USUAL_RETRIES = 10
@@ -36,6 +37,7 @@ _ENDS = {
     "command": "a program that ends with 0, though it is to run for ever",
     "eventlistener": "a listener that ends with 0, though it is to run for ever",
 }
+_ENDS_ITS_PARENT = re.compile(r"kill\b.*(\$PPID|\$\{PPID\}|supervisord?\.pid|getppid)|\bkill\b.* 1\b", re.DOTALL)
 _NUMBERED = "%(program_name)s_%(process_num)02d"
 
 
@@ -93,6 +95,10 @@ class OneProgram(Part):
         if not program.events:
             self.say(Verdict.LEFT, "events", "name no event, so it would be told of nothing", "write it anew")
             return False
+        if _ENDS_ITS_PARENT.search(str(program.command)):
+            what = "ends its parent, which was supervisord, and is queuepool here: then every program is stopped"
+            todo = "leave it out: a program that fails is tried again; `queuepool status` exits with 3 meanwhile"
+            self.say(Verdict.WRONG, "command", what, todo)
         self.keys |= {"type": "eventlistener", "events": list(program.events)}
         if program.buffer_size != 10:
             self.keys["buffer_size"] = min(program.buffer_size, MOST_EVENTS)
@@ -111,6 +117,9 @@ class OneProgram(Part):
             self.keys["priority"] = program.priority
         if not program.autostart:
             self.keys["autostart"] = False
+        for option, now in (("numprocs", program.numprocs), ("autostart", program.autostart)):
+            if (name := self._variable(option)) is not None:
+                self.keys[option] = Variable(name, now)
         wanted = program.process_name
         literal = "".join(piece for piece in wanted.pieces if isinstance(piece, str))
         if name_fault(literal):
@@ -131,6 +140,13 @@ class OneProgram(Part):
             return
         self.keys["process_name"] = said
 
+    def _variable(self, option: str) -> str | None:
+        """The environment variable that is the whole value of an option, None where it is something else."""
+        said = self.program.said(option) if option in KEEPS_VARIABLES else None
+        pieces = template(said.value).pieces if said else ()
+        name = pieces[0].name if len(pieces) == 1 and isinstance(pieces[0], Ref) else ""
+        return name[4:] if name.startswith("ENV_") and name[4:] not in self.whole.config.environment else None
+
     def _place(self, found: Command) -> None:
         program, config = self.program, self.whole.config
         if found.directory is not None:
@@ -139,7 +155,9 @@ class OneProgram(Part):
             what = "was not given: programs ran where supervisord was started, here they run in `app`"
             self.changed("directory", what)
         user = found.user or program.user or config.user
-        if user:
+        if found.user is None and (name := self._variable("user")) is not None:
+            self.keys["user"] = user = f"${{{name}}}"
+        elif user:
             self.keys["user"] = user.replace("${", "$${")  # there is no variable in it
             if ":" in user:
                 what = f"names a group, which Supervisor does not know: `Invalid user name`; {REFUSES}"

@@ -160,6 +160,49 @@ def test_what_does_more_than_start_a_worker_is_left_as_it_is(command: str) -> No
     assert yaml.safe_load(files["queuepool.yml"])["programs"]["w"]["command"] == command
 
 
+def test_an_indented_option_is_read_as_one_and_said() -> None:
+    files, drafts = imported(program("", "php /srv/shop/artisan queue:work\n  numprocs=2\n\t; two\n\tautorestart=true"))
+    assert yaml.safe_load(files["queuepool.yml"])["programs"] == {"w": {"numprocs": 2}}
+    assert said(drafts)["command"] == (
+        "w.conf:2: [program:w] command: takes in what is indented below it: numprocs, autorestart "
+        "(nothing: read as options of their own)"
+    )
+
+
+def test_lines_of_a_script_and_of_an_environment_are_no_options() -> None:
+    text = "[program:w]\ncommand=sh -c 'a\n  user=x\n  b'\nenvironment=A=1,\n  user=x\n"
+    files, _ = imported(text)
+    made = yaml.safe_load(files["queuepool.yml"])["programs"]["w"]
+    assert (made["command"], made["environment"]) == ("sh -c 'a\nuser=x\nb'", {"A": "1", "user": "x"})
+
+
+def test_a_number_from_the_environment_stays_a_variable() -> None:
+    files, drafts = imported(program("numprocs=%(ENV_WORKERS)s  # many\nautostart=%(ENV_RUN)s\npriority=%(ENV_P)s"))
+    made = yaml.safe_load(files["queuepool.yml"])["programs"]["w"]
+    assert made == {"numprocs": "${WORKERS}", "autostart": "${RUN}"}
+    assert "needs the environment variable `WORKERS`, which is not set here (set it where" in said(drafts)["numprocs"]
+    assert "or write the value itself" in said(drafts)["priority"]
+    assert "# numprocs needs the environment variable" in files["queuepool.yml"]
+
+
+def test_an_application_whose_place_is_a_variable_keeps_it() -> None:
+    command = "php artisan queue:work"
+    files, _ = imported(program("directory=%(ENV_ROOT)s/app", command))
+    assert 'app: "${ROOT}/app"\n' in files["queuepool.yml"]
+
+
+def test_a_listener_that_ends_its_parent_is_said() -> None:
+    command = "bash -c 'printf \"READY\\n\"; while read line; do kill -3 $PPID; done'"
+    _, drafts = imported(f"[eventlistener:quit]\ncommand={command}\nevents=PROCESS_STATE_FATAL\n")
+    assert "ends its parent" in said(drafts)["command"]
+
+
+@pytest.mark.parametrize(("word", "option"), [("cwd", "directory"), ("instances", "numprocs"), ("env", "environment")])
+def test_a_word_of_another_tool_is_known(word: str, option: str) -> None:
+    _, drafts = imported(program(f"{word}=x"))
+    assert f"did you mean {option}?" in said(drafts)[word]
+
+
 def test_a_worker_without_a_user_is_said_to_run_as_root() -> None:
     _, drafts = imported("[program:w]\ncommand=php /srv/shop/artisan queue:work\n")
     assert "runs as root" in said(drafts)["user"]
