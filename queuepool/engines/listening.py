@@ -161,6 +161,14 @@ class Listeners:
         if noted.get("handing"):
             ear.doubt = "the former daemon ended while it handed over an event"
 
+    def waits(self, life: Life, ear: Ear) -> None:
+        """It waits for an event, whatever the former daemon noted of it: that ended after it had read an answer, and
+        before it noted so. What was in hand counts as dealt with, so that it does not come twice."""
+        if not ear.doubt and ear.listener.state in (Hearing.BUSY, Hearing.ACKNOWLEDGED):
+            self._done(ear)
+            ear.listener = Listener(Hearing.READY)
+            self._remember(life, ear)
+
     def leave(self, life: Life, ear: Ear) -> None:
         """The process is gone; the event that it worked on is for another."""
         pool = self._pools.get(life.name.pool)
