@@ -169,6 +169,17 @@ def session_members(leader: int) -> list[int]:
     return found
 
 
+def group_members(leaders: Collection[int]) -> dict[int, str]:
+    """Pids of the processes in the process groups that these began, with their births; no zombies. Reads all of /proc;
+    nothing elsewhere than on Linux."""
+    found = {}
+    for pid in pids() if LINUX and leaders else ():
+        fields = _stat(pid)
+        if fields and int(fields[2]) in leaders and fields[0] not in (b"Z", b"X"):
+            found[pid] = fields[19].decode()
+    return found
+
+
 def started(pid: int) -> float | None:
     """When a process began, in unix seconds by the clock as it is now: a process that noted the time when it began
     noted another one if the clock was set since. None when it is gone."""
