@@ -130,10 +130,11 @@ class Mover:
             time.sleep(LOOK_SECONDS)
         if move.stop:
             _tell(f"{move.group}: stopped there after {time.monotonic() - began:.1f} s")
-        for pid in _survivors(members):
-            shown = " ".join(procstat.arguments(pid)).strip()[:200]
+        if alive := _survivors(members):
             _tell(f"warning: {move.group}: the stop there did not reach what the program had started, and it runs on:")
-            _tell(f"  pid {pid}: {shown}; `kill {pid}` lets a worker end its job, and then itself")
+            for pid in alive:
+                _tell(f"  pid {pid}: {' '.join(procstat.arguments(pid)).strip()[:200]}")
+            _tell(f"  a worker ends its job, and then itself: `kill {' '.join(map(str, alive))}`")
 
     def _members(self, move: Move) -> dict[int, str]:
         """The processes of its process groups and their births, where supervisord is on this machine."""

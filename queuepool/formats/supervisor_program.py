@@ -44,7 +44,8 @@ _NUMBERED = "%(program_name)s_%(process_num)02d"
 @dataclass(slots=True)
 class Draft:
     """A program on its way into queuepool.yml. kind: worker, listen, horizon, command or eventlistener. app: the
-    Laravel root; None where the command has none. below: comments after the keys."""
+    Laravel root; None where the command has none. below: comments after the keys. shell: whether Supervisor starts a
+    shell, which starts it."""
 
     name: str
     program: Program
@@ -53,6 +54,7 @@ class Draft:
     app: str | None = None
     php: tuple[str, ...] = ("php",)
     below: list[str] = field(default_factory=list)
+    shell: bool = False
 
 
 class OneProgram(Part):
@@ -87,7 +89,7 @@ class OneProgram(Part):
         self._without_equivalent()
         self._typos()
         self._only_what_fits()
-        return Draft(self.name, program, found.kind, self.keys, found.app, found.php, self.below)
+        return Draft(self.name, program, found.kind, self.keys, found.app, found.php, self.below, found.shell)
 
     def _listens(self) -> bool:
         """What an event listener is told of; whether it is anything."""

@@ -128,9 +128,10 @@ def test_what_a_stop_does_not_reach_is_told(tmp_path: Path) -> None:
         pid = int(eventually(lambda: (tmp_path / "sv" / "left").read_text().strip(), what="it has started it"))
         try:
             said = qp(*take_over(supervisord))
-            assert said.count("warning: ") == 1
+            assert said.count("warning: ") == 2
+            assert "warning: sh: a stop there may end its shell alone" in said
             assert "warning: sh: the stop there did not reach what the program had started, and it runs on:\n" in said
-            assert f"  pid {pid}: sleep 611; `kill {pid}` lets a worker end its job" in said
+            assert f"  pid {pid}: sleep 611\n  a worker ends its job, and then itself: `kill {pid}`\n" in said
             assert "\nmoved: " in said
         finally:
             os.kill(pid, signal.SIGKILL)
