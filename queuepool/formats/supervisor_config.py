@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 
 _INDENTED = re.compile(r"([a-z_]+)\s*=\s*(.*)\Z")
+_FORMLESS = re.compile(r"%\((program_name|process_num|group_name|here|host_node_name)\)(?![#0 +-]*[0-9.]*[a-zA-Z])")
+"""An expansion that lacks its last letter, as the first editions of Horizon's documentation had it."""
 _TEXTS = frozenset({"command", "process_name", "directory", "stdout_logfile", "stderr_logfile", "serverurl"})
 """Options that may hold anything, even more lines."""
 WEAK = frozenset({"", "123", "1234", "12345", "123456", "admin", "password", "secret", "user", "supervisor", "root"})
@@ -298,6 +300,7 @@ class _One:
         found = values.template(said.value)
         if found.bare:
             self._bare(option)
+            return values.template(_FORMLESS.sub(r"%(\1)s", said.value))
         return found
 
     def environment(self) -> Mapping[str, Template]:

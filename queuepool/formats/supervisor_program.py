@@ -77,6 +77,8 @@ class OneProgram(Part):
         self.command = found
         self.artisan = found.kind not in COMMANDS
         self.keys.update(found.keys)
+        if (variable := self._outer(template(str(found.keys.get("queue"))))) is not None:
+            self.keys["queue"] = f"${{{variable}}}"  # so that a list in it is taken apart
         if found.kind == "eventlistener" and not self._listens():
             return None
         self._count()
@@ -145,9 +147,14 @@ class OneProgram(Part):
     def _variable(self, option: str) -> str | None:
         """The environment variable that is the whole value of an option, None where it is something else."""
         said = self.program.said(option) if option in KEEPS_VARIABLES else None
-        pieces = template(said.value).pieces if said else ()
-        name = pieces[0].name if len(pieces) == 1 and isinstance(pieces[0], Ref) else ""
-        return name[4:] if name.startswith("ENV_") and name[4:] not in self.whole.config.environment else None
+        return self._outer(template(said.value)) if said else None
+
+    def _outer(self, value: Template) -> str | None:
+        """The name of the variable that is all of this value, if it is not one that the files themselves set."""
+        piece = value.pieces[0] if len(value.pieces) == 1 else ""
+        name = piece.name if isinstance(piece, Ref) else ""
+        own = {*self.whole.config.environment, *self.program.environment}
+        return name[4:] if name.startswith("ENV_") and name[4:] not in own else None
 
     def _place(self, found: Command) -> None:
         program, config = self.program, self.whole.config

@@ -17,6 +17,8 @@ _NICE = 10
 """What nice(1) adds when it is given no number."""
 _SILENCED = re.compile(r"(?:\s+(?:[12&]?>>?\s*[^\s;&|<>()]+|2>&1|&>\s*[^\s;&|<>()]+|&))+\s*\Z")
 _CHANGED_TO = re.compile(r"\s*cd\s+(?P<to>[^\s;&|<>()$`*?'\"~-][^\s;&|<>()$`*?'\"]*)\s*(?:&&|;)\s*")
+_HARMLESS = re.compile(r"%\([A-Za-z0-9_]+\)[0-9]*[sd]|'[^']*'|\"[^\"$`\\]*\"")
+"""Expansions of Supervisor, and what stands in quotes."""
 _NOT_PLAIN = re.compile(r"[;&|<>()$`*?{}\\~#\n]")
 
 
@@ -148,7 +150,7 @@ def _script(found: Unwrapped, script: str, name: str) -> Unwrapped | None:
         directory = posixpath.join(directory or "", match["to"])
         script = script[match.end() :]
     plain = _SILENCED.sub("", script.rstrip().removesuffix(";"))
-    if _NOT_PLAIN.search(re.sub(r"'[^']*'|\"[^\"$`\\]*\"", "", plain)):
+    if _NOT_PLAIN.search(_HARMLESS.sub("", plain)):
         return None
     try:
         words = tuple(shlex.split(plain))

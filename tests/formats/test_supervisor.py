@@ -130,6 +130,8 @@ def test_a_command_that_begins_with_cd_runs_in_that_directory() -> None:
         ("php\u00a0/srv/shop/artisan queue:work —tries=2 ；三次", {"tries": 2}),
         ("php /srv/shop/artisan queue:work --queue=a, b, c redis", {"queue": ["a", "b", "c"], "connection": "redis"}),
         ("ea-php82 -f /srv/shop/artisan queue:work", {}),
+        ("sh -c 'exec php /srv/shop/artisan queue:work --queue=%(ENV_Q)s'", {"queue": "${Q}"}),
+        ("php /srv/shop/artisan queue:work --queue=%(ENV_Q)s,low", {"queue": ["%(ENV_Q)s", "low"]}),
     ],
 )
 def test_a_worker_is_found_behind_what_stands_before_it(command: str, keys: dict[str, object]) -> None:
@@ -183,6 +185,12 @@ def test_a_number_from_the_environment_stays_a_variable() -> None:
     assert "needs the environment variable `WORKERS`, which is not set here (set it where" in said(drafts)["numprocs"]
     assert "or write the value itself" in said(drafts)["priority"]
     assert "# numprocs needs the environment variable" in files["queuepool.yml"]
+
+
+def test_an_expansion_without_its_last_letter_is_taken_as_it_was_meant() -> None:
+    files, drafts = imported(program("process_name=%(program_name)", "php /srv/shop/artisan horizon"))
+    assert yaml.safe_load(files["queuepool.yml"])["programs"] == {"w": {"type": "horizon"}}
+    assert "holds a % that is not doubled" in said(drafts)["process_name"]
 
 
 def test_an_application_whose_place_is_a_variable_keeps_it() -> None:
