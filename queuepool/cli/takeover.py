@@ -157,6 +157,7 @@ class _Whole:
         here = counterparts(self.request.found.config, self.request.drafts, self.request.found.around, len(there))
         sizes = {name: pool.numprocs for name, pool in self.loaded.pools.items()}
         jobs = {draft.name: job_seconds(draft) for draft in self.request.drafts.programs}
+        shells = {one.name for one in self.request.drafts.programs if one.shell and not one.program.stopasgroup}
         running: set[ProcessName] = set()
         if self.mover.directory.pid() is not None:
             status = self.mover.client.status()
@@ -167,7 +168,7 @@ class _Whole:
                     "end it with `queuepool down`, then again; or `queuepool update`, and both run them for a moment",
                 )
             running = {ProcessName(p["program"], p["slot"]) for p in status["processes"] if p["pid"] and p["wanted"]}
-        return plan(there, here, sizes, jobs, running, self.mover.memory)
+        return plan(there, here, sizes, jobs, running, self.mover.memory, shells)
 
     def look_ahead(self, decided: Plan) -> None:
         """Tell what the programs lack. Raises QueuepoolError when one that is to be moved cannot run here."""

@@ -20,6 +20,7 @@ from queuepool.domain.names import ProcessName
 from queuepool.engines.supervisord_client import Supervisord
 from queuepool.errors import NotRolledBack, QueuepoolError
 from queuepool.formats.supervisor_takeover import ALIVE, BACKOFF, RUNNING, STARTING, STOPPING, Memory, Move, Plan
+from queuepool.system import procstat
 from queuepool.system.rundir import RunDirectory
 
 LOOK_SECONDS = 0.1
@@ -27,6 +28,8 @@ TELL_SECONDS = 10.0
 """How often a long wait is told."""
 START_SECONDS = 120.0
 """How long processes may say nothing while they start, here or there."""
+GRACE_SECONDS = 1.0
+"""How long what a program had started may take to end after it."""
 MEMORY = "takeover.json"
 """What is known of the take-over, in the directory `state` of the daemon."""
 
@@ -40,6 +43,16 @@ def _tell(text: str) -> None:
     """A line; the terminal may be gone."""
     with contextlib.suppress(OSError):
         click.echo(clean(text))
+
+
+def _survivors(members: dict[int, str]) -> list[int]:
+    """Those that live still, a moment after their leaders have ended."""
+    deadline = time.monotonic() + GRACE_SECONDS
+    while left := [pid for pid, birth in members.items() if procstat.birth(pid) == birth]:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(LOOK_SECONDS)
+    return left
 
 
 class Mover:
@@ -102,6 +115,7 @@ class Mover:
         """Returns when they have ended there, however long their jobs take: Supervisor's stopwaitsecs alone ends the
         wait."""
         began = time.monotonic()
+        members = self._members(move)
         if move.stop:
             _tell(f"{move.group}: stopping {count(len(move.stop))} there")
             self.supervisord.stop(move.group, move.stop, whole=move.whole)
@@ -116,6 +130,17 @@ class Mover:
             time.sleep(LOOK_SECONDS)
         if move.stop:
             _tell(f"{move.group}: stopped there after {time.monotonic() - began:.1f} s")
+        if alive := _survivors(members):
+            _tell(f"warning: {move.group}: the stop there did not reach what the program had started, and it runs on:")
+            for pid in alive:
+                _tell(f"  pid {pid}: {' '.join(procstat.arguments(pid)).strip()[:200]}")
+            _tell(f"  a worker ends its job, and then itself: `kill {' '.join(map(str, alive))}`")
+
+    def _members(self, move: Move) -> dict[int, str]:
+        """The processes of its process groups and their births, where supervisord is on this machine."""
+        stop = set(move.stop)
+        there = (info.pid for info in self.supervisord.infos() if f"{info.group}:{info.name}" in stop)
+        return procstat.group_members({pid for pid in there if pid and procstat.parent(pid) == self.supervisord.pid})
 
     def _start_here(self, move: Move) -> None:
         """Returns when they are RUNNING. Raises QueuepoolError when one is not."""

@@ -63,7 +63,7 @@ class Method:
             raise RpcFault(Code.INCORRECT_PARAMETERS)
         try:
             return [_converter(type_, name)(value) for (type_, name), value in zip(self.params, given, strict=False)]
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise RpcFault(Code.INCORRECT_PARAMETERS) from None
 
 
@@ -182,14 +182,13 @@ def _text(value: Any) -> str:
 
 
 def _whole(value: Any) -> int:
-    if not isinstance(value, int | str) or not -(1 << 62) < int(value) < 1 << 62:
+    if not isinstance(value, int | float | str) or not -(1 << 62) < int(value) < 1 << 62:
         raise ValueError("not an integer")
     return int(value)
 
 
 def _truth(value: Any) -> bool:
-    if not isinstance(value, int):
-        raise TypeError("not a boolean")
+    """As Supervisor takes it, which asks Python: PHP's clients send `'false'` as text, and it waits all the same."""
     return bool(value)
 
 

@@ -14,6 +14,7 @@ from queuepool.domain.desired import Revision
 from queuepool.domain.names import ProcessName
 from queuepool.domain.pool import Launch, LogPolicy, Policy, ProcessSpec
 from queuepool.domain.states import State
+from queuepool.engines.ear import Ear, unread
 from queuepool.engines.life import Life
 from queuepool.engines.local import LocalEngine
 from queuepool.engines.record import Entry
@@ -86,6 +87,8 @@ def _take(engine: LocalEngine, entry: Entry, pids: dict[int, int]) -> bool:
         life.pipes, life.fds = (), ()
     life.desk = engine.board.seat(life.name.pool, life.number, adopted=True)
     life.ear = engine.listeners.restore(life, engine.pipes.input(life), entry.listener)
+    if alive and life.fds and life.ear is not None and _waits_for_an_event(life.ear, life.fds[0], pid):
+        engine.listeners.waits(life, life.ear)
     engine.tap(life)
     engine.pipes.attach(life, adopted=True)
     engine.place(life.name).append(life)
@@ -109,6 +112,12 @@ def _take(engine: LocalEngine, entry: Entry, pids: dict[int, int]) -> bool:
         engine.forget(life)
         engine.clear_desk(life)
     return False
+
+
+def _waits_for_an_event(ear: Ear, output: int, pid: int) -> bool:
+    """Whether a listener has read all that it was given, and has said all that it has to say: it waits for more. What
+    it does is looked at first, so that nothing can come between."""
+    return procstat.waits_for_input(pid) and ear.usable and not unread(ear.fd) and not unread(output)
 
 
 def _resume(engine: LocalEngine, life: Life, entry: Entry, pid: int, birth: str) -> None:

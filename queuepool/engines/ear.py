@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
+import sys
+import termios
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
@@ -14,6 +17,11 @@ from queuepool.system import children
 
 LONG_SECONDS = 60.0
 """How long a listener may be at one event before that is shown."""
+
+
+def unread(fd: int) -> int:
+    """Bytes in a FIFO that nobody has read yet."""
+    return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 @dataclass(slots=True, eq=False)

@@ -12,7 +12,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import asdict, dataclass, field
 
 from queuepool.domain.events import Kind
@@ -45,20 +45,20 @@ class _Pool:
 
 class Listeners:
     """All pools of listeners. note(life, text): keep this of a life for the daemon that comes after. publish: a journal
-    event. hurry: somebody more, or less, waits for what is printed."""
+    event. calm(stream): this one (pump.attach) prints what nobody asked for."""
 
     def __init__(
         self,
         note: Callable[[int, str], None],
         publish: Callable[[Kind, str, Mapping[str, str | int | float | bool | None]], object],
-        hurry: Callable[[int], None],
+        calm: Callable[[Hashable], None],
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.wanted: frozenset[str] = frozenset()
         """Every type of event that anybody hears of."""
         self._loop = asyncio.get_running_loop()
-        self._note, self._publish, self._hurry = note, publish, hurry
+        self._note, self._publish, self._calm = note, publish, calm
         self._clock, self._wall = clock, wall
         self._pools: dict[str, _Pool] = {}
         self.muted = False
@@ -157,9 +157,16 @@ class Listeners:
             if ear.event.serial != noted["event"]:
                 ear.doubt = "the event that the former daemon noted for it is another"
             self._serial = max(self._serial, ear.event.serial + 1)
-            self._hurry(1)
         if noted.get("handing"):
             ear.doubt = "the former daemon ended while it handed over an event"
+
+    def waits(self, life: Life, ear: Ear) -> None:
+        """It waits for an event, whatever the former daemon noted of it: that ended after it had read an answer, and
+        before it noted so. What was in hand counts as dealt with, so that it does not come twice."""
+        if not ear.doubt and ear.listener.state in (Hearing.BUSY, Hearing.ACKNOWLEDGED):
+            self._done(ear)
+            ear.listener = Listener(Hearing.READY)
+            self._remember(life, ear)
 
     def leave(self, life: Life, ear: Ear) -> None:
         """The process is gone; the event that it worked on is for another."""
@@ -218,7 +225,6 @@ class Listeners:
         ear.keep(event)
         ear.listener, ear.event, ear.since = ear.listener.told(), event, self._clock()
         self._remember(life, ear, handing=True)
-        self._hurry(1)
         written = ear.write(data)
         if written < 0:
             self._shut(life, ear)
@@ -278,6 +284,7 @@ class Listeners:
                 self._again(name, pool, refused)
             if one is Said.GARBAGE:
                 self._stop_sending(ear)
+                self._calm((life.key, 0))
                 shown = data[:60].decode("utf-8", "replace")
                 self._trouble(life, ear, f"it printed {shown!r}, which is not the protocol")
         self._remember(life, ear)
@@ -286,9 +293,7 @@ class Listeners:
     def _done(self, ear: Ear) -> None:
         """It works on no event any more."""
         self._news.set()
-        if ear.event is not None:
-            ear.event = None
-            self._hurry(-1)
+        ear.event = None
 
     def _remember(self, life: Life, ear: Ear, *, handing: bool = False) -> None:
         noted: dict[str, object] = ear.listener.plain()

@@ -89,7 +89,7 @@ class LocalEngine(Lives):
         """Pool -> release that new lives start from while a deploy holds the pool; a life that has one keeps it."""
         self.board = Board(run.jobs, asyncio.get_running_loop().call_soon)
         self.pipes = Pipes(run.pipes, pump, keep, unkeep)
-        self.listeners = Listeners(lambda life, text: record.change(life, listener=text), publish, pump.hurry, clock)
+        self.listeners = Listeners(lambda life, text: record.change(life, listener=text), publish, pump.calm, clock)
         self.deadlines = Deadlines(clock, self._due)
         self.endings = Endings(clock, self._exited, self._gone)
         self._starter = Starter(self._spawn, Pacer(procstat.appetite, clock))

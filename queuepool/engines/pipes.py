@@ -71,8 +71,9 @@ class Pipes:
         for stream, fd in enumerate(life.fds):
             hear, tap = life.desk.hear if life.desk and not stream else None, self._tap(life, stream)
             self.pump.attach(
-                (life.key, stream), str(life.name), fd, policies[stream], adopted=adopted, hear=hear, tap=tap
-            )
+                (life.key, stream), str(life.name), fd, policies[stream], adopted=adopted, hear=hear, tap=tap,
+                prompt=tap is life.ear is not None,
+            )  # fmt: skip
             self._keep(f"{life.key}.{stream}", fd)
         life.attached = True
 

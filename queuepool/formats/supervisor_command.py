@@ -6,18 +6,21 @@ from __future__ import annotations
 import posixpath
 import re
 import shlex
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from queuepool.domain import command as artisan
 from queuepool.formats.supervisor_model import Program, Surroundings
 from queuepool.formats.supervisor_remarks import Verdict, quoted
 from queuepool.formats.supervisor_values import Template, template
+from queuepool.formats.supervisor_words import mended, shell_only
+from queuepool.formats.supervisor_wrappers import SHELLS, Unwrapped, unwrap
 
-_PHP = re.compile(r"php[0-9.]*(-cli)?\Z")
+_PHP = re.compile(r"(?:ea-|ls)?php[0-9.]*(-cli)?\Z")
 _WITH_VALUE = frozenset({"-d", "-c"})
-_SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh"})
+_ELSEWHERE = frozenset({"docker", "docker-compose", "podman", "kubectl", "ssh", "sail", "ddev", "lando", "nsenter"})
+"""What runs a command in a container, or on another machine."""
 _REDIRECTION = re.compile(r"(?:[0-9]*>>?&?[0-9]*|\||&|&&|\|\||<)\Z|[0-9]*>>?&?[^=]*\Z")
 ENDLESS = frozenset(
     [
@@ -31,7 +34,8 @@ ENDLESS = frozenset(
 @dataclass(frozen=True, slots=True)
 class Command:
     """What is to be run. keys: of queuepool.yml. app: the Laravel root, None when the command has none. directory:
-    where it runs, None for the app. shell: whether it is `sh -c`. endless: whether it is to run for ever."""
+    where it runs, None for the app. shell: whether it is `sh -c`. endless: whether it is to run for ever. environment,
+    user: what the command line itself set."""
 
     kind: str
     keys: dict[str, Any] = field(repr=False)
@@ -40,6 +44,8 @@ class Command:
     directory: str | None = None
     shell: bool = False
     endless: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    user: str | None = None
 
 
 Say = Callable[..., None]
@@ -55,6 +61,7 @@ def understand(
     if written is None:
         return None
     try:
+        written = mended(written, lambda what, todo: say(Verdict.WRONG, "command", what, todo))
         words = shlex.split(written)
     except ValueError:
         what = "has a quote that is not closed, so Supervisor could never start it"
@@ -70,9 +77,48 @@ def understand(
         directory, words = words[1], words[3:]
         written = shlex.join(words)
     directory = _absolute(directory, base, say)
-    found = _artisan(tuple(words), directory, program, say, around) if program.kind != "eventlistener" else None
-    if found is not None:
+    if program.kind != "eventlistener":
+        found = _unwrapped(words, directory, program, say, around)
+        if found is not None:
+            return found
+    return _as_it_stands(words, written, directory, say, around)
+
+
+def _unwrapped(
+    words: Sequence[str], directory: str | None, program: Program, say: Say, around: Surroundings
+) -> Command | None:
+    """As a program of its own type, without what stands before it; None when it is not one."""
+    bare = unwrap(words)
+    if bare.directory is not None:
+        directory = posixpath.join(directory or "", bare.directory)
+    found = _artisan(bare.words, directory, program, say, around)
+    if found is None or not bare.names:
         return found
+    _say_unwrapped(bare, program, say)
+    keys = found.keys if bare.nice is None else {**found.keys, "nice": bare.nice}
+    shell = "exec" not in bare.names and any(name.endswith(" -c") for name in bare.names)
+    return replace(found, keys=keys, environment=bare.environment, user=bare.user, shell=shell)
+
+
+def _say_unwrapped(bare: Unwrapped, program: Program, say: Say) -> None:
+    ways = [name for name in bare.names if not name.endswith("=")]
+    if ways:
+        what = f"runs without {', '.join(f'`{name}`' for name in ways)}: stops and signals reach the worker itself"
+        say(Verdict.CHANGED, "command", what)
+    if bare.output:
+        say(Verdict.CHANGED, "command", "sent its output elsewhere: here it goes to the log, `stdout_logfile`")
+    if bare.environment:
+        what = f"has {', '.join(bare.environment)} now, which stood in the command"
+        say(Verdict.CHANGED, "environment", what)
+    if "=" in bare.names[0]:
+        what = f"begins with {quoted(bare.names[0])}, but there is no shell that would understand it"
+        say(Verdict.WRONG, "command", what, "nothing: it is in `environment` here")
+    if bare.user is not None and bare.user != program.user:
+        say(Verdict.CHANGED, "user", f"is {quoted(bare.user)}, as which the command ran")
+
+
+def _as_it_stands(words: list[str], written: str, directory: str | None, say: Say, around: Surroundings) -> Command:
+    """A command, with a remark on what its own program would not understand."""
     shell = by_shell(words)
     if shell and "artisan" in written:
         what = "was left a command: a shell runs it, so its options are not understood"
@@ -84,15 +130,30 @@ def understand(
         what = f"holds {quoted(strange)}, but there is no shell that would understand it"
         say(Verdict.WRONG, "command", what, "remove it, or run it by `sh -c`; logs have `stdout_logfile`")
     at = next((at for at, word in enumerate(words) if posixpath.basename(word) == "artisan"), None)
-    app = _app(words[at], directory) if at is not None and not shell else None
+    if at is not None and posixpath.basename(words[0]) in _ELSEWHERE:
+        what = f"runs artisan by {quoted(posixpath.basename(words[0]))}: a stop ends that, and the worker there runs on"
+        say(Verdict.WRONG, "command", what, "run queuepool where the application is")
+        at = None
+    elif at is not None and not shell:
+        if "schedule:run" in words[at + 1 :]:
+            what = "is schedule:run, which ends as soon as it has looked once"
+            say(Verdict.WRONG, "command", what, "run `php artisan schedule:work`, which looks every minute")
+        _say_shell_only(words, say)
+    app = _known(_app(words[at], directory), around) if at is not None and not shell else None
     keys = {"command": _one_line(written)}
     endless = at is not None and not shell and any(word in ENDLESS for word in words[at + 1 :])
     return Command("command", keys, app, directory=directory, shell=shell, endless=endless)
 
 
+def _say_shell_only(words: Sequence[str], say: Say) -> None:
+    if strange := shell_only(words):
+        what = f"holds {quoted(strange)}, but there is no shell that would replace it"
+        say(Verdict.WRONG, "command", what, "write what it stands for; a variable is `${NAME}` here")
+
+
 def by_shell(words: Sequence[str]) -> bool:
     """Whether this is `sh -c ...` or the like, so that the program itself is a child of what is started."""
-    return posixpath.basename(words[0]) in _SHELLS and any(re.match(r"-[a-z]*c\Z", word) for word in words[1:3])
+    return posixpath.basename(words[0]) in SHELLS and any(re.match(r"-[a-z]*c\Z", word) for word in words[1:3])
 
 
 def _whole(program: Program, say: Say) -> Template:
@@ -143,6 +204,7 @@ def _artisan(
     if parsed.kind == "listen":
         what = "is queue:listen, which boots the application for every job"
         say(Verdict.WRONG, "command", what, "remove `type: listen`; then it is a worker")
+    _say_shell_only(words[:end], say)
     keys: dict[str, Any] = {} if parsed.kind == "worker" else {"type": parsed.kind}
     for key, value in parsed.options.items():
         keys[key] = _simple(value)
@@ -175,11 +237,13 @@ def _app(script: str, directory: str | None) -> str | None:
 
 
 def _known(path: str | None, around: Surroundings) -> str | None:
-    """A path of `app`, in which %(...)s do not expand: None where something in it is not known."""
+    """A path of `app`, in which %(...)s do not expand, but ${X} does. None where something in it is not known."""
     if path is None or "%(" not in path:
         return path
+    parts = template(path)
+    unset = {name: f"${{{name[4:]}}}" for name in parts.names if name.startswith("ENV_")}
     try:
-        return template(path).render({f"ENV_{name}": value for name, value in around.environ.items()})
+        return parts.render({**unset, **{f"ENV_{name}": value for name, value in around.environ.items()}})
     except (KeyError, ValueError):
         return None
 

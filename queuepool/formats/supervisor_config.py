@@ -7,7 +7,9 @@ Where Supervisor would refuse the file, a remark says so and what was most likel
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from queuepool.domain.pool import Autorestart
@@ -15,13 +17,18 @@ from queuepool.domain.supervisor_events import TYPES
 from queuepool.formats import supervisor_values as values
 from queuepool.formats.supervisor_ini import Ini, Option, Section, Where
 from queuepool.formats.supervisor_model import Config, Group, Log, Program, Server, Surroundings
-from queuepool.formats.supervisor_options import SECTIONS, kind_of, near_option, near_section
+from queuepool.formats.supervisor_options import KEEPS_VARIABLES, SECTIONS, kind_of, near_option, near_section
 from queuepool.formats.supervisor_remarks import IGNORES, REFUSES, Remark, Verdict, quoted
 from queuepool.formats.supervisor_values import Template
 
 T = TypeVar("T")
 
 
+_INDENTED = re.compile(r"([a-z_]+)\s*=\s*(.*)\Z")
+_FORMLESS = re.compile(r"%\((program_name|process_num|group_name|here|host_node_name)\)(?![#0 +-]*[0-9.]*[a-zA-Z])")
+"""An expansion that lacks its last letter, as the first editions of Horizon's documentation had it."""
+_TEXTS = frozenset({"command", "process_name", "directory", "stdout_logfile", "stderr_logfile", "serverurl"})
+"""Options that may hold anything, even more lines."""
 WEAK = frozenset({"", "123", "1234", "12345", "123456", "admin", "password", "secret", "user", "supervisor", "root"})
 
 
@@ -51,7 +58,10 @@ def _env(environ: Mapping[str, str]) -> dict[str, str]:
 class _Understanding:
     def __init__(self, ini: Ini, around: Surroundings) -> None:
         self.ini, self.around = ini, around
-        self.remarks = [Remark(Verdict.WRONG, f.where, "", "", f"{f.what}; {REFUSES}", f.todo) for f in ini.faults]
+        self.remarks = [
+            Remark(Verdict.WRONG, f.where, "", "", f.what if f.ignored else f"{f.what}; {REFUSES}", f.todo)
+            for f in ini.faults
+        ]
         self.known: dict[str, str | int] = {
             "here": around.here, "host_node_name": around.host, **_env(around.environ),
         }  # fmt: skip
@@ -68,6 +78,7 @@ class _Understanding:
             self.known.update({f"ENV_{name}": _rough(text, self.known) for name, text in environment.items()})
         for section in self.ini.sections.values():
             kind = kind_of(section.name)
+            section = self._taken_apart(section, kind)
             self._look(section, kind)
             name = section.name.partition(":")[2].strip()
             one = _One(self, section, section.name, {**self.known, "program_name": name, "group_name": name})
@@ -86,6 +97,29 @@ class _Understanding:
             tuple(programs), tuple(groups), tuple(servers), environment, user, directory, tuple(others),
             tuple(self.remarks),
         )  # fmt: skip
+
+    def _taken_apart(self, section: Section, kind: str | None) -> Section:
+        """With the options that are indented, and therefore part of the value above, as options of their own."""
+        known = SECTIONS.get(kind or "") or frozenset()
+        options = dict(section.options)
+        for name, option in section.options.items():
+            if name == "environment" or "\n" not in option.value or not _whole(option.value.partition("\n")[0]):
+                continue
+            kept: list[str] = []
+            found: dict[str, Option] = {}
+            for line in option.value.split("\n"):
+                match = _INDENTED.match(line) if kept else None
+                if match is not None and match[1] in known:
+                    found[match[1]] = replace(option, value=match[2])
+                else:
+                    kept.append(line)
+            if found:
+                what = f"takes in what is indented below it: {', '.join(found)}"
+                what += "" if name in _TEXTS else f"; {REFUSES}"
+                todo = "nothing: read as options of their own"
+                self.wrong(option.where, f"[{section.name}]", name, what, todo)
+                options = {**found, **options, name: replace(option, value="\n".join(kept).rstrip())}
+        return replace(section, options=options)
 
     def _look(self, section: Section, kind: str | None) -> None:
         """Say what Supervisor would not: words that it ignores, what was said twice."""
@@ -143,6 +177,14 @@ class _Understanding:
 
     def wrong(self, where: Where, subject: str, option: str, what: str, todo: str = "") -> None:
         self.remarks.append(Remark(Verdict.WRONG, where, subject, option, what, todo))
+
+
+def _whole(line: str) -> bool:
+    """Whether no quote goes on in the next line."""
+    try:
+        return bool(shlex.split(line))
+    except ValueError:
+        return False
 
 
 def _rough(text: Template, known: Mapping[str, str | int]) -> str:
@@ -258,6 +300,7 @@ class _One:
         found = values.template(said.value)
         if found.bare:
             self._bare(option)
+            return values.template(_FORMLESS.sub(r"%(\1)s", said.value))
         return found
 
     def environment(self) -> Mapping[str, Template]:
@@ -316,6 +359,13 @@ class _One:
             text = found.render(self.known)
         except KeyError as error:
             name = str(error.args[0])
+            if name.startswith("ENV_"):
+                kept = option in KEEPS_VARIABLES
+                todo = (
+                    "set it where `queuepool up` runs" if kept else "set it for the import, or write the value itself"
+                )
+                self._wrong(option, f"needs the environment variable {quoted(name[4:])}, which is not set here", todo)
+                return default
             shown = f"%({name})s" if name.isidentifier() and option != "password" else "a %(...)s"
             self._wrong(option, f"holds {shown}, whose name is not known; {REFUSES}", "write the value itself")
             return default

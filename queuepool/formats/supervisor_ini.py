@@ -52,11 +52,12 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something wrong with a line; Supervisor refuses the file for it."""
+    """Something wrong with a line; Supervisor refuses the file for it, or goes on without a word (ignored)."""
 
     where: Where
     what: str
     todo: str = ""
+    ignored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,9 @@ class _Reader:
             indent = depth
             if header := _HEADER.match(value):
                 section = self._begin(header["name"], where)
+                if header.end() < len(value):
+                    what = f"holds more behind the header [{header['name'][:60]}], and Supervisor reads none of it"
+                    self.faults.append(Fault(where, what, "write each on a line of its own", ignored=True))
                 owners[id(section)] = section
                 name = None
             elif section is None:

@@ -41,6 +41,25 @@ NAMED = frozenset({"program", "fcgi-program", "eventlistener", "group", "rpcinte
 """Kinds whose sections are written `[kind:name]`."""
 
 
+KEEPS_VARIABLES = frozenset({"numprocs", "autostart", "user"})
+"""Options of a program which, where they are `%(ENV_X)s`, stay a variable in queuepool.yml."""
+
+_OTHER_WORDS = {
+    "directory": "cwd chdir workdir working_dir working_directory workingdirectory dir",
+    "command": "cmd exec execstart run",
+    "numprocs": "instances processes workers process_num numproc concurrency",
+    "environment": "env envs environments",
+    "stdout_logfile": "log logfile log_file stdout",
+    "stderr_logfile": "error_log errorlog stderr",
+    "stopwaitsecs": "stop_timeout stoptimeout stop_wait_secs stopwait killwait",
+    "autorestart": "restart restart_policy",
+    "stopasgroup": "stopasuser stopgroup",
+    "startretries": "retries max_restarts startretry",
+}
+"""What an option is called elsewhere, in PM2, systemd or compose."""
+_CALLED = {word: option for option, words in _OTHER_WORDS.items() for word in words.split()}
+
+
 def kind_of(section: str) -> str | None:
     """The kind of a section, None for one that Supervisor ignores."""
     kind, colon, name = section.partition(":")
@@ -62,5 +81,7 @@ def near_section(section: str) -> str:
 def near_option(option: str, kind: str) -> str:
     """The option of this kind of section that is nearest to an unknown one, "" when nothing is near."""
     known = SECTIONS.get(kind) or frozenset()
+    if (called := _CALLED.get(option.lower().replace("-", "_"), "")) in known:
+        return called
     found = get_close_matches(option.lower().replace("-", "_")[:60], sorted(known), 1, 0.7)
     return found[0] if found else ""

@@ -7,6 +7,7 @@ supervisord would see against the remarks.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,10 +21,10 @@ from queuepool.domain.program import LARAVEL_SLEEP, LARAVEL_TIMEOUT, NO_LIMIT_ST
 from queuepool.formats.supervisor_command import Command, understand
 from queuepool.formats.supervisor_logs import Logs
 from queuepool.formats.supervisor_model import Program
-from queuepool.formats.supervisor_options import PROCESS, near_option
+from queuepool.formats.supervisor_options import KEEPS_VARIABLES, PROCESS, near_option
 from queuepool.formats.supervisor_remarks import REFUSES, Verdict
-from queuepool.formats.supervisor_translate import Octal, Part, Seconds, Translator, plain
-from queuepool.formats.supervisor_values import Template, name_fault, template
+from queuepool.formats.supervisor_translate import Octal, Part, Seconds, Translator, Variable, plain
+from queuepool.formats.supervisor_values import Ref, Template, name_fault, template
 
 TERM, QUIT = 15, 3
 _USUAL_RETRIES = 10
@@ -36,13 +37,15 @@ _ENDS = {
     "command": "a program that ends with 0, though it is to run for ever",
     "eventlistener": "a listener that ends with 0, though it is to run for ever",
 }
+_ENDS_ITS_PARENT = re.compile(r"kill\b.*(\$PPID|\$\{PPID\}|supervisord?\.pid|getppid)|\bkill\b.* 1\b", re.DOTALL)
 _NUMBERED = "%(program_name)s_%(process_num)02d"
 
 
 @dataclass(slots=True)
 class Draft:
     """A program on its way into queuepool.yml. kind: worker, listen, horizon, command or eventlistener. app: the
-    Laravel root; None where the command has none. below: comments after the keys."""
+    Laravel root; None where the command has none. below: comments after the keys. shell: whether Supervisor starts a
+    shell, which starts it."""
 
     name: str
     program: Program
@@ -51,6 +54,7 @@ class Draft:
     app: str | None = None
     php: tuple[str, ...] = ("php",)
     below: list[str] = field(default_factory=list)
+    shell: bool = False
 
 
 class OneProgram(Part):
@@ -73,6 +77,8 @@ class OneProgram(Part):
         self.command = found
         self.artisan = found.kind not in COMMANDS
         self.keys.update(found.keys)
+        if (variable := self._outer(template(str(found.keys.get("queue"))))) is not None:
+            self.keys["queue"] = f"${{{variable}}}"  # so that a list in it is taken apart
         if found.kind == "eventlistener" and not self._listens():
             return None
         self._count()
@@ -85,7 +91,7 @@ class OneProgram(Part):
         self._without_equivalent()
         self._typos()
         self._only_what_fits()
-        return Draft(self.name, program, found.kind, self.keys, found.app, found.php, self.below)
+        return Draft(self.name, program, found.kind, self.keys, found.app, found.php, self.below, found.shell)
 
     def _listens(self) -> bool:
         """What an event listener is told of; whether it is anything."""
@@ -93,6 +99,10 @@ class OneProgram(Part):
         if not program.events:
             self.say(Verdict.LEFT, "events", "name no event, so it would be told of nothing", "write it anew")
             return False
+        if _ENDS_ITS_PARENT.search(str(program.command)):
+            what = "ends its parent, which was supervisord, and is queuepool here: then every program is stopped"
+            todo = "leave it out: a program that fails is tried again; `queuepool status` exits with 3 meanwhile"
+            self.say(Verdict.WRONG, "command", what, todo)
         self.keys |= {"type": "eventlistener", "events": list(program.events)}
         if program.buffer_size != 10:
             self.keys["buffer_size"] = min(program.buffer_size, MOST_EVENTS)
@@ -111,6 +121,9 @@ class OneProgram(Part):
             self.keys["priority"] = program.priority
         if not program.autostart:
             self.keys["autostart"] = False
+        for option, now in (("numprocs", program.numprocs), ("autostart", program.autostart)):
+            if (name := self._variable(option)) is not None:
+                self.keys[option] = Variable(name, now)
         wanted = program.process_name
         literal = "".join(piece for piece in wanted.pieces if isinstance(piece, str))
         if name_fault(literal):
@@ -131,6 +144,18 @@ class OneProgram(Part):
             return
         self.keys["process_name"] = said
 
+    def _variable(self, option: str) -> str | None:
+        """The environment variable that is the whole value of an option, None where it is something else."""
+        said = self.program.said(option) if option in KEEPS_VARIABLES else None
+        return self._outer(template(said.value)) if said else None
+
+    def _outer(self, value: Template) -> str | None:
+        """The name of the variable that is all of this value, if it is not one that the files themselves set."""
+        piece = value.pieces[0] if len(value.pieces) == 1 else ""
+        name = piece.name if isinstance(piece, Ref) else ""
+        own = {*self.whole.config.environment, *self.program.environment}
+        return name[4:] if name.startswith("ENV_") and name[4:] not in own else None
+
     def _place(self, found: Command) -> None:
         program, config = self.program, self.whole.config
         if found.directory is not None:
@@ -138,8 +163,10 @@ class OneProgram(Part):
         elif program.directory is None:
             what = "was not given: programs ran where supervisord was started, here they run in `app`"
             self.changed("directory", what)
-        user = program.user or config.user
-        if user:
+        user = found.user or program.user or config.user
+        if found.user is None and (name := self._variable("user")) is not None:
+            self.keys["user"] = user = f"${{{name}}}"
+        elif user:
             self.keys["user"] = user.replace("${", "$${")  # there is no variable in it
             if ":" in user:
                 what = f"names a group, which Supervisor does not know: `Invalid user name`; {REFUSES}"
@@ -207,6 +234,7 @@ class OneProgram(Part):
         elif self.command.shell:
             what = "is not set, and the command is a shell: a stop ends the shell and what it started runs on"
             todo = "nothing: the whole tree is ended here; better run the program itself, with `directory`"
+            todo = "nothing: there is no shell here" if self.artisan else todo
             self.wrong("stopasgroup", what, todo)
         if not program.killasgroup and program.said("killasgroup"):
             self.keys["killasgroup"] = False
@@ -240,6 +268,7 @@ class OneProgram(Part):
             text = self.text(value, "environment")
             if text is not None:
                 found[name] = text
+        found |= self.command.environment
         user = self.keys.get("user")
         usual = {"HOME": self.whole.around.home(user), "USER": user} if user else {}
         for name in [name for name, text in usual.items() if name in found and found[name] == text]:

@@ -70,6 +70,16 @@ class Plan:
     stays: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What `plan` was told of all groups."""
+
+    here: Mapping[str, ProcessName]
+    sizes: Mapping[str, int]
+    jobs: Mapping[str, float | None]
+    shells: Collection[str]
+
+
 def counterparts(config: Config, drafts: Drafts, around: Surroundings, most: int) -> dict[str, ProcessName]:
     """The full name of each process of Supervisor that was carried -> the process here. most: how many supervisord has:
     a pool may be larger there than in a file that was changed since."""
@@ -107,9 +117,12 @@ def plan(
     jobs: Mapping[str, float | None],
     running: Collection[ProcessName] = (),
     memory: Memory = Memory(),
+    shells: Collection[str] = (),
 ) -> Plan:
     """What is to be done. here: as `counterparts` gives it. sizes: pool -> processes in queuepool.yml. jobs: pool ->
-    seconds that a job may take. running: what runs here already."""
+    seconds that a job may take. running: what runs here already. shells: pools that a shell starts there, which a stop
+    ends alone."""
+    facts = _Facts(here, sizes, jobs, shells)
     moves: list[Move] = []
     done: list[str] = []
     stays: list[tuple[str, str]] = []
@@ -123,7 +136,7 @@ def plan(
         if moving:
             idle = [process for process in ours if process not in moving]
             stays += [(process.full, "does not run there; stays stopped here") for process in idle]
-            moves.append(_move(group, moving, ours, whole=not others, here=here, sizes=sizes, jobs=jobs))
+            moves.append(_move(group, moving, ours, facts, whole=not others))
         elif ours and (group in memory.moved or any(here[process.full] in running for process in ours)):
             done.append(group)
         elif ours:
@@ -183,12 +196,11 @@ def _move(
     group: str,
     moving: Sequence[There],
     ours: Sequence[There],
+    facts: _Facts,
     *,
     whole: bool,
-    here: Mapping[str, ProcessName],
-    sizes: Mapping[str, int],
-    jobs: Mapping[str, float | None],
 ) -> Move:
+    here, sizes = facts.here, facts.sizes
     warnings: list[str] = []
     start: list[ProcessName] = []
     for pool in dict.fromkeys(here[process.full].pool for process in moving):
@@ -200,8 +212,10 @@ def _move(
         if beyond:
             warnings.append(f"{pool} has {sizes[pool]} processes here: {beyond} more that run there get no successor")
         patience = min((p.stopwaitsecs for p in theirs if p.stopwaitsecs is not None), default=None)
-        job = jobs.get(pool)
-        if patience is not None and job is not None and patience < job:
+        job = facts.jobs.get(pool)
+        if pool in facts.shells:
+            warnings.append(f"{pool}: a stop there may end its shell alone; what it started, and runs on, is told then")
+        elif patience is not None and job is not None and patience < job:
             warnings.append(
                 f"{pool}: Supervisor kills what does not stop within {patience} s (stopwaitsecs), and a job may take "
                 f"{job:.0f} s; before: `supervisorctl signal USR2 {group}:*`, then it ends its job and takes no other"

@@ -3,6 +3,7 @@ that are to be written in a form of their own. PURE."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from queuepool.domain import expand
@@ -90,6 +91,19 @@ class Size(int):
     """Bytes, written 50MB."""
 
 
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """The value of an environment variable. value: what it is now, or the option's default."""
+
+    name: str
+    value: Any
+
+    def __str__(self) -> str:
+        return f"${{{self.name}}}"
+
+
 def plain(value: Any) -> Any:
     """The value as the loader would have it."""
+    if isinstance(value, Variable):
+        return value.value
     return f"{value:03o}" if isinstance(value, Octal) else int(value) if isinstance(value, Seconds | Size) else value

@@ -20,7 +20,7 @@ from queuepool.formats.supervisor_import import Drafts
 from queuepool.formats.supervisor_model import Server
 from queuepool.formats.supervisor_program import Draft
 from queuepool.formats.supervisor_remarks import Remark, Verdict
-from queuepool.formats.supervisor_translate import Octal, Seconds, Size
+from queuepool.formats.supervisor_translate import Octal, Seconds, Size, Variable
 from queuepool.formats.supervisor_values import size_text
 
 MAIN = "queuepool.yml"
@@ -239,6 +239,8 @@ def value(key: str, item: Any) -> str:
     """The value of a key as YAML."""
     if isinstance(item, bool):
         return "true" if item else "false"
+    if isinstance(item, Variable):
+        return scalar(str(item), variables=True)
     if isinstance(item, Octal):
         return f"{item:03o}"
     if isinstance(item, Size):

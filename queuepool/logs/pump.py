@@ -2,7 +2,8 @@
 
 Batching comes first, splice second. All pipes are watched by one nested epoll; when one has something every pipe is
 emptied that has, and then the pump looks away for a while, the longer the emptier it finds the pipes. Nothing is done,
-and nothing wakes, while nothing is printed. A daemon killed at any point loses nothing: bytes are in a pipe that the
+and nothing wakes, while nothing is printed. Answers that the daemon itself waits for are read at once, from an epoll of
+their own. A daemon killed at any point loses nothing: bytes are in a pipe that the
 worker itself holds open, in a spool, or in the log. How a pipe is emptied is draining.py's matter, files are
 rotating.py's."""
 
@@ -16,13 +17,13 @@ from collections.abc import Callable, Hashable
 
 from queuepool.domain.pool import LogPolicy
 from queuepool.logs.backups import Compressor
-from queuepool.logs.draining import HOLD_SECONDS, WAIT, Drainer, Subscriber
+from queuepool.logs.draining import DONE, HOLD_SECONDS, WAIT, Drainer, Subscriber
 from queuepool.logs.ledger import Ledger
 from queuepool.logs.pipes import LARGEST_PIPE, can_splice, capacity, make_mover
 from queuepool.logs.rotating import FileStats, LogFile, Trouble
 from queuepool.logs.spool import Spool, leftover, recover, spool_path
 from queuepool.logs.stream import TAIL_LINES, Stream, Tap
-from queuepool.logs.watching import Alarm, make_watch
+from queuepool.logs.watching import Alarm, Watch, make_watch
 
 SHORTEST_PAUSE = 0.0002
 LONGEST_PAUSE = 0.05
@@ -66,6 +67,7 @@ class Pump:
         self._ledger = Ledger(spool_directory)
         self._drainer = Drainer(self._mover, self._ledger, self._find, clock, wall)
         self._watch = make_watch(loop, self._turn, in_kernel)
+        self._answers = make_watch(loop, self._answer, in_kernel)
         self._arm_at_once = in_kernel
         self._alarm = Alarm(loop, self._turn)
         self._compressor = Compressor(loop, lambda path, what: report(Trouble(path, what)))
@@ -89,6 +91,7 @@ class Pump:
         name: str | None = None,
         hear: Callable[[bytes], None] | None = None,
         tap: Tap | None = None,
+        prompt: bool = False,
     ) -> None:
         """Begin to read a process's pipe, from the next turn of the loop on.
 
@@ -97,7 +100,8 @@ class Pump:
         was started by a former daemon, so that an unfinished line goes on. name: what the stream is called in every
         daemon's life; left out, the path of the FIFO. hear: called with each chunk of bytes after it was written, as
         subscribers are; nothing is moved sooner for its sake. tap: takes out what is not for the log, before anybody
-        else sees it; what it has taken is lost with the daemon.
+        else sees it; what it has taken is lost with the daemon. prompt: read it whenever it has something, for one that
+        prints no more than it is asked; see `calm`.
         """
         if key in self._streams:
             raise ValueError(f"{key!r} is attached already")
@@ -108,7 +112,8 @@ class Pump:
         stream.hear, stream.tap = hear, tap
         self._direct(stream, policy)
         self._streams[key] = self._by_fd[fifo_fd] = stream
-        self._watch.add(fifo_fd)
+        stream.prompt = prompt
+        self._watch_of(stream).add(fifo_fd)
         if stream.spool is not None and stream.spool.backlog:  # of an earlier life
             if not adopted:
                 stream.spool.end_line()
@@ -139,7 +144,7 @@ class Pump:
         self._drainer.empty(stream, last=True)
         self._drainer.finish_line(stream)
         last = stream.last_lines(TAIL_LINES)
-        self._watch.remove(stream.fd)
+        self._watch_of(stream).remove(stream.fd)
         self._mover.forget(stream.fd)
         del self._streams[key], self._by_fd[stream.fd]
         self._active.pop(stream.fd, None)
@@ -176,9 +181,13 @@ class Pump:
             log.reopen()
         return len(self._files)
 
-    def hurry(self, more: int) -> None:
-        """Somebody more (1) or less (-1) waits for what is printed, so that nothing may wait longer than a few ms."""
-        self._prompt += more
+    def calm(self, key: Hashable) -> None:
+        """Read a prompt stream with all the others from now on: it prints more than it was asked."""
+        stream = self._streams.get(key)
+        if stream is not None and stream.prompt:
+            self._answers.remove(stream.fd)
+            stream.prompt = False
+            self._watch.add(stream.fd)
 
     def subscribe(self, callback: Subscriber, *, prompt: bool = True) -> Callable[[], None]:
         """Have `callback` called with key, label and each chunk of bytes as the process printed them, after they were
@@ -210,6 +219,7 @@ class Pump:
         self._closed = True
         self._alarm.close()
         self._watch.close()
+        self._answers.close()
         self._compressor.close()
         for stream in self._streams.values():
             self._leave(stream)
@@ -253,6 +263,21 @@ class Pump:
         finally:
             if not self._closed:
                 self._look_away(fullest, progress)
+
+    def _answer(self) -> None:
+        """Read the prompt streams that have something."""
+        for fd in self._answers.ready():
+            stream = self._by_fd.get(fd)
+            moved = self._drainer.drain(stream) if stream is not None else DONE
+            if stream is None or self._by_fd.get(fd) is not stream or not stream.prompt:
+                continue
+            if moved == WAIT:  # its log has no room: with that, it is one of many
+                self.calm(stream.key)
+            else:
+                self._answers.arm(fd, stream.resting)
+
+    def _watch_of(self, stream: Stream) -> Watch:
+        return self._answers if stream.prompt else self._watch
 
     def _look_away(self, fullest: float, progress: bool) -> None:
         if not self._active and not progress:

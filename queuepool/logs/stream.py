@@ -33,12 +33,13 @@ class Stream:
     no name, and is lost with the daemon. resting: bytes of an unfinished line that are left in the pipe.
     shown: how many of those the subscribers have seen. skipping: the rest of the line that comes next was dropped.
     fresh: nothing has been written yet, and it must begin a line. hear: told of every chunk, when it was written. tap:
-    takes out what is not for the log; such a stream goes by way of a spool.
+    takes out what is not for the log; such a stream goes by way of a spool. prompt: it is read as soon as it has
+    something.
     """
 
     __slots__ = (
-        "_extents", "_tail", "capacity", "digest", "fd", "fresh", "hear", "key", "label", "log", "policy", "resting",
-        "shown", "skipping", "spool", "spool_at", "tap",
+        "_extents", "_tail", "capacity", "digest", "fd", "fresh", "hear", "key", "label", "log", "policy", "prompt",
+        "resting", "shown", "skipping", "spool", "spool_at", "tap",
     )  # fmt: skip
 
     def __init__(
@@ -53,6 +54,7 @@ class Stream:
         self.capacity = capacity
         self.log: LogFile | None = None
         self.spool: Spool | None = None
+        self.prompt = False
         self.resting = 0
         self.shown = 0
         self.skipping = False

@@ -16,6 +16,10 @@ TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
+_READ = {"x86_64": "0", "aarch64": "63", "riscv64": "63", "armv7l": "3", "i686": "3"}
+"""Machine -> number of read(2)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """rss: bytes resident. cpu: seconds of processor time so far."""
@@ -165,6 +169,17 @@ def session_members(leader: int) -> list[int]:
     return found
 
 
+def group_members(leaders: Collection[int]) -> dict[int, str]:
+    """Pids of the processes in the process groups that these began, with their births; no zombies. Reads all of /proc;
+    nothing elsewhere than on Linux."""
+    found = {}
+    for pid in pids() if LINUX and leaders else ():
+        fields = _stat(pid)
+        if fields and int(fields[2]) in leaders and fields[0] not in (b"Z", b"X"):
+            found[pid] = fields[19].decode()
+    return found
+
+
 def started(pid: int) -> float | None:
     """When a process began, in unix seconds by the clock as it is now: a process that noted the time when it began
     noted another one if the clock was set since. None when it is gone."""
@@ -188,6 +203,18 @@ def directory(pid: int) -> str | None:
         return os.readlink(f"/proc/{pid}/cwd")
     except OSError:
         return None
+
+
+def waits_for_input(pid: int) -> bool:
+    """Whether a process sleeps in read(2) of its standard input. False where the kernel does not say it: to a daemon
+    that is not root it may not (proc(5), /proc/PID/syscall)."""
+    number = _READ.get(os.uname().machine)
+    try:
+        with open(f"/proc/{pid}/syscall") as file:
+            words = file.read().split()
+    except OSError:
+        return False
+    return number is not None and words[:2] == [number, "0x0"]
 
 
 def orphans(members: Collection[int], leader: int, word: str) -> list[int]:

@@ -16,6 +16,7 @@ from xmlrpc.client import Fault
 import psutil
 import pytest
 
+from queuepool.system import procstat
 from tests.support.daemon import Queuepool
 from tests.support.supervisord import proxy
 from tests.support.wait import eventually
@@ -235,20 +236,41 @@ def test_it_dies_while_there_is_no_daemon(qp: Queuepool) -> None:
     eventually(lambda: good.bodies()[before:] == ["in hand"] * 2, 30, "another one works on it", show=qp.story)
 
 
+def note_again(qp: Queuepool, state: str, **more: object) -> None:
+    """Let the record end with the good listener in this state, as it was noted last."""
+    life, noted = 0, json.dumps({"state": state})
+    for line in map(json.loads, Path(qp.run.record).read_text().splitlines()):
+        life = line["life"] if line.get("name") == "good:0" else life
+        told = line if "name" in line else line.get("set", {})
+        noted = told["listener"] if line.get("life") == life and state in told.get("listener", "") else noted
+    with open(qp.run.record, "a") as file:
+        set_ = {"listener": json.dumps({**json.loads(noted), **more})}
+        file.write(json.dumps({"life": life, "set": set_}) + "\n")
+
+
+@pytest.mark.parametrize("state", ["BUSY", "ACKNOWLEDGED"])
+def test_an_answer_that_the_daemon_had_read_when_it_was_killed_is_not_waited_for(qp: Queuepool, state: str) -> None:
+    good, pid = Ear(qp, "good"), qp.running("good", 1)["good:0"]
+    good.behave("ok")
+    send(qp, f"answered {state}")
+    eventually(lambda: procstat.waits_for_input(pid) and good.bodies()[-1] == f"answered {state}", 30, "it answers")
+    eventually(
+        lambda: '"READY' in Path(qp.run.record).read_text().splitlines()[-1].replace("\\", ""), 30, "it is noted"
+    )
+    qp.kill()
+    note_again(qp, state)
+    qp.up()
+    send(qp, f"next {state}")
+    eventually(_heard(good, f"next {state}"), 30, "it hears of what comes later", show=qp.story)
+    assert good.bodies()[-2:] == [f"answered {state}", f"next {state}"]
+    assert qp.running("good", 1)["good:0"] == pid
+
+
 def test_one_of_which_nobody_knows_what_it_waits_for_begins_anew(qp: Queuepool) -> None:
     """The daemon was killed in the very moment in which it handed over an event."""
     good, pid, before = at_work(qp, "hangs")
     qp.kill()
-    life, noted = 0, ""
-    for line in map(json.loads, Path(qp.run.record).read_text().splitlines()):
-        if line.get("name") == "good:0":
-            life, noted = line["life"], line["listener"]
-        elif line.get("life") == life:
-            noted = line.get("set", {}).get("listener", noted)
-    assert "BUSY" in noted
-    with open(qp.run.record, "a") as file:
-        set_ = {"listener": json.dumps({**json.loads(noted), "handing": True})}
-        file.write(json.dumps({"life": life, "set": set_}) + "\n")
+    note_again(qp, "BUSY", handing=True)
     good.behave("ok")
     qp.up()
     eventually(lambda: good.bodies()[before:] == ["in hand"] * 2, 30, "it is told again", show=qp.story)

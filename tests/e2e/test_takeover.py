@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 from pathlib import Path
@@ -116,6 +117,24 @@ def test_a_group_that_does_not_start_here_runs_there_again(tmp_path: Path, monke
         assert "moved: a, b\n" in qp(*take_over(supervisord))
         qp.running("b", 1)
         qp.running("a", 1)
+
+
+def test_what_a_stop_does_not_reach_is_told(tmp_path: Path) -> None:
+    """A shell that waits for its command: the signal ends the shell alone."""
+    text = program("sh", ["sh", "-c", "sleep 611 & echo $! > left; wait"], tmp_path / "sv")
+    text += program("all", ["sh", "-c", "sleep 612; true"], tmp_path / "sv", stopasgroup="true")
+    with Supervisord(tmp_path / "sv", "debian", text) as supervisord, empty(tmp_path / "qp") as qp:
+        are(supervisord, "RUNNING", "sh:sh", "all:all")
+        pid = int(eventually(lambda: (tmp_path / "sv" / "left").read_text().strip(), what="it has started it"))
+        try:
+            said = qp(*take_over(supervisord))
+            assert said.count("warning: ") == 2
+            assert "warning: sh: a stop there may end its shell alone" in said
+            assert "warning: sh: the stop there did not reach what the program had started, and it runs on:\n" in said
+            assert f"  pid {pid}: sleep 611\n  a worker ends its job, and then itself: `kill {pid}`\n" in said
+            assert "\nmoved: " in said
+        finally:
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_when_nothing_could_be_moved_the_daemon_ends_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,6 +60,8 @@ WRONG: list[tuple[str, tuple[Any, ...]]] = [
     ("supervisor.startProcess", ()),
     ("supervisor.startProcess", ("nope",)),
     ("supervisor.startProcess", ("both:cron",)),
+    ("supervisor.startProcess", ("both:cron", "false")),  # as PHP's clients send it
+    ("supervisor.startProcess", ("both:cron", 0)),
     ("supervisor.startProcess", ("missing",)),
     ("supervisor.startProcess", ("text",)),
     ("supervisor.startProcess", ("dies",)),
@@ -111,6 +113,11 @@ def test_faults_and_values_are_supervisors(servers: Servers) -> None:
 def test_logs_are_read_from_the_same_offsets(both: Both, servers: Servers) -> None:
     for root in both.roots:
         (root / "missing.log").write_bytes(b"".join(b"%03d\n" % number for number in range(15)))
+    spelt = [
+        ("supervisor.tailProcessStdoutLog", ("missing", *n)) for n in (("0", "10"), (0.0, 10.7), ("x", 1), (1e99, 1))
+    ]
+    assert answers(servers[1], spelt[:2]) == answers(servers[0], spelt[:2])  # JavaScript's clients know no integers
+    assert [fault["faultCode"] for fault in answers(servers[1], spelt[2:])] == [2, 2]
     numbers = (-100, -60, -59, -7, -1, 0, 1, 7, 59, 60, 61, 100)
     calls = [
         (f"supervisor.{name}", ("missing", offset, length))

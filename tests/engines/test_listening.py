@@ -31,17 +31,14 @@ class Bench:
         self.now = 1000.0
         self.notes: dict[int, str] = {}
         self.told: list[tuple[Kind, dict[str, Any]]] = []
-        self.hurried = 0
+        self.calmed: list[object] = []
         self.listeners = Listeners(
             self.notes.__setitem__,
             lambda kind, subject, facts: self.told.append((kind, dict(facts))),
-            self._hurry,
+            self.calmed.append,
             wall=lambda: self.now,
         )
         self.know(*events, size=size)
-
-    def _hurry(self, more: int) -> None:
-        self.hurried += more
 
     def know(self, *events: str, size: int = 10) -> None:
         pool = PoolSpec("p", "eventlistener", 1, lambda slot: SPEC, listening=Listening(events, size))
@@ -113,7 +110,6 @@ def test_one_that_closes_its_input_in_the_middle_loses_no_event(tmp_path: Path) 
         assert bench.told[0][1]["reason"].endswith("it has closed its standard input")
         _, other = bench.listener(1)
         assert (await take(other, 300_090)).count(b"y") >= 300_000
-        assert bench.hurried == 1
 
     run(tmp_path, test)
 
@@ -183,5 +179,17 @@ def test_what_waits_is_handed_on_to_the_daemon_that_takes_the_place(tmp_path: Pa
         third.listeners.take_up(str(tmp_path / "file"), upgraded=True)  # it is gone
         _, fd = third.listener(1)
         assert await take(fd, 0) == b""
+
+    run(tmp_path, test)
+
+
+def test_one_that_prints_garbage_is_no_longer_read_at_once(tmp_path: Path) -> None:
+    async def test(bench: Bench) -> None:
+        life, _ = bench.listener(0)
+        bench.send("one")
+        bench.say(life, b"RESULT 2\nOKREADY\n")
+        assert bench.calmed == []
+        bench.say(life, b"debug: here\n")
+        assert bench.calmed == [(life.key, 0)]
 
     run(tmp_path, test)

@@ -87,13 +87,17 @@ def test_every_common_fault_is_found(options: str, option: str, words: str) -> N
     ("command", "option", "words"),
     [
         ("date +%Y", "command", "a % that is not doubled"),
-        ("sh -c 'php artisan queue:work'", "stopasgroup", "what it started runs on"),
+        ("sh -c 'php /srv/shop/artisan queue:work'", "stopasgroup", "what it started runs on"),
+        ("sh -c 'sleep 1; php artisan queue:work'", "stopasgroup", "what it started runs on"),
         ("cd /srv/shop && php artisan queue:work", "command", "there is no shell"),
         ("php /srv/shop/artisan queue:work >> /tmp/log 2>&1", "command", "holds `>>`"),
         ("php artisan queue:work", "command", "with no directory"),
         ("php /srv/shop/artisan queue:listen", "command", "boots the application for every job"),
         ("echo %(prosess_num)s", "command", "whose name is not known"),
         ("echo %(ENV_NOT_THERE)s", "command", "which is not set here"),
+        ("docker exec app php artisan queue:work", "command", "runs artisan by `docker`"),
+        ("php /srv/shop/artisan schedule:run", "command", "looked once"),
+        ("php /srv/shop/artisan queue:work --name=$(hostname)", "command", "no shell that would replace it"),
     ],
 )
 def test_every_common_fault_of_a_command_is_found(command: str, option: str, words: str) -> None:
@@ -105,6 +109,106 @@ def test_a_command_that_begins_with_cd_runs_in_that_directory() -> None:
     files, _ = imported(program("", "cd /srv/shop && php artisan queue:work redis > /dev/null"))
     assert "app: /srv/shop\n" in files["queuepool.yml"]
     assert "connection: redis\n" in files["queuepool.yml"]
+
+
+@pytest.mark.parametrize(
+    ("command", "keys"),
+    [
+        ("bash -c 'cd /srv/shop && exec php artisan queue:work --tries=3 > /dev/null 2>&1'", {"tries": 3}),
+        ("sh -c 'php /srv/shop/artisan queue:work;'", {}),
+        ("nice -n 5 nice -n7 php /srv/shop/artisan queue:work", {"nice": 12}),
+        ("nice php /srv/shop/artisan queue:work", {"nice": 10}),
+        ("env A=1 B=x=y php /srv/shop/artisan queue:work", {"environment": {"A": "1", "B": "x=y"}}),
+        ("A=1 php /srv/shop/artisan queue:work", {"environment": {"A": "1"}}),
+        ("sudo -EH -u forge -- nice php /srv/shop/artisan queue:work", {"user": "forge", "nice": 10}),
+        ("su - forge -c 'cd /srv/shop; A=1 php artisan queue:work'", {"user": "forge", "environment": {"A": "1"}}),
+        ("gosu forge:forge php /srv/shop/artisan queue:work", {"user": "forge:forge"}),
+        ("nohup php /srv/shop/artisan queue:work &", {}),
+        ("php /srv/shop/artisan queue:work \\\n --sleep=3 \\\n --tries=2", {"sleep": 3, "tries": 2}),
+        ("php /srv/shop/artisan queue:work --sleep=3 \\", {"sleep": 3}),
+        ("php /srv/shop/artisan queue:work –queue=“a,b”", {"queue": ["a", "b"]}),
+        ("php\u00a0/srv/shop/artisan queue:work —tries=2 ；三次", {"tries": 2}),
+        ("php /srv/shop/artisan queue:work --queue=a, b, c redis", {"queue": ["a", "b", "c"], "connection": "redis"}),
+        ("ea-php82 -f /srv/shop/artisan queue:work", {}),
+        ("sh -c 'exec php /srv/shop/artisan queue:work --queue=%(ENV_Q)s'", {"queue": "${Q}"}),
+        ("php /srv/shop/artisan queue:work --queue=%(ENV_Q)s,low", {"queue": ["%(ENV_Q)s", "low"]}),
+    ],
+)
+def test_a_worker_is_found_behind_what_stands_before_it(command: str, keys: dict[str, object]) -> None:
+    files, _ = imported(f"[program:w]\ncommand={command}\nautorestart=true\n", "/etc/queuepool")
+    made = yaml.safe_load(files["queuepool.yml"])
+    usual = {"user": made["user"]} if "user" in made else {}
+    assert usual | made["programs"]["w"] == keys
+    assert made["app"] == "/srv/shop"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "sh -c 'sleep 5 && php /srv/shop/artisan queue:work'",
+        "sh -c 'php /srv/shop/artisan queue:work --name=$(hostname)'",
+        "sh -c 'php /srv/shop/artisan queue:work | tee /tmp/log'",
+        "bash -lc 'php /srv/shop/artisan queue:work'",
+        "bash /srv/shop/worker.sh",
+        "nice -n 19 ionice -c 3 php /srv/shop/artisan queue:work",
+        "timeout 60 php /srv/shop/artisan queue:work",
+        "sudo php /srv/shop/artisan queue:work",
+        "env -i php /srv/shop/artisan queue:work",
+        "nice -n 5",
+    ],
+)
+def test_what_does_more_than_start_a_worker_is_left_as_it_is(command: str) -> None:
+    files, _ = imported(program("", command))
+    assert yaml.safe_load(files["queuepool.yml"])["programs"]["w"]["command"] == command
+
+
+def test_an_indented_option_is_read_as_one_and_said() -> None:
+    files, drafts = imported(program("", "php /srv/shop/artisan queue:work\n  numprocs=2\n\t; two\n\tautorestart=true"))
+    assert yaml.safe_load(files["queuepool.yml"])["programs"] == {"w": {"numprocs": 2}}
+    assert said(drafts)["command"] == (
+        "w.conf:2: [program:w] command: takes in what is indented below it: numprocs, autorestart "
+        "(nothing: read as options of their own)"
+    )
+
+
+def test_lines_of_a_script_and_of_an_environment_are_no_options() -> None:
+    text = "[program:w]\ncommand=sh -c 'a\n  user=x\n  b'\nenvironment=A=1,\n  user=x\n"
+    files, _ = imported(text)
+    made = yaml.safe_load(files["queuepool.yml"])["programs"]["w"]
+    assert (made["command"], made["environment"]) == ("sh -c 'a\nuser=x\nb'", {"A": "1", "user": "x"})
+
+
+def test_a_number_from_the_environment_stays_a_variable() -> None:
+    files, drafts = imported(program("numprocs=%(ENV_WORKERS)s  # many\nautostart=%(ENV_RUN)s\npriority=%(ENV_P)s"))
+    made = yaml.safe_load(files["queuepool.yml"])["programs"]["w"]
+    assert made == {"numprocs": "${WORKERS}", "autostart": "${RUN}"}
+    assert "needs the environment variable `WORKERS`, which is not set here (set it where" in said(drafts)["numprocs"]
+    assert "or write the value itself" in said(drafts)["priority"]
+    assert "# numprocs needs the environment variable" in files["queuepool.yml"]
+
+
+def test_an_expansion_without_its_last_letter_is_taken_as_it_was_meant() -> None:
+    files, drafts = imported(program("process_name=%(program_name)", "php /srv/shop/artisan horizon"))
+    assert yaml.safe_load(files["queuepool.yml"])["programs"] == {"w": {"type": "horizon"}}
+    assert "holds a % that is not doubled" in said(drafts)["process_name"]
+
+
+def test_an_application_whose_place_is_a_variable_keeps_it() -> None:
+    command = "php artisan queue:work"
+    files, _ = imported(program("directory=%(ENV_ROOT)s/app", command))
+    assert 'app: "${ROOT}/app"\n' in files["queuepool.yml"]
+
+
+def test_a_listener_that_ends_its_parent_is_said() -> None:
+    command = "bash -c 'printf \"READY\\n\"; while read line; do kill -3 $PPID; done'"
+    _, drafts = imported(f"[eventlistener:quit]\ncommand={command}\nevents=PROCESS_STATE_FATAL\n")
+    assert "ends its parent" in said(drafts)["command"]
+
+
+@pytest.mark.parametrize(("word", "option"), [("cwd", "directory"), ("instances", "numprocs"), ("env", "environment")])
+def test_a_word_of_another_tool_is_known(word: str, option: str) -> None:
+    _, drafts = imported(program(f"{word}=x"))
+    assert f"did you mean {option}?" in said(drafts)[word]
 
 
 def test_a_worker_without_a_user_is_said_to_run_as_root() -> None:

@@ -24,7 +24,7 @@ from queuepool.formats.supervisor_yaml import render
 from tests.support import supervisor
 
 SAMPLES = Path(__file__).parent / "supervisor"
-ENVIRON = {"QP_OUTER": "outer", "HOME": "/root"}
+ENVIRON = {"QP_OUTER": "outer", "HOME": "/root", "QP_WORKERS": "3", "QP_RUN": "false", "QP_USER": "www-data"}
 VERSIONS = {"debian": supervisor.debian_python, "4.3.0": supervisor.pypi_python}
 
 

@@ -176,3 +176,26 @@ def test_a_file_whose_programs_were_all_moved_can_go() -> None:
     assert by_hand({"s.conf": every, "conf.d/b.conf": B}, "b") == ([], {"conf.d/b.conf": ["program:b"]})
     assert by_hand({"s.conf": A}, "a") == ([], {"s.conf": ["program:a"]})
     assert by_hand({"s.conf": A}) == ([], {})
+
+
+def test_a_worker_behind_a_shell_is_not_said_to_be_killed_nor_to_be_told_by_a_signal() -> None:
+    """USR2, of which others are told, would end the shell."""
+    there = [There("w", "w", RUNNING, 10)]
+    made = plan(there, {"w:w": ProcessName("w", 0)}, {"w": 1}, {"w": 60.0}, shells={"w"})
+    assert made.moves[0].warnings == (
+        "w: a stop there may end its shell alone; what it started, and runs on, is told then",
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "shell"),
+    [
+        ("sh -c 'cd /srv && php artisan queue:work'", True),
+        ("sh -c 'cd /srv && exec php artisan queue:work'", False),
+        ("bash -c 'sleep 1; php /srv/artisan queue:work'", True),
+        ("nice php /srv/artisan queue:work", False),
+    ],
+)
+def test_it_is_known_that_a_shell_is_in_between(command: str, shell: bool) -> None:
+    config = understood(f"[program:w]\ncommand={command}\n")
+    assert [one.shell for one in draft(config, AROUND).programs] == [shell]

@@ -123,3 +123,49 @@ def test_all_that_is_printed_is_told_of_where_that_is_asked_for() -> None:
         ("PROCESS_LOG_STDOUT", "a"), ("PROCESS_LOG_STDOUT", "b"), ("PROCESS_COMMUNICATION_STDOUT", "b"),
         ("PROCESS_LOG_STDOUT", "c"),
     ]  # fmt: skip
+
+
+class Answers:
+    """A tap that counts lines."""
+
+    def __init__(self) -> None:
+        self.heard = 0
+
+    def __call__(self, data: bytes) -> bytes:
+        self.heard += data.count(b"\n")
+        return data
+
+    def finish(self) -> bytes:
+        return b""
+
+
+@pytest.mark.parametrize("splice", [True, False] if can_splice() else [False])
+def test_a_prompt_stream_is_read_while_the_pump_looks_away_from_others(
+    tmp_path: Path, splice: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("queuepool.logs.pump.PROMPT_PAUSE", 3600.0)
+    monkeypatch.setattr("queuepool.logs.pump.LONGEST_PAUSE", 3600.0)
+
+    async def run() -> None:
+        pump = Pump(lambda trouble: None, splice=splice)
+        fds, taps = [], [Answers(), Answers()]
+        for number, tap in enumerate(taps):
+            os.mkfifo(tmp_path / f"fifo{number}")
+            fds.append(os.open(tmp_path / f"fifo{number}", os.O_RDWR))
+            pump.attach(number, f"w:{number}", fds[number], LogPolicy(None), tap=tap, prompt=bool(number))
+        os.write(fds[0], b"one\n")
+        await until(lambda: taps[0].heard == 1)  # from here on the pump looks away for an hour
+        for count in range(1, 4):
+            os.write(fds[1], b"answer\n")
+            await until(lambda count=count: taps[1].heard == count)  # type: ignore[misc]
+        pump.calm(1)
+        os.write(fds[1], b"garbage\n")
+        await asyncio.sleep(0.05)
+        assert taps[1].heard == 3
+        for number, fd in enumerate(fds):
+            pump.detach(number)
+            os.close(fd)
+        assert [tap.heard for tap in taps] == [1, 4]
+        pump.close()
+
+    asyncio.run(run())

@@ -66,3 +66,17 @@ def test_a_tree_is_the_sum_of_its_session_with_what_children_used_that_have_ende
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
     assert process.pid not in procstat.trees([process.pid])
+
+
+def test_a_process_that_reads_its_input_is_known_from_one_that_reads_something_else() -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        for words in (["cat"], ["sleep", "300"], ["bash", "-c", "exec 3<&0 </dev/null; read -u 3 x"]):
+            started.append(subprocess.Popen(words, stdin=subprocess.PIPE))
+        eventually(lambda: procstat.waits_for_input(started[0].pid), what="it reads")
+        assert not any(procstat.waits_for_input(process.pid) for process in started[1:])
+        assert not procstat.waits_for_input(2**22 + 1)
+    finally:
+        for process in started:
+            process.kill()
+            process.communicate()
