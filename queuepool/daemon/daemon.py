@@ -420,7 +420,7 @@ class Daemon:
 
     def _echo_event(self, event: Event) -> None:
         if self._echo:
-            self._echo("", "event", event.sentence().encode())
+            self._echo("", event.kind.value, event.sentence().encode())
 
     def _echo_lines(self, key: Hashable, label: str, chunk: bytes) -> None:
         if self._echo and not (self.local is not None and self.local.listeners.speaks(key)):
