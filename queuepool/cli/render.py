@@ -271,12 +271,11 @@ EVENT_COLORS = {
 }
 
 
-def event(item: Mapping[str, Any]) -> str:
-    """One event of the journal, with its local time."""
+def event(item: Mapping[str, Any], *, verbose: bool = False) -> str:
+    """One event of the journal, with its local time. verbose: with all its facts, in place of a sentence."""
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(item["time"]))
-    return (
-        f"{click.style(when, fg='bright_black')} {click.style(clean(item['line']), fg=EVENT_COLORS.get(item['event']))}"
-    )
+    text = clean(item["line"] if verbose else item["sentence"])
+    return f"{click.style(when, fg='bright_black')} {click.style(text, fg=EVENT_COLORS.get(item['event']))}"
 
 
 def worker_line(name: str, pool: str, line: bytes, width: int) -> str:

@@ -233,7 +233,8 @@ def test_events_are_the_last_ones_with_their_time(daemon: FakeDaemon) -> None:
     for number in range(5):
         daemon.happens(f"event=running n={number}")
     done = call("events", "-n", "2", TZ="UTC")
-    assert done.stdout == "1970-01-01 00:16:40 event=running n=3\n1970-01-01 00:16:40 event=running n=4\n"
+    assert done.stdout == "1970-01-01 00:16:40 EVENT=RUNNING N=3\n1970-01-01 00:16:40 EVENT=RUNNING N=4\n"
+    assert call("events", "-n1", "-v", TZ="UTC").stdout == "1970-01-01 00:16:40 event=running n=4\n"
     assert call("events", "-n", "0").stdout == ""
     assert len(call("events").stdout.splitlines()) == 5
     assert json.loads(call("events", "-n1", "--json").stdout)["seq"] == 5
@@ -243,10 +244,10 @@ def test_events_are_followed(daemon: FakeDaemon) -> None:
     daemon.happens("event=old")
     daemon.happens("event=first")
     terminal = Terminal("events", "-f", "-n", "1")
-    terminal.until(lambda seen: b"event=first" in seen)
+    terminal.until(lambda seen: b"EVENT=FIRST" in seen)
     daemon.happens("event=second")
-    terminal.until(lambda seen: b"event=second" in seen)
-    assert terminal.shown.count(b"event=") == 2
+    terminal.until(lambda seen: b"EVENT=SECOND" in seen)
+    assert terminal.shown.count(b"EVENT=") == 2
     terminal.type(b"\x03")
     assert terminal.end() == ExitCode.INTERRUPTED
 
