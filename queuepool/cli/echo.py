@@ -11,6 +11,7 @@ import select
 import click
 
 from queuepool.cli import render
+from queuepool.domain.amounts import count
 
 MAX_HELD = 4 * 1024 * 1024
 """Bytes kept for a terminal or pipe that takes no more; what comes then is counted and left out (logs have it all)."""
@@ -74,7 +75,8 @@ class Echo:
             self._left_out += 1
             return
         if self._left_out:
-            self._held += b"... %d lines left out, this terminal was too slow; the logs have them\n" % self._left_out
+            lost = count(self._left_out, "line")
+            self._held += f"... {lost} left out, this terminal was too slow; the logs have it all\n".encode()
             self._left_out = 0
         self._held += data
         self._flush()

@@ -26,6 +26,7 @@ from queuepool.daemon.serving import Serving
 from queuepool.daemon.signals import obey
 from queuepool.daemon.telling import Telling
 from queuepool.daemon.upgrading import replace_process, version_on_disk
+from queuepool.domain.amounts import count
 from queuepool.domain.events import Event, Kind
 from queuepool.domain.observed import DaemonView, ProcessView, ProgramView, Snapshot
 from queuepool.domain.pool import Loaded
@@ -234,7 +235,9 @@ class Daemon:
         self.serving.follow()
         await self.serving.listened()
         await asyncio.sleep(0)
-        self.notifier.tell("READY=1", f"MAINPID={os.getpid()}", f"STATUS={len(self.controller.pools)} programs")
+        self.notifier.tell(
+            "READY=1", f"MAINPID={os.getpid()}", f"STATUS={count(len(self.controller.pools), 'program')}"
+        )
         if self.notifier.watchdog_seconds:
             self._feed_watchdog()
         ready()

@@ -62,7 +62,7 @@ def _fatal(alarm: Alarm, notice: Notice, limits: Limits, sight: Sight | None) ->
     whole = max(count, sight.wanted if sight else 0)
     running = sight.running if sight else 0
     which = f": {', '.join(alarm.members)}" if 0 < count <= 3 < whole else ""
-    rest = "" if count == whole else f", {running} run" if running else ", none runs"
+    rest = "" if count == whole else f", {running} run{'s' if running == 1 else ''}" if running else ", none runs"
     title = f"{name}: {count} of {whole} processes FATAL{rest}" if whole > 1 else f"{name} is FATAL"
     others = f"{running} of {whole} run; FATAL{which}." if which else ""
     notice = replace(notice, title=title, facts={"fatal": count, "wanted": whole, "running": running})
