@@ -350,7 +350,7 @@ def _program(want: DesiredPool, views: list[ProcessView], blocker: str, done: Co
 
 
 def announce(journal: Journal, changes: Changes, loaded: Loaded) -> None:
-    """Journal that settings came into force."""
+    """Journal that settings came into force, and what of the file did not."""
     journal.add(
         Kind.CONFIG_APPLIED,
         "",
@@ -362,3 +362,5 @@ def announce(journal: Journal, changes: Changes, loaded: Loaded) -> None:
             "problems": len(loaded.problems) or None,
         },
     )
+    for problem in loaded.problems:
+        journal.add(Kind.CONFIG_APPLIED, "", {"problem": problem})

@@ -84,7 +84,7 @@ class Daemon:
             self.journal.listeners.append(self._echo_event)
             if getattr(echo, "workers", True):  # not where systemd's journal would get them all
                 self.pump.subscribe(self._echo_lines)
-        self.store = OverrideStore(directory.overrides, self.complain)
+        self.store = OverrideStore(directory.overrides, self.complain, self.recovered)
         self.watch = RedisWatch(
             lambda pool: self.insight.redis_of(pool),
             _ping,
@@ -120,7 +120,12 @@ class Daemon:
         from queuepool.engines.supervisord import SupervisordEngine
         from queuepool.engines.supervisord_link import Link
 
-        self.settings = SettingsStore(self.directory.state, self.complain)
+        in_loop = self._loop.call_soon_threadsafe  # it is saved in a thread
+        self.settings = SettingsStore(
+            self.directory.state,
+            lambda text: in_loop(self.complain, text),
+            lambda *said: in_loop(self.recovered, *said),
+        )
         instance = os.path.basename(self.directory.path)
         return SupervisordEngine(
             Link(loaded.engine, self.directory.config, instance, self.directory.state),
@@ -164,7 +169,12 @@ class Daemon:
         from queuepool.controller.deploys import Deploys
 
         return Deploys(
-            self.controller, self.directory.state, commands.run, away=self.watch.blame, complain=self.complain
+            self.controller,
+            self.directory.state,
+            commands.run,
+            away=self.watch.blame,
+            complain=self.complain,
+            recovered=self.recovered,
         )
 
     def _has(self, part: str) -> bool:
@@ -207,8 +217,6 @@ class Daemon:
         if self.local is not None and self.local.record.damage:
             self.complain(self.local.record.damage)
         announce(self.journal, changes, loaded)
-        for problem in loaded.problems:
-            self.journal.add(Kind.CONFIG_APPLIED, "", {"problem": problem})
         self.controller.poke(*self.controller.pools, *{name.pool for name in self.engine.lives})
         self.controller.turn()
         if self._has("deploys") and self.local is not None:
@@ -412,14 +420,19 @@ class Daemon:
             self.journal.add(Kind.LOG_TROUBLE, "", {"file": trouble.path, "reason": trouble.what})
 
     def complain(self, text: str) -> None:
-        """Something of the daemon's own cannot be used, as `text` says."""
+        """A file of the daemon's own cannot be used, as `text` says."""
         self.problems[text] = text
-        self.journal.add(Kind.CONFIG_REFUSED, "", {"reason": text})
+        self.journal.add(Kind.STATE_TROUBLE, "", {"reason": text})
+
+    def recovered(self, text: str, path: str) -> None:
+        """`text` is true no more: the file can be saved again."""
+        self.problems.pop(text, None)
+        self.journal.add(Kind.STATE_WELL, "", {"file": path})
 
     def defect(self, error: BaseException) -> None:
         """Write down an exception that nobody foresaw; the daemon goes on."""
         text = "".join(traceback.format_exception(error))
-        self.journal.add(Kind.OPERATION, "", {"defect": f"{type(error).__name__}: {error}", "traceback": text[-4000:]})
+        self.journal.add(Kind.DEFECT, "", {"defect": f"{type(error).__name__}: {error}", "traceback": text[-4000:]})
 
     def _echo_event(self, event: Event) -> None:
         if self._echo:
@@ -453,6 +466,10 @@ class Daemon:
         self.refusals.look(self.insight.monitor.away, self.watch.away)
         self.telling.looked()
         self.engine.wait(self.insight.patience())
+
+    def supervisord_is_ill(self) -> bool:
+        """Whether the one that keeps the processes alive, if any, does not do as it should."""
+        return not isinstance(self.engine, LocalEngine) and self.engine.trouble is not None
 
     def away(self) -> set[str]:
         """The Redis servers that cannot be used."""

@@ -42,7 +42,7 @@ def _upgrading(subject: str, facts: Facts) -> str:
 
 def _applied(subject: str, facts: Facts) -> str:
     if "problem" in facts:
-        return f"the file is in force without a part of it: {facts['problem']}"
+        return f"the file has a problem: {facts['problem']}"
     changes = [f"{what} {', '.join(str(facts[what]).split())}" for what in ("added", "changed", "removed")
                if what in facts]  # fmt: skip
     if problems := int(facts.get("problems", 0)):
@@ -56,10 +56,13 @@ def _refused_file(subject: str, facts: Facts) -> str:
 
 
 def _asked(subject: str, facts: Facts) -> str:
-    if "defect" in facts:
-        return f"queuepool met a defect of its own and goes on: {facts['defect']}; its traceback is in the daemon's log"
     names = f" of {facts['names']}" if "names" in facts else ""
     return f"{_who(facts)} asked for {facts.get('asked', 'something')}{names}"
+
+
+def _defect(subject: str, facts: Facts) -> str:
+    what = f": {facts['defect']}" if "defect" in facts else ""
+    return f"queuepool met a defect of its own and goes on{what}; its traceback is in the daemon's log"
 
 
 def _refused(subject: str, facts: Facts) -> str:
@@ -136,6 +139,7 @@ WORDS: dict[Kind, str | Callable[[str, Facts], str]] = {
     Kind.CONFIG_APPLIED: _applied,
     Kind.CONFIG_REFUSED: _refused_file,
     Kind.OPERATION: _asked,
+    Kind.DEFECT: _defect,
     Kind.REFUSED: _refused,
     Kind.LISTENING: "listening at {address}",
     Kind.STARTED: "{subject} started, pid {pid}",
@@ -156,6 +160,10 @@ WORDS: dict[Kind, str | Callable[[str, Facts], str]] = {
     Kind.SCALED: _scaled,
     Kind.LOG_TROUBLE: "cannot write {file}: {reason}",
     Kind.LOG_WELL: _written_again,
+    Kind.STATE_TROUBLE: "{reason}",
+    Kind.STATE_WELL: "{file} is saved again",
+    Kind.SUPERVISORD_TROUBLE: "{reason}",
+    Kind.SUPERVISORD_WELL: "supervisord answers again after {seconds} s",
     Kind.LIMIT: "{subject} is recycled: {reason}",
     Kind.DEPLOY_STARTED: "deploy {deploy} begins: {programs}",
     Kind.DEPLOY: _deploy,

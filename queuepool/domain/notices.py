@@ -20,6 +20,7 @@ class About(StrEnum):
     WAIT = "wait"
     REDIS = "redis"
     LOG = "log"
+    SUPERVISORD = "supervisord"
     DEPLOY = "deploy"
     DEPLOYED = "deployed"
     DAEMON = "daemon"
@@ -36,10 +37,11 @@ MEANING: dict[About, str] = {
     About.WAIT: "jobs wait longer than `wait_above`",
     About.REDIS: "a Redis that workers need does not answer, or cannot be read",
     About.LOG: "a log cannot be written",
+    About.SUPERVISORD: "the Supervisor of `engine: supervisord` does not answer",
     About.DEPLOY: "a deploy failed, or is the first that succeeds again",
     About.DEPLOYED: "a deploy succeeded",
-    About.DAEMON: "the daemon had died, or met a defect",
-    About.CONFIG: "the file was refused, or a file of the daemon's own cannot be used",
+    About.DAEMON: "the daemon had died, met a defect, or cannot use a file of its own",
+    About.CONFIG: "the file was refused",
 }
 """What may be asked for, in words."""
 

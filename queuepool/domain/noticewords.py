@@ -132,6 +132,15 @@ def _log(alarm: Alarm, notice: Notice, limits: Limits, sight: Sight | None) -> N
     )
 
 
+def _supervisord(alarm: Alarm, notice: Notice, limits: Limits, sight: Sight | None) -> Notice:
+    return replace(
+        notice,
+        title=_commonest(alarm) or "supervisord does not answer",
+        text="What it should start or stop waits until it does.",
+        command="queuepool doctor",
+    )
+
+
 def _deploy(alarm: Alarm, notice: Notice, limits: Limits, sight: Sight | None) -> Notice:
     result, why = next(iter(alarm.members.items()), ("", ""))
     title = _RESULTS.get(result, f"ended: {result}")
@@ -166,6 +175,9 @@ def _daemon(alarm: Alarm, notice: Notice, limits: Limits, sight: Sight | None) -
             command="queuepool events",
             facts={"times": alarm.total},
         )
+    if alarm.key.startswith("daemon:state:"):
+        what = next(iter(alarm.members), "a file of the daemon's own cannot be used")
+        return replace(notice, title=what, severity=Severity.WARNING, command="queuepool doctor")
     found = len(alarm.members)
     kept = "1 process went on without it" if found == 1 else f"{found} processes went on without it"
     return replace(
@@ -255,6 +267,7 @@ _RAISED = {
     About.WAIT: _wait,
     About.REDIS: _redis,
     About.LOG: _log,
+    About.SUPERVISORD: _supervisord,
     About.DEPLOY: _deploy,
     About.DEPLOYED: _deploy,
     About.DAEMON: _daemon,
@@ -266,6 +279,7 @@ _RECOVERED = {
     About.CRASH_LOOP: _runs_again,
     About.WAIT: _over("{}: jobs wait no longer than they should, after {}"),
     About.REDIS: _over("redis at {} answers again after {}"),
+    About.SUPERVISORD: _over("supervisord answers again after {1}"),
     About.LOG: _over("{} is written again after {}"),
     About.CONFIG: _over("the file is in force again after {1}"),
 }

@@ -629,7 +629,7 @@ class SupervisordEngine(Lives):
     def _ill(self, error: QueuepoolError) -> None:
         if self.trouble is None:
             self.troubled_at = self.clock()
-            self._publish(Kind.LOG_TROUBLE, "", {"file": "supervisord", "reason": error.message})
+            self._publish(Kind.SUPERVISORD_TROUBLE, "", {"reason": error.message})
         self.trouble = error
         self.link.reread()
         if isinstance(error, SupervisordAway):
@@ -639,6 +639,8 @@ class SupervisordEngine(Lives):
         for pid in [pid for pid in self._stray if procstat.birth(pid) is None]:
             del self._stray[pid]
         if self.trouble is not None:
+            seconds = round(self.clock() - self.troubled_at, 1) if self.troubled_at is not None else None
+            self._publish(Kind.SUPERVISORD_WELL, "", {"seconds": seconds})
             self.trouble = self.troubled_at = None
             self._changed("", False)
 

@@ -153,6 +153,10 @@ def test_a_daemon_beside_it_takes_over_and_leaves_them_running(tmp_path: Path) -
             lambda: any(e["event"] == "exited" and e["fields"]["code"] == -9 for e in site.qp.events()),
             30, "the journal has the death", show=site.story,
         )  # fmt: skip
+        os.kill(site.sv.process.pid, signal.SIGSTOP)
+        eventually(lambda: "event=supervisord_trouble" in site.qp.journal(), 60, "trouble", show=site.story)
+        os.kill(site.sv.process.pid, signal.SIGCONT)
+        eventually(lambda: "event=supervisord_well" in site.qp.journal(), 60, "the end of it", show=site.story)
         releases.to("2")
         code, report, _ = deploy(site)
         assert (code, len(report["restarted"])) == (0, 3), report
