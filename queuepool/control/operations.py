@@ -15,7 +15,7 @@ from queuepool.domain.events import Kind
 from queuepool.domain.exits import signal_name
 from queuepool.domain.names import ProcessName, UnknownName
 from queuepool.domain.observed import ProcessView, ProgramView
-from queuepool.domain.pool import Loaded
+from queuepool.domain.pool import Loaded, PoolSpec
 from queuepool.domain.reconcile import SETTLED, Seen
 from queuepool.domain.states import State
 from queuepool.domain.units import signal_number
@@ -23,6 +23,7 @@ from queuepool.errors import ConfigError, QueuepoolError, UsageError
 
 Progress = Callable[[dict[str, Any]], None]
 Reply = dict[str, Any]
+NOT_RUNNING = ("failed", "not running")
 MOST_PROCESSES = 10_000
 """More processes in one pool are taken for a slip of the finger."""
 
@@ -92,9 +93,10 @@ async def start(operator: Operator, request: messages.Start, progress: Progress)
     """See messages.Start."""
     control = operator.controller
     names = _selected(operator, request.names)
-    _note(operator, "start", request.names)
     manual = [name for name in names if name.pool in control.pools and not control.pools[name.pool].autostart]
     before = {name: _up(control, name) for name in names}
+    if not all(before.values()):
+        _note(operator, "start", request.names)
     control.store.release(names, manual=manual)
     control.poke(*{name.pool for name in names})
     control.turn()
@@ -113,9 +115,11 @@ async def stop(operator: Operator, request: messages.Stop, progress: Progress) -
     """See messages.Stop."""
     control = operator.controller
     names = _selected(operator, request.names)
-    _note(operator, "stop", request.names)
     before = {name: any(life.process.wanted for life in control.engine.lives.get(name, ())) for name in names}
-    control.store.hold(name for name in names if name.pool in control.pools)
+    hold = {name for name in names if name.pool in control.pools}
+    if not hold <= control.store.value.held or any(before[name] or control.alive_in(name) for name in names):
+        _note(operator, "stop", request.names)
+    control.store.hold(hold)
     control.poke(*{name.pool for name in names})
     control.turn()
     if request.kill:
@@ -139,15 +143,18 @@ async def restart(operator: Operator, request: messages.Restart, progress: Progr
         stale = {view.name for view in views if view.stale}
         names = tuple(name for name in names if str(name) in stale)
     names = tuple(name for name in names if name.pool in control.pools)
-    _note(operator, "restart", request.names)
+    if names:
+        _note(operator, "restart", request.names)
     manual = [name for name in names if not control.pools[name.pool].autostart]
     control.store.release(names, manual=manual)
     serial = control.store.restart(names)
     control.poke(*{name.pool for name in names})
 
     def verdict(name: ProcessName) -> tuple[str, str] | None:
-        lives = [life for life in control.engine.seen(name) if life.wanted]
-        if not lives or lives[-1].revision.serial < serial:
+        lives = _lives(control, name)
+        if not lives:
+            return _not_wanted(control, name)
+        if lives[-1].revision.serial < serial:
             return None
         newest = lives[-1]
         if newest.state is State.RUNNING and len(lives) == 1:
@@ -168,10 +175,15 @@ async def signal(operator: Operator, request: messages.Signal, progress: Progres
         raise UsageError(
             f"cannot send {request.signal}: it is not a signal", "use a name such as TERM, USR2 or HUP, or a number"
         ) from None
+    control = operator.controller
     names = _selected(operator, request.names)
-    _note(operator, f"signal {signal_name(number)}", request.names)
-    engine = operator.controller.engine
-    return _results(operator, names, lambda name: "signalled" if engine.signal(name, number) else "")
+    if any(map(control.alive_in, names)):
+        _note(operator, f"signal {signal_name(number)}", request.names)
+
+    def act(name: ProcessName) -> tuple[str, str]:
+        return ("signalled", "") if control.engine.signal(name, number) else NOT_RUNNING
+
+    return _results(operator, names, act)
 
 
 async def pause(operator: Operator, request: messages.Pause, progress: Progress) -> Reply:
@@ -193,16 +205,27 @@ async def _pause(operator: Operator, selectors: tuple[str, ...], *, paused: bool
                 f"cannot pause {name}: only Laravel workers and Horizon know how to pause",
                 f"stop it with `queuepool stop {name}`",
             )
-    _note(operator, "pause" if paused else "continue", selectors)
-    word = "paused" if paused else "continued"
+    changing = {name for name in names if control.alive_in(name) and not _is_so(control, name, paused=paused)}
+    if changing:
+        _note(operator, "pause" if paused else "continue", selectors)
 
-    def act(name: ProcessName) -> str:
-        if not control.engine.pause(name, paused):
-            return ""
+    def act(name: ProcessName) -> tuple[str, str]:
+        if not control.engine.pause(name, paused):  # also where it is so: a signal by hand may have changed it
+            return NOT_RUNNING
+        if name not in changing:
+            return "unchanged", "already paused" if paused else "not paused"
         control.journal.add(Kind.PAUSED if paused else Kind.CONTINUED, str(name))
-        return word
+        return ("paused" if paused else "continued"), ""
 
     return _results(operator, names, act)
+
+
+def _is_so(control: Controller, name: ProcessName, *, paused: bool) -> bool:
+    """Whether all workers of a slot are paused, or none is. Horizon's own `horizon:continue` is not known here."""
+    spec = control.pools.get(name.pool)
+    if not paused and spec is not None and spec.kind == "horizon":
+        return False
+    return all(life.paused is paused for life in control.engine.lives.get(name, ()) if life.process.wanted)
 
 
 async def scale(operator: Operator, request: messages.Scale, progress: Progress) -> Reply:
@@ -225,13 +248,14 @@ async def scale(operator: Operator, request: messages.Scale, progress: Progress)
             "change maxProcesses in config/horizon.php",
         )
     was = size(spec, control.store.value)
-    _note(operator, f"scale {request.count if request.count is not None else 'reset'}", (request.name,))
-    control.store.scale(request.name, request.count)
-    now = size(spec, control.store.value)
+    now = spec.numprocs if request.count is None else request.count
+    if now != was:
+        _note(operator, f"scale {'reset' if request.count is None else now}", (request.name,))
+        control.journal.add(Kind.SCALED, spec.name, {"was": was, "wanted": now, "numprocs": spec.numprocs})
+    control.store.scale(request.name, now if now != spec.numprocs else None)
     added = tuple(ProcessName(spec.name, slot) for slot in range(was, now))
     surplus = tuple(ProcessName(spec.name, slot) for slot in range(now, was))
     control.store.release(added)
-    control.journal.add(Kind.SCALED, spec.name, {"was": was, "wanted": now, "numprocs": spec.numprocs})
     shown = {name: spec.process(name.slot).display for name in (*added, *surplus)}
     control.poke(spec.name)
     control.turn()
@@ -253,8 +277,16 @@ async def scale(operator: Operator, request: messages.Scale, progress: Progress)
         "started": [r["display"] for r in results if r["result"] == "started"],
         "stopped": [r["display"] for r in results if r["result"] == "stopped"],
         "failed": failed,
-        "message": f"{spec.name}: {was} -> {now}" if was != now else f"{spec.name}: already {now}",
+        "message": _scaled(spec, was, now),
     }
+
+
+def _scaled(spec: PoolSpec, was: int, now: int) -> str:
+    """What a scale did, in words."""
+    says = f" (the file says {spec.numprocs})" if now != spec.numprocs else ""
+    if was == now:
+        return f"{spec.name} is already {now}{says or ', as the file says'}"
+    return f"{spec.name}: {was} -> {now}{says}"
 
 
 async def reread(operator: Operator, request: messages.Reread, progress: Progress) -> Reply:
@@ -469,12 +501,21 @@ def _outcome(control: Controller, name: ProcessName, word: str) -> tuple[str, st
     if spec and not lives and (blocker := control.waits_for(spec)):
         return "unchanged", f"waiting for {blocker}"
     if not lives:
-        return None
+        return _not_wanted(control, name)
     if lives[-1].state in (State.RUNNING, State.EXITED):
         return word, ""
     if lives[-1].state in (State.FATAL, State.BACKOFF):
         return "failed", _reason(control, name)
     return None
+
+
+def _not_wanted(control: Controller, name: ProcessName) -> tuple[str, str] | None:
+    """What to say of a process that is not to run, although it was just asked for: autostart is off, or somebody else
+    stopped it meanwhile. None when it is to run, now or when its turn in a deploy comes."""
+    if (spec := control.pools.get(name.pool)) is None:
+        return "unchanged", "no longer in the file"
+    want = control.desire(spec)
+    return None if name.slot in want.slots or name.slot in want.waiting else ("unchanged", want.why_ended(name.slot))
 
 
 def _settled(control: Controller, name: ProcessName) -> tuple[str, str] | None:
@@ -505,13 +546,9 @@ def _changes(operator: Operator, loaded: Loaded, names: Iterable[str] | None = N
     }
 
 
-def _results(operator: Operator, names: Iterable[ProcessName], act: Callable[[ProcessName], str]) -> Reply:
+def _results(operator: Operator, names: Iterable[ProcessName], act: Callable[[ProcessName], tuple[str, str]]) -> Reply:
     displays = operator.controller.displays()
-    results = []
-    for name in names:
-        word = act(name)
-        results.append(_result(name, displays, word or "failed", "" if word else "not running"))
-    return {"results": results}
+    return {"results": [_result(name, displays, *act(name)) for name in names]}
 
 
 def _result(name: ProcessName, displays: dict[ProcessName, str], word: str, message: str) -> Reply:

@@ -147,25 +147,25 @@ def test_at_a_terminal_it_is_shown_what_is_waited_for(daemon: FakeDaemon) -> Non
     assert terminal.end() == ExitCode.INTERRUPTED
 
 
-SCALED = {"name": "mail", "was": 2, "wanted": 4, "numprocs": 2, "started": [], "stopped": [], "message": ""}
+SCALED = {"name": "mail", "was": 2, "wanted": 4, "numprocs": 2, "started": [], "stopped": []}
 
 
 def test_scale_prints_what_changed_and_what_the_file_says(daemon: FakeDaemon) -> None:
     daemon.progress = [{"display": f"mail:mail_0{n}", "state": "started", "message": ""} for n in (2, 3)]
-    daemon.replies["scale"] = SCALED | {"started": ["mail:2", "mail:3"]}
+    daemon.replies["scale"] = SCALED | {"started": ["mail:2", "mail:3"], "message": "mail: 2 -> 4 (the file says 2)"}
     done = call("scale", "mail", "4")
     assert daemon.asked == [Scale("mail", 4)]
     assert done.stdout == "mail:mail_02: started\nmail:mail_03: started\nmail: 2 -> 4 (the file says 2)\n"
 
 
 def test_scale_to_what_it_is_says_so(daemon: FakeDaemon) -> None:
-    daemon.replies["scale"] = SCALED | {"was": 2, "wanted": 2}
-    assert call("scale", "mail", "--reset").stdout == "mail: already 2\n"
+    daemon.replies["scale"] = SCALED | {"was": 2, "wanted": 2, "message": "mail is already 2"}
+    assert call("scale", "mail", "--reset").stdout == "mail is already 2\n"
     assert daemon.asked == [Scale("mail", reset=True)]
 
 
 def test_scale_that_fails_has_exit_code_1(daemon: FakeDaemon) -> None:
-    daemon.replies["scale"] = SCALED | {"failed": [result("failed", 3, "exit code 1")]}
+    daemon.replies["scale"] = SCALED | {"failed": [result("failed", 3, "exit code 1")], "message": "mail: 2 -> 4"}
     done = call("scale", "mail", "4")
     assert done.returncode == ExitCode.FAILED
     assert "exit code 1" in done.stdout
