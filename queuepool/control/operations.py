@@ -124,7 +124,7 @@ async def stop(operator: Operator, request: messages.Stop, progress: Progress) -
     control.turn()
     if request.kill:
         for name in names:
-            control.engine.kill(name, "killed by an operator")
+            control.engine.kill(name, "killed by `stop --kill`")
 
     def verdict(name: ProcessName) -> tuple[str, str] | None:
         if control.alive_in(name):

@@ -291,7 +291,7 @@ class Daemon:
             self.spawn(self._drain())
         if hurry:
             for name in self.controller.alive():
-                self.engine.kill(name, "the daemon was told to hurry")
+                self.engine.kill(name, "killed, since the daemon was told to hurry")
         await self.controller.until(lambda: not self.controller.alive())
 
     async def _drain(self) -> None:

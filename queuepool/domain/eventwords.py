@@ -87,6 +87,11 @@ def _stopped(subject: str, facts: Facts) -> str:
     return f"{subject} stopped" + ("" if facts.get("reason") == "stopped" else _why(facts))
 
 
+def _killed(subject: str, facts: Facts) -> str:
+    why = str(facts.get("reason", "killed"))
+    return f"{subject} was {why}" if why.startswith("killed") else f"{subject} was killed: {why}"
+
+
 def _scaled(subject: str, facts: Facts) -> str:
     says = f" (the file says {facts['numprocs']})" if facts.get("numprocs") not in (None, facts.get("wanted")) else ""
     return f"{subject} is scaled from {facts.get('was', '?')} to {facts.get('wanted', '?')}{says}"
@@ -152,7 +157,7 @@ WORDS: dict[Kind, str | Callable[[str, Facts], str]] = {
     Kind.SPAWN_FAILED: "{subject} could not be started: {reason}",
     Kind.STOPPING: "{subject} is asked to stop: {reason}",
     Kind.STOPPED: _stopped,
-    Kind.KILLED: "{subject} was killed, since it had not ended in time",
+    Kind.KILLED: _killed,
     Kind.PAUSED: "{subject} is paused: it takes no more jobs",
     Kind.CONTINUED: "{subject} takes jobs again",
     Kind.WAITING: "waiting: {reason}",
