@@ -95,7 +95,6 @@ async def _apply(face: Face, loaded: Loaded, programs: tuple[str, ...], *, wait:
     operator = copy.copy(face.operator)
     operator.load = lambda: loaded
     await operations.update(operator, messages.Update(known, wait=wait), silent)
-    control.store.forget(control.pools)
 
 
 def _remove(face: Face, programs: tuple[str, ...]) -> None:
@@ -106,6 +105,6 @@ def _remove(face: Face, programs: tuple[str, ...]) -> None:
     control.journal.add(Kind.OPERATION, "", {"asked": "remove", "names": " ".join(programs), **visiting.facts()})
     operator.deploys.lift(programs)
     changes = control.impose({name: spec for name, spec in control.pools.items() if name not in programs})
-    control.store.forget(control.pools)
+    control.tidy()
     announce(control.journal, changes, control.loaded)
     control.turn()

@@ -325,6 +325,7 @@ class Deploys:
         self._enforce()
         self.story.phase(before, after)
         if ended:
+            self.control.tidy()
             if not saved.held:
                 self.store.forget_settings()
             report = report_of(saved, self._clock())

@@ -55,16 +55,19 @@ class OverrideStore:
         """What a deploy lays over pools. It is not saved here: the deploy itself is (deploystate.py)."""
         self.value = replace(self.value, rolling=dict(rolling))
 
-    def forget(self, known: Iterable[str]) -> None:
-        """Drop what concerns programs that are not `known` any more."""
-        pools = set(known)
+    def forget(self, known: Mapping[str, int]) -> None:
+        """Drop what concerns others than these programs, or slots beyond their number."""
+
+        def there(name: ProcessName) -> bool:
+            return name.slot < known.get(name.pool, 0)
+
         self._set(
             replace(
                 self.value,
-                scale={name: n for name, n in self.value.scale.items() if name in pools},
-                held=frozenset(name for name in self.value.held if name.pool in pools),
-                started=frozenset(name for name in self.value.started if name.pool in pools),
-                restarts={name: n for name, n in self.value.restarts.items() if name.pool in pools},
+                scale={name: n for name, n in self.value.scale.items() if name in known},
+                held=frozenset(filter(there, self.value.held)),
+                started=frozenset(filter(there, self.value.started)),
+                restarts={name: n for name, n in self.value.restarts.items() if there(name)},
             )
         )
 

@@ -201,13 +201,14 @@ class Daemon:
         listeners = self.local.listeners if self.local is not None else None
         if listeners is not None:
             listeners.muted = upgraded  # to them, nothing has begun then
-        changes = self.controller.use(loaded)
+        changes = self.controller.impose(self.controller.wanted(loaded))
         if listeners is not None:
             listeners.tell(daemon_notice(stopping=False))
             listeners.muted = False
             listeners.take_up(self.directory.events, upgraded=upgraded)
         if os.path.exists(os.path.join(self.directory.state, DEPLOY)):
             self.deploys.restore()
+        self.controller.tidy()  # not before: what a deploy keeps in force may not be in the file
         held = kept()
         if self.local is not None:
             adopt(self.local)

@@ -32,9 +32,10 @@ def test_a_scale_is_reset_and_forgotten_with_its_program(tmp_path: Path) -> None
     store.scale("x", 1)
     store.scale("w", None)
     assert store.value.scale == {"x": 1}
-    store.hold([W0])
-    store.forget(["w"])
-    assert (dict(store.value.scale), store.value.held) == ({}, {W0})
+    store.hold([W0, W1])
+    store.release([], manual=[ProcessName("x", 0)])
+    store.forget({"w": 1})
+    assert store.value == Overrides(held=frozenset({W0}))
 
 
 def test_a_clean_end_keeps_the_scale_only(tmp_path: Path) -> None:

@@ -119,6 +119,26 @@ def test_a_process_that_is_not_to_run_is_not_waited_for(tmp_path: Path, report: 
         assert waiting.communicate(timeout=60)[0] == "slow: unchanged (stopped by an operator)\n"
 
 
+def test_a_program_that_comes_back_is_neither_stopped_nor_scaled(tmp_path: Path, report: Report) -> None:
+    with_more = "programs:" + program("w", report) + program("more", report, numprocs=2)
+    with Queuepool(tmp_path, with_more) as qp:
+        qp.up()
+        qp.running("more", 2)
+        qp("scale", "more", "3")
+        qp("stop", "more")
+        qp.write("programs:" + program("w", report))
+        assert "more: removed" in qp("update", "more")
+        qp.write(with_more)
+        qp("update", "more")
+        qp.running("more", 2)
+        qp("stop", "more:1")
+        qp.write(with_more.replace("numprocs: 2", "numprocs: 1"))
+        qp("update")
+        qp.write(with_more)
+        qp("update")
+        qp.running("more", 2)
+
+
 def test_a_changed_command_restarts_its_program_and_no_other(tmp_path: Path, report: Report) -> None:
     text = "programs:" + program("w", report, numprocs=2) + program("other", report)
     with Queuepool(tmp_path, text) as qp:
