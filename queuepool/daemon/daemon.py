@@ -21,7 +21,7 @@ from queuepool.controller.controller import Controller, announce
 from queuepool.controller.journal import Fact, Journal, LogFile
 from queuepool.controller.overrides import OverrideStore
 from queuepool.controller.versions import read
-from queuepool.controller.watches import RedisWatch, Refusals
+from queuepool.controller.watches import RedisWatch, Refusals, ping
 from queuepool.daemon.serving import Serving
 from queuepool.daemon.signals import obey
 from queuepool.daemon.telling import Telling
@@ -87,7 +87,7 @@ class Daemon:
         self.store = OverrideStore(directory.overrides, self.complain, self.recovered)
         self.watch = RedisWatch(
             lambda pool: self.insight.redis_of(pool),
-            _ping,
+            ping,
             lambda: list(self.controller.pools),
             self._block,
             self.journal,
@@ -496,12 +496,6 @@ class Daemon:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             self.defect(error)
-
-
-async def _ping(target: Any) -> str | None:
-    from queuepool.laravel.ping import ping
-
-    return await ping(target)
 
 
 def _raise_descriptors(processes: int) -> None:
