@@ -13,6 +13,7 @@ import click
 
 from queuepool.cli.context import context_of
 from queuepool.cli.options import json_option
+from queuepool.domain.amounts import count
 from queuepool.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,11 +56,12 @@ def check(ctx: click.Context) -> None:
         for text in noted:
             click.echo(f"warning: {text}", err=True)
         if not fatal:
-            click.echo(f"{whole.main.shown}: ok: {_count(len(whole.pools), 'program')}, {_count(processes, 'process')}")
+            size = f"{count(len(whole.pools), 'program')}, {count(processes, 'process', 'processes')}"
+            click.echo(f"{whole.main.shown}: ok: {size}")
     if fatal and context.json:
         ctx.exit(ConfigError.exit_code)
     if fatal:
-        what = f"cannot use all of {whole.main.shown}: {_count(len(fatal), 'problem')}"
+        what = f"cannot use all of {whole.main.shown}: {count(len(fatal), 'problem')}"
         raise ConfigError(what, tuple(fatal), hint="mend them, then run `queuepool config check` again")
 
 
@@ -135,11 +137,6 @@ def schema() -> None:
     from queuepool.config.schema import schema as make
 
     click.echo(json.dumps(make(), indent=2))
-
-
-def _count(number: int, what: str) -> str:
-    plural = {"process": "processes"}.get(what, what + "s")
-    return f"{number} {what if number == 1 else plural}"
 
 
 @config.command()

@@ -11,12 +11,19 @@ import select
 import click
 
 from queuepool.cli import render
+from queuepool.domain.amounts import count
 
 MAX_HELD = 4 * 1024 * 1024
 """Bytes kept for a terminal or pipe that takes no more; what comes then is counted and left out (logs have it all)."""
 
 CLOSE_MILLISECONDS = 1000
 """How long the end of the daemon waits for a reader that does not read."""
+
+WAYS_OUT = {
+    "daemon_started": "; Ctrl-C ends it when running jobs are done",
+    "daemon_stopping": "; Ctrl-C again ends them",
+}
+"""What somebody who sits at the terminal can do about an event of this kind."""
 
 PIECE = 4096
 """PIPE_BUF: what a descriptor that is ready takes without blocking (POSIX, `poll` and pipes)."""
@@ -40,10 +47,11 @@ class Echo:
         self._gone = False
         self._poll = select.poll()
         self._poll.register(fd, select.POLLOUT)
-        self._plain_file = not (os.isatty(fd) or _is_stream(fd))
+        self._terminal = os.isatty(fd)
+        self._plain_file = not (self._terminal or _is_stream(fd))
 
     def __call__(self, name: object, stream: str, line: bytes) -> None:
-        """Show one line. name: of the process, or "" for a line of the daemon's own."""
+        """Show one line. name: of the process, or "" for an event of the daemon's own; stream is its kind then."""
         text = str(name)
         if text:
             if not self.workers:
@@ -51,7 +59,7 @@ class Echo:
             self._width = max(self._width, len(text))
             shown = render.worker_line(text, text.partition(":")[0], line, self._width)
         else:
-            shown = render.daemon_line(line)
+            shown = render.daemon_line(line + (WAYS_OUT.get(stream, "").encode() if self._terminal else b""))
         self._put((shown if self._color else click.unstyle(shown)).encode("utf-8", "replace") + b"\n")
 
     def close(self) -> None:
@@ -67,7 +75,8 @@ class Echo:
             self._left_out += 1
             return
         if self._left_out:
-            self._held += b"... %d lines left out, this terminal was too slow; the logs have them\n" % self._left_out
+            lost = count(self._left_out, "line")
+            self._held += f"... {lost} left out, this terminal was too slow; the logs have it all\n".encode()
             self._left_out = 0
         self._held += data
         self._flush()

@@ -22,7 +22,8 @@ from queuepool.cli.options import json_option
 @json_option
 @click.pass_context
 def events(ctx: click.Context, follow: bool, count: int) -> None:
-    """What happened: the daemon's journal. With --json, an object per line."""
+    """What happened: the daemon's journal. With -v each event with all its facts, as in the daemon's log; with --json,
+    an object per line."""
     context = context_of(ctx)
     client = context.client()
     past = deque(client.events(), maxlen=max(count, 1))
@@ -34,4 +35,4 @@ def events(ctx: click.Context, follow: bool, count: int) -> None:
 
 
 def _print(context: Context, item: dict[str, Any]) -> None:
-    click.echo(json.dumps(item) if context.json else render.event(item))
+    click.echo(json.dumps(item) if context.json else render.event(item, verbose=context.verbose))

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from queuepool.cli.render import clean, short, size
+from queuepool.domain.amounts import count
 
 _HEADS = ("QUEUE", "READY", "DELAYED", "DUE", "RESERVED", "OLDEST", "IN/S", "DONE/S", "FAILED", "BUSY", "WAIT")
 
@@ -27,7 +28,7 @@ def queues(reply: Mapping[str, Any]) -> Iterator[str]:
         if row["paused"]:
             yield click.style(f"! {name} is paused: `php artisan queue:resume {name}` lets it go on", fg="yellow")
         if row["expired"]:
-            jobs = "1 job is" if row["expired"] == 1 else f"{row['expired']} jobs are"
+            jobs = count(row["expired"], "job is", "jobs are")
             yield click.style(f"! {name}: {jobs} reserved for longer than retry_after and will run again", fg="yellow")
     for problem in reply.get("problems", ()):
         yield click.style(f"! {clean(problem)}", fg="yellow")
@@ -113,4 +114,4 @@ def _facts(server: Mapping[str, Any]) -> Iterator[str]:
         yield f"persistence {clean(server['persistence'])}"
     if server["clients"] is not None:
         limit = f" of {server['maxclients']}" if server["maxclients"] else ""
-        yield f"{server['clients']}{limit} connections"
+        yield f"{server['clients']}{limit} connection{'' if server['clients'] == 1 and not limit else 's'}"

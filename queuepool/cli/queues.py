@@ -15,6 +15,7 @@ from queuepool.cli.options import json_option
 from queuepool.cli.selectors import complete_programs
 from queuepool.cli.watching import watch as keep_watching
 from queuepool.control.messages import Queues, Redis
+from queuepool.domain.amounts import count
 from queuepool.errors import DaemonUnreachable, ExitCode, UsageError
 
 
@@ -89,7 +90,7 @@ def exceeded(rows: Sequence[Mapping[str, Any]], max_depth: int | None, max_wait:
         name = f"{row['connection']}:{row['queue']}"
         backlog = sum(row[key] or 0 for key in ("ready", "due", "expired"))
         if max_depth is not None and backlog > max_depth:
-            found.append(f"{name} holds {backlog} jobs that could start now, more than {max_depth}")
+            found.append(f"{name} holds {count(backlog, 'job')} that could start now, more than {max_depth}")
         longest = max(row["oldest"] or 0.0, row["wait"] or 0.0)
         if max_wait is not None and longest > max_wait:
             found.append(f"a job in {name} waits {render.short(longest)}, longer than {render.short(max_wait)}")

@@ -11,6 +11,9 @@ from typing import Any
 
 import click
 
+from queuepool.domain.amounts import count
+from queuepool.domain.amounts import size as size
+
 COLORS = {
     "RUNNING": "green",
     "STARTING": "cyan",
@@ -54,7 +57,7 @@ def duration(seconds: float) -> str:
     """Supervisor's form: 0:00:12, or `2 days, 3:04:05`."""
     days, rest = divmod(int(max(seconds, 0)), 86400)
     clock = f"{rest // 3600}:{rest % 3600 // 60:02}:{rest % 60:02}"
-    return f"{days} day{'s' if days != 1 else ''}, {clock}" if days else clock
+    return f"{count(days, 'day')}, {clock}" if days else clock
 
 
 def short(seconds: float) -> str:
@@ -65,15 +68,6 @@ def short(seconds: float) -> str:
         if seconds < most:
             return f"{seconds / length:.0f}{unit}"
     return f"{seconds / 86400:.0f}d"
-
-
-def size(count: float) -> str:
-    """Bytes for people: 41 MB."""
-    for unit in ("B", "kB", "MB"):
-        if count < 999.5:
-            return f"{count:.0f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
 
 
 def is_down(process: Mapping[str, Any]) -> bool:
@@ -127,15 +121,15 @@ def program_line(program: Mapping[str, Any], processes: Sequence[Mapping[str, An
         if starting and not running:
             color = "cyan"
         more = f", {starting} starting" if starting and running < wanted else ""
-        count = click.style(f"{running} of {wanted} running{more}", fg=color)
+        share = click.style(f"{running} of {wanted} running{more}", fg=color)
     else:
-        count = click.style(f"{running} still running" if running else "stopped", fg="bright_black")
+        share = click.style(f"{running} still running" if running else "stopped", fg="bright_black")
     notes = []
     if wanted != numprocs:
         notes.append(f"the file says {numprocs}")
     if program["reason"] and program["reason"] != "numprocs":
         notes.append(clean(program["reason"]))
-    return click.style(program["name"], bold=True) + f"  {count}" + (f"  ({'; '.join(notes)})" if notes else "")
+    return click.style(program["name"], bold=True) + f"  {share}" + (f"  ({'; '.join(notes)})" if notes else "")
 
 
 def _process(process: Mapping[str, Any], width: int, verbose: bool) -> str:
@@ -164,7 +158,7 @@ def _description(process: Mapping[str, Any], verbose: bool) -> str:
 
 def _more(process: Mapping[str, Any]) -> Iterator[str]:
     if process["restarts"]:
-        yield f"{process['restarts']} restart{'s' if process['restarts'] != 1 else ''}"
+        yield count(process["restarts"], "restart")
     if process["rss"] is not None:
         yield size(process["rss"])
     if process["cpu"] is not None:
@@ -260,31 +254,35 @@ EVENT_COLORS = {
     "fatal": "red",
     "spawn_failed": "red",
     "config_refused": "red",
+    "defect": "red",
     "killed": "red",
     "backoff": "yellow",
     "log_trouble": "yellow",
+    "state_trouble": "yellow",
+    "supervisord_trouble": "red",
+    "listener": "yellow",
+    "events_dropped": "yellow",
     "waiting": "yellow",
     "limit": "yellow",
     "job_left": "yellow",
     "redis_trouble": "yellow",
-    "supervisord_trouble": "red",
     "notify_trouble": "yellow",
     "running": "green",
     "resumed": "green",
     "log_well": "green",
+    "state_well": "green",
+    "supervisord_well": "green",
     "requeued": "green",
     "redis_well": "green",
-    "supervisord_well": "green",
     "notify_well": "green",
 }
 
 
-def event(item: Mapping[str, Any]) -> str:
-    """One event of the journal, with its local time."""
+def event(item: Mapping[str, Any], *, verbose: bool = False) -> str:
+    """One event of the journal, with its local time. verbose: with all its facts, in place of a sentence."""
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(item["time"]))
-    return (
-        f"{click.style(when, fg='bright_black')} {click.style(clean(item['line']), fg=EVENT_COLORS.get(item['event']))}"
-    )
+    text = clean(item["line"] if verbose else item["sentence"])
+    return f"{click.style(when, fg='bright_black')} {click.style(text, fg=EVENT_COLORS.get(item['event']))}"
 
 
 def worker_line(name: str, pool: str, line: bytes, width: int) -> str:
@@ -342,8 +340,7 @@ def _program_plan(program: Mapping[str, Any]) -> Iterator[str]:
     for name in program["stopped"]:
         yield f"  {click.style('-', fg='red')} {name} is drained"
     if program["kept"]:
-        count = len(program["kept"])
-        yield click.style(f"  = {count} {'is' if count == 1 else 'are'} kept", fg="bright_black")
+        yield click.style(f"  = {count(len(program['kept']), 'is', 'are')} kept", fg="bright_black")
 
 
 def deploy_event(event: Mapping[str, Any]) -> Iterator[str]:

@@ -28,7 +28,5 @@ def scale(ctx: click.Context, name: str, count: int | None, reset: bool, wait: b
         )
     with Progress(context_of(ctx).client(), (name,)) as progress:
         reply = progress.ask(Scale(name, count, reset=reset, wait=wait))
-        was = f"{reply['was']} -> " if reply["was"] != reply["wanted"] else "already "
-        note = f" (the file says {reply['numprocs']})" if reply["wanted"] != reply["numprocs"] else ""
-        click.echo(f"{reply['name']}: {was}{reply['wanted']}{note}")
+        click.echo(reply["message"])
         progress.results(reply.get("failed", ()))

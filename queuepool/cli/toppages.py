@@ -13,6 +13,7 @@ from queuepool.cli.render import clean, short
 from queuepool.cli.topmodel import Data, Json, Size, State
 from queuepool.cli.toprows import Row, event_lines, program_of, selected
 from queuepool.cli.toptables import HEAD, age, event_line, memory, share
+from queuepool.domain.amounts import count
 
 LAST_LINES = 12
 """Of its log, in the details of a process."""
@@ -153,6 +154,6 @@ def following(state: State, data: Data, size: Size) -> tuple[State, list[str]]:
     if not found:
         shown = [click.style("  nothing yet" if not grep else "  no line holds it", fg=HEAD)]
     parts = [f"only: {clean(state.grep)}"] if state.grep else []
-    parts += [f"{bottom} lines below"] if bottom else []
+    parts += [f"{count(bottom, 'line')} below"] if bottom else []
     first = cells.with_right(click.style(title, bold=True), ", ".join(parts), size.columns)
     return replace(state, bottom=bottom), [first, *notes, *shown]

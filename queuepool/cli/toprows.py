@@ -13,7 +13,7 @@ from queuepool.cli.topmodel import Data, Json, State, backlog
 
 TROUBLE_EVENTS = frozenset(
     {"fatal", "spawn_failed", "config_refused", "killed", "backoff", "log_trouble", "waiting", "limit", "job_left"}
-    | {"redis_trouble", "supervisord_trouble"}
+    | {"redis_trouble", "state_trouble", "supervisord_trouble", "defect"}
 )
 
 

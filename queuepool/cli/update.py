@@ -10,6 +10,7 @@ from queuepool.cli.options import json_option, no_wait_option
 from queuepool.cli.progress import Progress
 from queuepool.cli.selectors import names_argument
 from queuepool.control.messages import Reopen, Reread, Update, Upgrade
+from queuepool.domain.amounts import count
 
 WOULD = {"added": "available", "changed": "changed", "removed": "disappeared"}
 DID = {"added": "added", "changed": "updated", "removed": "removed"}
@@ -53,8 +54,7 @@ def apply(context: Context, request: Update) -> None:
 @click.pass_context
 def reopen(ctx: click.Context) -> None:
     """Close and open all log files again, for logrotate. The same as SIGUSR2 to the daemon."""
-    count = context_of(ctx).client().ask(Reopen())["reopened"]
-    click.echo(f"{count} log file{'s' if count != 1 else ''} reopened")
+    click.echo(f"{count(context_of(ctx).client().ask(Reopen())['reopened'], 'log file')} reopened")
 
 
 @click.command()

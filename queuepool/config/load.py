@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from queuepool.config.problems import MOST
 from queuepool.config.reading import Reading, read_file
+from queuepool.domain.amounts import count
 from queuepool.domain.deployment import deployment
 from queuepool.domain.http import http_spec
 from queuepool.domain.places import Fault, absolute
@@ -96,9 +97,10 @@ def read(path: str, environ: Mapping[str, str]) -> Whole:
     whole = read_anyway(path, environ)
     if not whole.main.usable:
         problems = whole.problems()
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise ConfigError(
-            f"cannot use {whole.main.shown}: {count}", problems, hint="`queuepool config check` checks it again"
+            f"cannot use {whole.main.shown}: {count(len(problems), 'problem')}",
+            problems,
+            hint="`queuepool config check` checks it again",
         )
     return whole
 

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from queuepool.control import messages, visiting
+from queuepool.control import messages
+from queuepool.control.choosing import note, refuse_while_stopping
+from queuepool.control.following import Progress, Reply
 from queuepool.controller.deploys import Deploys, Wish
 from queuepool.controller.deployview import nothing_done
 from queuepool.domain import units
@@ -18,9 +20,6 @@ from queuepool.errors import ConfigError, QueuepoolError, UsageError
 
 if TYPE_CHECKING:
     from queuepool.control.operations import Operator
-
-Progress = Callable[[dict[str, Any]], None]
-Reply = dict[str, Any]
 
 
 async def plan(operator: Operator, request: messages.PlanDeploy, progress: Progress) -> Reply:
@@ -35,8 +34,7 @@ async def plan(operator: Operator, request: messages.PlanDeploy, progress: Progr
 async def deploy(operator: Operator, request: messages.Deploy, progress: Progress) -> Reply:
     """See messages.Deploy. It goes on when nobody listens any more."""
     deploys, control = operator.deploys, operator.controller
-    if control.stopping:
-        raise QueuepoolError("cannot deploy: the daemon is stopping", "wait for it, then `queuepool up`")
+    refuse_while_stopping(control, "deploy")
     deploys.refuse_while_under_way("deploy")
     try:
         loaded = await _load(operator, request.stale)
@@ -69,9 +67,7 @@ async def deploy(operator: Operator, request: messages.Deploy, progress: Progres
         )
     deploys.refuse_while_under_way("deploy")  # another may have begun while the file was read
     what = deploys.plan(loaded, wish)
-    control.journal.add(
-        Kind.OPERATION, "", {"asked": "deploy", "names": " ".join(request.names) or None, **visiting.facts()}
-    )
+    note(operator, "deploy", request.names)
     if not deploys.begin(loaded, wish, what):
         programs = what.to_json()["programs"]
         return nothing_done([name for program in programs for name in program["kept"]], programs)
@@ -93,7 +89,7 @@ async def follow(operator: Operator, request: messages.FollowDeploy, progress: P
 async def abort(operator: Operator, request: messages.AbortDeploy, progress: Progress) -> Reply:
     """See messages.AbortDeploy."""
     deploys = operator.deploys
-    operator.controller.journal.add(Kind.OPERATION, "", {"asked": "deploy --abort", **visiting.facts()})
+    note(operator, "deploy --abort", ())
     if not deploys.abort("it was aborted by an operator"):
         raise QueuepoolError("cannot abort: no deploy is under way", "`queuepool deploy --status` shows the last one")
     return await _follow(deploys, progress) if request.wait else deploys.report()

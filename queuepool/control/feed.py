@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from queuepool.domain.events import Event, Kind
+from queuepool.domain.events import Event
 from queuepool.domain.observed import ProcessView, ProgramView, Snapshot
 
 Row = dict[str, Any]
@@ -255,28 +255,9 @@ def deploy_row(report: Mapping[str, Any], story: Sequence[Mapping[str, Any]]) ->
 
 
 def event_row(event: Event) -> Row:
-    """An event of the journal, as a sentence; for those that have none, what is known of it in words."""
-    sentence = event.sentence()
-    if sentence == event.line():
-        sentence = _told(event)
+    """An event of the journal, as a sentence."""
     row = {"seq": event.seq, "time": event.time, "event": event.kind.value, "process": event.subject}
-    return row | {"sentence": sentence}
-
-
-def _told(event: Event) -> str:
-    fields = {key: value for key, value in event.fields.items() if value is not None and key != "traceback"}
-    asked, who, names = fields.pop("asked", None), fields.pop("who", None), fields.pop("names", None)
-    what = event.kind.value.replace("_", " ")
-    if asked is not None:
-        place, by = fields.pop("from", None), fields.pop("by", None)
-        whence = f" ({', '.join(str(each) for each in (place, by) if each)})" if place or by else ""
-        said = "asked for" if event.kind is Kind.OPERATION else f"{what}:"
-        what = f"{who or 'somebody'}{whence} {said} {asked}" + (f" of {names}" if names else "")
-    else:
-        fields |= {key: value for key, value in (("who", who), ("names", names)) if value is not None}
-        what = f"{event.subject} {what}" if event.subject else what
-    rest = ", ".join(str(value) if key in ("reason", "problem") else f"{key} {value}" for key, value in fields.items())
-    return f"{what}: {rest}" if rest else what
+    return row | {"sentence": event.sentence()}
 
 
 # --- the past ---------------------------------------------------------------------------------------------------------

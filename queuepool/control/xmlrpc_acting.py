@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterable
 from typing import Any
 
-from queuepool.control import messages, operations
+from queuepool.control import acting, messages
 from queuepool.control.xmlrpc_face import Face, silent
 from queuepool.control.xmlrpc_faults import Code, RpcFault
 from queuepool.control.xmlrpc_intents import Verdict
@@ -130,7 +130,7 @@ async def stop_members(face: Face, caller: Caller, members: Iterable[Member], *,
         facts = face.facts(face.roster())
         waiting = [m for m in _in(face, members, frozenset({State.FATAL, State.STOPPED})) if facts[m.slot].view.wanted]
         if words := face.selectors(member.slot for member in (*running, *waiting)):
-            await operations.stop(face.operator, messages.Stop(words, wait=wait), silent)
+            await acting.stop(face.operator, messages.Stop(words, wait=wait), silent)
     return [result(member) for member in running]
 
 
@@ -167,9 +167,9 @@ async def _start(
 async def _begin(face: Face, replaced: Iterable[ProcessName], fresh: Iterable[ProcessName], *, wait: bool) -> Outcome:
     asked = []
     if words := face.selectors(replaced):
-        asked.append(operations.restart(face.operator, messages.Restart(words, wait=wait), silent))
+        asked.append(acting.restart(face.operator, messages.Restart(words, wait=wait), silent))
     if words := face.selectors(fresh):
-        asked.append(operations.start(face.operator, messages.Start(words, wait=wait), silent))
+        asked.append(acting.start(face.operator, messages.Start(words, wait=wait), silent))
     replies = await asyncio.gather(*asked)
     return {ProcessName.parse(item["name"]): item["result"] for reply in replies for item in reply["results"]}
 
@@ -213,7 +213,7 @@ async def _signal(face: Face, members: Iterable[Member], signal: str) -> Results
     except RpcFault as fault:
         return [result(member, fault.code, fault.text) for member in running]
     words = face.selectors(member.slot for member in running)
-    reply = await operations.signal(face.operator, messages.Signal(words, signal), silent)
+    reply = await acting.signal(face.operator, messages.Signal(words, signal), silent)
     sent = {item["name"] for item in reply["results"] if item["result"] == "signalled"}
     missed = Code.NOT_RUNNING
     return [

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 from typing import Any
 
-from queuepool.control import messages, operations
+from queuepool.control import acting, messages
 from queuepool.control.operations import Operator
 from queuepool.control.xmlrpc_intents import GRACE_SECONDS, Kind, Restart, hear
 from queuepool.control.xmlrpc_names import Groups, Roster, groups_of, roster
@@ -158,7 +158,7 @@ class Face:
 
     async def _stop(self, due: frozenset[ProcessName]) -> None:
         if due:
-            await operations.stop(self.operator, messages.Stop(self.selectors(due), wait=False), silent)
+            await acting.stop(self.operator, messages.Stop(self.selectors(due), wait=False), silent)
 
     def alarm(self, key: object, due: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         """Do `due` after the grace, unless this or `calm` is called before with the same key."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import copy
 
-from queuepool.control import messages, operations, visiting
+from queuepool.control import messages, updating
+from queuepool.control.choosing import note
 from queuepool.control.xmlrpc_acting import is_stopped, stop_members
 from queuepool.control.xmlrpc_face import Face, silent
 from queuepool.control.xmlrpc_faults import Code, RpcFault
@@ -13,7 +14,6 @@ from queuepool.control.xmlrpc_intents import Reread, Update
 from queuepool.control.xmlrpc_names import difference, groups_of
 from queuepool.control.xmlrpc_table import Caller, method
 from queuepool.controller.controller import announce
-from queuepool.domain.events import Kind
 from queuepool.domain.pool import Loaded
 
 
@@ -94,8 +94,7 @@ async def _apply(face: Face, loaded: Loaded, programs: tuple[str, ...], *, wait:
         return
     operator = copy.copy(face.operator)
     operator.load = lambda: loaded
-    await operations.update(operator, messages.Update(known, wait=wait), silent)
-    control.store.forget(control.pools)
+    await updating.update(operator, messages.Update(known, wait=wait), silent)
 
 
 def _remove(face: Face, programs: tuple[str, ...]) -> None:
@@ -103,9 +102,9 @@ def _remove(face: Face, programs: tuple[str, ...]) -> None:
         return
     operator, control = face.operator, face.control
     operator.deploys.refuse_while_under_way("remove a group")
-    control.journal.add(Kind.OPERATION, "", {"asked": "remove", "names": " ".join(programs), **visiting.facts()})
+    note(operator, "remove", programs)
     operator.deploys.lift(programs)
     changes = control.impose({name: spec for name, spec in control.pools.items() if name not in programs})
-    control.store.forget(control.pools)
+    control.tidy()
     announce(control.journal, changes, control.loaded)
     control.turn()

@@ -11,13 +11,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from queuepool.control import visiting
+from queuepool.control.choosing import note
 from queuepool.control.xmlrpc_face import Face
 from queuepool.control.xmlrpc_faults import Code, RpcFault
 from queuepool.control.xmlrpc_names import Member
 from queuepool.control.xmlrpc_structs import result
 from queuepool.control.xmlrpc_table import Caller, method
-from queuepool.domain.events import Kind
 from queuepool.domain.pool import LogPolicy
 from queuepool.logs.follow import POLL_SECONDS, Follower
 from queuepool.logs.opening import Owner, acting_as, find_owner, open_existing, out_of_reach
@@ -42,7 +41,7 @@ async def clear_main(face: Face, caller: Caller) -> bool:
     fd = _open(LogPolicy(face.main_log))
     if fd is None:
         raise RpcFault(Code.NO_FILE)
-    _note(face, "clear the daemon's log", ())
+    note(face.operator, "clear the daemon's log", ())
     _cut(fd)
     return True
 
@@ -90,7 +89,7 @@ async def tail_stderr(face: Face, caller: Caller, name: str, offset: int, length
 async def clear_one(face: Face, caller: Caller, name: str) -> bool:
     """Empty the logs of a process. Where the processes of a program share one, it is emptied for all."""
     member = face.roster().process(name)
-    _note(face, "clear the log", face.selectors([member.slot]))
+    note(face.operator, "clear the log", face.selectors([member.slot]))
     _clear(face, member, name)
     return True
 
@@ -98,7 +97,7 @@ async def clear_one(face: Face, caller: Caller, name: str) -> bool:
 @method("supervisor.clearAllProcessLogs", returns="array")
 async def clear_all(face: Face, caller: Caller) -> list[dict[str, Any]]:
     """Empty the logs of every process."""
-    _note(face, "clear the log", ("all",))
+    note(face.operator, "clear the log", ("all",))
     items = []
     for member in face.roster().members:
         try:
@@ -254,8 +253,3 @@ def _clear(face: Face, member: Member, name: str) -> None:
 def _cut(fd: int) -> None:
     with _closing(fd):
         os.ftruncate(fd, 0)  # its writer sees that, as it sees logrotate's copytruncate
-
-
-def _note(face: Face, what: str, names: tuple[str, ...]) -> None:
-    facts = {"asked": what, "names": " ".join(names) or None, **visiting.facts()}
-    face.control.journal.add(Kind.OPERATION, "", facts)

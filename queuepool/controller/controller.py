@@ -13,7 +13,7 @@ from functools import partial
 from queuepool.controller.journal import Journal
 from queuepool.controller.overrides import OverrideStore
 from queuepool.domain.changes import Changes, compare
-from queuepool.domain.desired import DesiredPool, Revision, Rolling, desired
+from queuepool.domain.desired import DesiredPool, Revision, Rolling, desired, size
 from queuepool.domain.events import Kind
 from queuepool.domain.names import ProcessName, UnknownName, select
 from queuepool.domain.observed import ProcessView, ProgramView
@@ -67,8 +67,7 @@ class Controller:
         file that is broken now keep their former settings. Returns what changed."""
         self.loaded = loaded
         changes = self.impose(self.wanted(loaded, names))
-        if names is None:
-            self.store.forget(self.pools)
+        self.tidy()
         return changes
 
     def impose(self, wanted: Mapping[str, PoolSpec]) -> Changes:
@@ -87,6 +86,10 @@ class Controller:
         self._used()
         self.poke(*self.pools, *changes.removed)
         return changes
+
+    def tidy(self) -> None:
+        """Drop the overrides of programs and slots that are gone: who brings one back does not expect it stopped."""
+        self.store.forget({name: size(spec, self.store.value) for name, spec in self.pools.items()})
 
     def lay(self, rolling: Mapping[str, Rolling]) -> None:
         """Bring in force what a deploy says of pools, in place of what it said before."""
@@ -350,7 +353,7 @@ def _program(want: DesiredPool, views: list[ProcessView], blocker: str, done: Co
 
 
 def announce(journal: Journal, changes: Changes, loaded: Loaded) -> None:
-    """Journal that settings came into force."""
+    """Journal that settings came into force, and what of the file did not."""
     journal.add(
         Kind.CONFIG_APPLIED,
         "",
@@ -362,3 +365,5 @@ def announce(journal: Journal, changes: Changes, loaded: Loaded) -> None:
             "problems": len(loaded.problems) or None,
         },
     )
+    for problem in loaded.problems:
+        journal.add(Kind.CONFIG_APPLIED, "", {"problem": problem})

@@ -17,6 +17,7 @@ from queuepool.controller.deployplan import Plan, make_plan
 from queuepool.controller.deploystate import DeployStore, Saved, Settings
 from queuepool.controller.deploytold import Story
 from queuepool.controller.deployview import in_force, look_at, report_of
+from queuepool.controller.keeping import Complain, Recovered, nobody
 from queuepool.domain.desired import Rolling
 from queuepool.domain.events import Kind
 from queuepool.domain.names import ProcessName
@@ -63,7 +64,7 @@ class Deploys:
     """The deploy that goes on, or the last one.
 
     run: runs a hook's command. away(pool): the Redis that it needs and that does not answer, or "". complain: told in
-    words what cannot be saved.
+    words what cannot be saved; recovered: when it can be again (keeping.py).
     """
 
     def __init__(
@@ -73,11 +74,12 @@ class Deploys:
         run: RunCommand,
         *,
         away: Callable[[str], Awaitable[str]],
-        complain: Callable[[str], None] = lambda text: None,
+        complain: Complain = nobody,
+        recovered: Recovered = nobody,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.control = control
-        self.store = DeployStore(directory, complain)
+        self.store = DeployStore(directory, complain, recovered)
         self.saved: Saved | None = None
         self.story = Story(clock)
         self._settings: Settings | None = None
@@ -323,6 +325,7 @@ class Deploys:
         self._enforce()
         self.story.phase(before, after)
         if ended:
+            self.control.tidy()
             if not saved.held:
                 self.store.forget_settings()
             report = report_of(saved, self._clock())

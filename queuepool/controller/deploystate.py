@@ -4,16 +4,16 @@ hold the environments of programs, so only their owner may read them. How a depl
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter, ValidationError, create_model
 
+from queuepool.controller.keeping import Complain, KeptFile, Recovered, nobody
 from queuepool.domain.plan import PoolPlan
 from queuepool.domain.pool import Deployment, PoolSpec
 from queuepool.domain.rollout import Rollout
@@ -50,12 +50,14 @@ class Saved:
 
 
 class DeployStore:
-    """The two files in the directory `path`. complain: told in words when they cannot be written or read."""
+    """The two files in the directory `path`. complain: told in words when one cannot be read or written (KeptFile)."""
 
-    def __init__(self, directory: str, complain: Callable[[str], None] = lambda text: None) -> None:
+    def __init__(self, directory: str, complain: Complain = nobody, recovered: Recovered = nobody) -> None:
         self.path = os.path.join(directory, DEPLOY)
         self.settings_path = os.path.join(directory, "deploy-settings.json")
-        self._complain = complain
+        loss = "a restart of the daemon would forget this deploy"
+        self._file = KeptFile(self.path, loss, complain, recovered)
+        self._settings_file = KeptFile(self.settings_path, loss, complain, recovered)
 
     def warm(self) -> None:
         """Get ready to save; that takes a tenth of a second, so not in the loop."""
@@ -64,7 +66,7 @@ class DeployStore:
 
     def save(self, saved: Saved) -> None:
         """Write the state."""
-        self._write(self.path, _saved().dump_json(saved))
+        self._file.write(_saved().dump_json(saved))
 
     def save_settings(self, id_: str, settings: Settings) -> None:
         """Write the settings; before the state of that deploy."""
@@ -74,12 +76,11 @@ class DeployStore:
             "target": {name: _plain(spec) for name, spec in settings.target.items()},
             "deployment": settings.deployment,
         }
-        self._write(self.settings_path, _settings()(**value).model_dump_json().encode())
+        self._settings_file.write(_settings()(**value).model_dump_json().encode())
 
     def forget_settings(self) -> None:
         """They are of no use any more, and hold what nobody else should read."""
-        with contextlib.suppress(OSError):
-            os.unlink(self.settings_path)
+        self._settings_file.remove()
 
     def matters(self) -> bool:
         """Whether the last deploy has anything in force still: it goes on, or was rolled back. Reading it in full takes
@@ -102,7 +103,7 @@ class DeployStore:
         except FileNotFoundError:
             return None
         except (OSError, ValidationError) as error:
-            self._complain(f"cannot read {self.path} ({_short(error)}); going on without the last deploy")
+            self._file.complain(f"cannot read {self.path} ({_short(error)}); going on without the last deploy")
             return None
         try:
             with open(self.settings_path, "rb") as file:
@@ -110,23 +111,13 @@ class DeployStore:
         except FileNotFoundError:
             return saved, None
         except (OSError, ValidationError) as error:
-            self._complain(f"cannot read {self.settings_path} ({_short(error)}); going on with what the file says")
+            self._settings_file.complain(
+                f"cannot read {self.settings_path} ({_short(error)}); going on with what the file says"
+            )
             return saved, None
         if value.id != saved.id:  # of a deploy that was about to begin
             return saved, None
         return saved, Settings(_specs(value.former), _specs(value.target), value.deployment)
-
-    def _write(self, path: str, content: bytes) -> None:
-        temporary = path + ".new"
-        try:
-            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with os.fdopen(fd, "wb") as file:
-                file.write(content)
-            os.replace(temporary, path)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            self._complain(f"cannot save {path}: {error.strerror}; a restart of the daemon would forget this deploy")
 
 
 _NAMES = tuple(item.name for item in fields(PoolSpec))

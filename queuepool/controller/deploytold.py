@@ -8,24 +8,10 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from queuepool.controller.deploystate import Saved
-from queuepool.domain.rollout import HOOKS, UNTOUCHED, Failure, Look, Phase, Rollout, waits_for
+from queuepool.domain.rollout import HOOKS, PHASES, UNTOUCHED, Failure, Look, Phase, Rollout, waits_for
 
 MOST_EVENTS = 5000
 """Kept for those who come later; the output of hooks is dropped first."""
-
-_WORDS = {
-    Phase.BEFORE: "commands before",
-    Phase.CANARY: "canary",
-    Phase.FIRST: "the first batch",
-    Phase.CHECK: "check of the first batch",
-    Phase.REST: "the other batches",
-    Phase.VERIFY: "verifying",
-    Phase.RECHECK: "check of all",
-    Phase.AFTER: "commands after",
-    Phase.DRAIN: "waiting for old processes",
-    Phase.BACK: "rolling back",
-    Phase.ON_FAILURE: "commands on failure",
-}
 
 
 class Story:
@@ -59,12 +45,12 @@ class Story:
 
     def phase(self, before: Rollout, after: Rollout) -> None:
         """Tell that the deploy is in another phase."""
-        if after.phase is not before.phase and after.phase in _WORDS:
+        if after.phase is not before.phase and after.phase in PHASES:
             if after.phase in HOOKS and HOOKS[after.phase] not in after.hooks:
                 return
             if after.phase is Phase.DRAIN and not after.wait_drained:
                 return
-            self.tell("phase", _WORDS[after.phase], phase=after.phase.value)
+            self.tell("phase", PHASES[after.phase], phase=after.phase.value)
 
     def progress(self, saved: Saved, look: Look) -> None:
         """Tell of each program whose numbers are not those that were told last."""

@@ -3,14 +3,13 @@ for its owner alone, since it holds what processes printed."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 
 from pydantic import TypeAdapter, ValidationError
 
+from queuepool.controller.keeping import Complain, KeptFile, Recovered, nobody
 from queuepool.domain.alarm import Memory
 from queuepool.domain.outbox import Outbox
 
@@ -26,13 +25,13 @@ class Kept:
 
 
 class NoticeStore:
-    """The file in the directory `state`. complain: told in words when it cannot be written or read."""
+    """The file in the directory `state`. complain: told in words when it cannot be read, or written (KeptFile)."""
 
-    def __init__(self, state: str, complain: Callable[[str], None] = lambda text: None) -> None:
+    def __init__(self, state: str, complain: Complain = nobody, recovered: Recovered = nobody) -> None:
         self.path = os.path.join(state, NAME)
-        self._complain = complain
+        loss = "a restart of the daemon would forget what is not delivered"
+        self._file = KeptFile(self.path, loss, complain, recovered)
         self._written = b""
-        self._said = False
 
     def load(self) -> Kept:
         """What was kept; nothing where there is none, or it cannot be read. Takes a tenth of a second at first."""
@@ -43,28 +42,14 @@ class NoticeStore:
             return Kept()
         except (OSError, ValidationError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not of this version"
-            self._complain(f"cannot read {self.path} ({why}); going on without the notifications that waited")
+            self._file.complain(f"cannot read {self.path} ({why}); going on without the notifications that waited")
             return Kept()
 
     def save(self, kept: Kept) -> None:
         """Write it, when it is not what was written last."""
         content = _kept().dump_json(kept)
-        if content == self._written:
-            return
-        temporary = self.path + ".new"
-        try:
-            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with os.fdopen(fd, "wb") as file:
-                file.write(content)
-            os.replace(temporary, self.path)
-            self._written, self._said = content, False
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            if not self._said:  # once: a complaint is an event, that is heard, and then saved
-                self._said = True
-                what = f"cannot save {self.path}: {error.strerror}"
-                self._complain(f"{what}; a restart of the daemon would forget what is not delivered")
+        if content != self._written and self._file.write(content):
+            self._written = content
 
 
 @cache

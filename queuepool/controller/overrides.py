@@ -3,22 +3,22 @@ is domain/desired.py's matter."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from queuepool.controller.keeping import Complain, KeptFile, Recovered, nobody
 from queuepool.domain.desired import Overrides, Rolling
 from queuepool.domain.names import ProcessName
 
 
 class OverrideStore:
-    """The overrides and their file. A file that cannot be read counts as empty, and is said so through `complain`."""
+    """The overrides and their file. A file that cannot be read counts as empty, and is said so through `complain`; see
+    KeptFile for one that cannot be written."""
 
-    def __init__(self, path: str, complain: Callable[[str], None] = lambda text: None) -> None:
+    def __init__(self, path: str, complain: Complain = nobody, recovered: Recovered = nobody) -> None:
         self.path = path
-        self._complain = complain
+        self._file = KeptFile(path, "a restart of the daemon would forget this", complain, recovered)
         self.value = self._load()
 
     def scale(self, pool: str, count: int | None) -> None:
@@ -55,16 +55,19 @@ class OverrideStore:
         """What a deploy lays over pools. It is not saved here: the deploy itself is (deploystate.py)."""
         self.value = replace(self.value, rolling=dict(rolling))
 
-    def forget(self, known: Iterable[str]) -> None:
-        """Drop what concerns programs that are not `known` any more."""
-        pools = set(known)
+    def forget(self, known: Mapping[str, int]) -> None:
+        """Drop what concerns others than these programs, or slots beyond their number."""
+
+        def there(name: ProcessName) -> bool:
+            return name.slot < known.get(name.pool, 0)
+
         self._set(
             replace(
                 self.value,
-                scale={name: n for name, n in self.value.scale.items() if name in pools},
-                held=frozenset(name for name in self.value.held if name.pool in pools),
-                started=frozenset(name for name in self.value.started if name.pool in pools),
-                restarts={name: n for name, n in self.value.restarts.items() if name.pool in pools},
+                scale={name: n for name, n in self.value.scale.items() if name in known},
+                held=frozenset(filter(there, self.value.held)),
+                started=frozenset(filter(there, self.value.started)),
+                restarts={name: n for name, n in self.value.restarts.items() if there(name)},
             )
         )
 
@@ -86,15 +89,7 @@ class OverrideStore:
                 "serial": value.serial,
             }
         )
-        temporary = self.path + ".new"
-        try:
-            with open(temporary, "w") as file:
-                file.write(text)
-            os.replace(temporary, self.path)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            self._complain(f"cannot save {self.path}: {error.strerror}; a restart of the daemon would forget this")
+        self._file.write(text.encode())
 
     def _load(self) -> Overrides:
         try:
@@ -110,5 +105,7 @@ class OverrideStore:
         except FileNotFoundError:
             return Overrides()
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            self._complain(f"cannot read {self.path} ({error}); going on without what was scaled or stopped by hand")
+            self._file.complain(
+                f"cannot read {self.path} ({error}); going on without what was scaled or stopped by hand"
+            )
             return Overrides()

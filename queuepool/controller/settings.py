@@ -3,35 +3,26 @@ are among them, so only their owner may read them. What a deploy changes of them
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from pydantic import ValidationError
 
 from queuepool.controller.deploystate import pools_from_json, pools_to_json
+from queuepool.controller.keeping import Complain, KeptFile, Recovered, nobody
 from queuepool.domain.pool import PoolSpec
 
 
 class SettingsStore:
-    """The file in the directory `path`. complain: told in words when it cannot be written or read."""
+    """The file in the directory `path`. complain: told in words when it cannot be read, or written (KeptFile)."""
 
-    def __init__(self, directory: str, complain: Callable[[str], None] = lambda text: None) -> None:
+    def __init__(self, directory: str, complain: Complain = nobody, recovered: Recovered = nobody) -> None:
         self.path = os.path.join(directory, "settings.json")
-        self._complain = complain
+        self._file = KeptFile(self.path, "the next command takes what the file says", complain, recovered)
 
     def save(self, pools: Mapping[str, PoolSpec]) -> None:
         """These are in force now."""
-        temporary = self.path + ".new"
-        try:
-            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with os.fdopen(fd, "wb") as file:
-                file.write(pools_to_json(pools))
-            os.replace(temporary, self.path)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            self._complain(f"cannot save {self.path}: {error.strerror}; the next command takes what the file says")
+        self._file.write(pools_to_json(pools))
 
     def load(self) -> dict[str, PoolSpec] | None:
         """Those in force; None when there are none yet. What cannot be read is complained of and counts as none."""
@@ -42,10 +33,9 @@ class SettingsStore:
             return None
         except (OSError, ValidationError) as error:
             why = getattr(error, "strerror", None) or "it is not of this version"
-            self._complain(f"cannot read {self.path} ({why}); `queuepool update` writes it anew")
+            self._file.complain(f"cannot read {self.path} ({why}); `queuepool update` writes it anew")
             return None
 
     def forget(self) -> None:
         """Nothing is in force any more."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.path)
+        self._file.remove()

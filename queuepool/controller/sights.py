@@ -15,14 +15,20 @@ _TELLING = (State.FATAL, State.BACKOFF, State.EXITED, State.STARTING)
 
 
 class Sights:
-    """The Eyes of the alarms. away: addresses of Redis servers. troubled: log files."""
+    """The Eyes of the alarms. away: addresses of Redis servers. troubled: log files. supervised: whether supervisord
+    is in trouble."""
 
     def __init__(
-        self, control: Controller, away: Callable[[], Collection[str]], troubled: Callable[[], Collection[str]]
+        self,
+        control: Controller,
+        away: Callable[[], Collection[str]],
+        troubled: Callable[[], Collection[str]],
+        supervised: Callable[[], bool] = lambda: False,
     ) -> None:
         self._control = control
         self._away = away
         self._troubled = troubled
+        self._supervised = supervised
 
     def program(self, name: str) -> Sight | None:
         """See Eyes.program."""
@@ -57,3 +63,7 @@ class Sights:
     def logs(self) -> Collection[str]:
         """See Eyes.logs."""
         return self._troubled()
+
+    def supervisord(self) -> bool:
+        """See Eyes.supervisord."""
+        return self._supervised()

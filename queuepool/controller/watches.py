@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from queuepool.controller.journal import Fact, Journal
 from queuepool.domain.events import Kind
@@ -132,6 +132,13 @@ class RedisWatch:
                 self._block(pool, "")
         finally:
             self._tasks.pop(target, None)
+
+
+async def ping(target: Any) -> str | None:
+    """laravel/ping.py's, for a RedisTarget. It is loaded when a worker dies, and not before."""
+    from queuepool.laravel.ping import ping
+
+    return await ping(target)
 
 
 class Refusals:

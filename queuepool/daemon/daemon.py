@@ -21,11 +21,12 @@ from queuepool.controller.controller import Controller, announce
 from queuepool.controller.journal import Fact, Journal, LogFile
 from queuepool.controller.overrides import OverrideStore
 from queuepool.controller.versions import read
-from queuepool.controller.watches import RedisWatch, Refusals
+from queuepool.controller.watches import RedisWatch, Refusals, ping
 from queuepool.daemon.serving import Serving
 from queuepool.daemon.signals import obey
 from queuepool.daemon.telling import Telling
 from queuepool.daemon.upgrading import replace_process, version_on_disk
+from queuepool.domain.amounts import count
 from queuepool.domain.events import Event, Kind
 from queuepool.domain.observed import DaemonView, ProcessView, ProgramView, Snapshot
 from queuepool.domain.pool import Loaded
@@ -83,10 +84,10 @@ class Daemon:
             self.journal.listeners.append(self._echo_event)
             if getattr(echo, "workers", True):  # not where systemd's journal would get them all
                 self.pump.subscribe(self._echo_lines)
-        self.store = OverrideStore(directory.overrides, self.complain)
+        self.store = OverrideStore(directory.overrides, self.complain, self.recovered)
         self.watch = RedisWatch(
             lambda pool: self.insight.redis_of(pool),
-            _ping,
+            ping,
             lambda: list(self.controller.pools),
             self._block,
             self.journal,
@@ -119,7 +120,12 @@ class Daemon:
         from queuepool.engines.supervisord import SupervisordEngine
         from queuepool.engines.supervisord_link import Link
 
-        self.settings = SettingsStore(self.directory.state, self.complain)
+        in_loop = self._loop.call_soon_threadsafe  # it is saved in a thread
+        self.settings = SettingsStore(
+            self.directory.state,
+            lambda text: in_loop(self.complain, text),
+            lambda *said: in_loop(self.recovered, *said),
+        )
         instance = os.path.basename(self.directory.path)
         return SupervisordEngine(
             Link(loaded.engine, self.directory.config, instance, self.directory.state),
@@ -164,7 +170,12 @@ class Daemon:
         from queuepool.controller.deploys import Deploys
 
         return Deploys(
-            self.controller, self.directory.state, commands.run, away=self.watch.blame, complain=self.complain
+            self.controller,
+            self.directory.state,
+            commands.run,
+            away=self.watch.blame,
+            complain=self.complain,
+            recovered=self.recovered,
         )
 
     def _has(self, part: str) -> bool:
@@ -191,13 +202,14 @@ class Daemon:
         listeners = self.local.listeners if self.local is not None else None
         if listeners is not None:
             listeners.muted = upgraded  # to them, nothing has begun then
-        changes = self.controller.use(loaded)
+        changes = self.controller.impose(self.controller.wanted(loaded))
         if listeners is not None:
             listeners.tell(daemon_notice(stopping=False))
             listeners.muted = False
             listeners.take_up(self.directory.events, upgraded=upgraded)
         if os.path.exists(os.path.join(self.directory.state, DEPLOY)):
             self.deploys.restore()
+        self.controller.tidy()  # not before: what a deploy keeps in force may not be in the file
         held = kept()
         if self.local is not None:
             adopt(self.local)
@@ -207,8 +219,6 @@ class Daemon:
         if self.local is not None and self.local.record.damage:
             self.complain(self.local.record.damage)
         announce(self.journal, changes, loaded)
-        for problem in loaded.problems:
-            self.journal.add(Kind.CONFIG_APPLIED, "", {"problem": problem})
         self.controller.poke(*self.controller.pools, *{name.pool for name in self.engine.lives})
         self.controller.turn()
         if self._has("deploys") and self.local is not None:
@@ -235,7 +245,9 @@ class Daemon:
         self.serving.follow()
         await self.serving.listened()
         await asyncio.sleep(0)
-        self.notifier.tell("READY=1", f"MAINPID={os.getpid()}", f"STATUS={len(self.controller.pools)} programs")
+        self.notifier.tell(
+            "READY=1", f"MAINPID={os.getpid()}", f"STATUS={count(len(self.controller.pools), 'program')}"
+        )
         if self.notifier.watchdog_seconds:
             self._feed_watchdog()
         ready()
@@ -281,7 +293,7 @@ class Daemon:
             self.spawn(self._drain())
         if hurry:
             for name in self.controller.alive():
-                self.engine.kill(name, "the daemon was told to hurry")
+                self.engine.kill(name, "killed, since the daemon was told to hurry")
         await self.controller.until(lambda: not self.controller.alive())
 
     async def _drain(self) -> None:
@@ -410,18 +422,23 @@ class Daemon:
             self.journal.add(Kind.LOG_TROUBLE, "", {"file": trouble.path, "reason": trouble.what})
 
     def complain(self, text: str) -> None:
-        """Something of the daemon's own cannot be used, as `text` says."""
+        """A file of the daemon's own cannot be used, as `text` says."""
         self.problems[text] = text
-        self.journal.add(Kind.CONFIG_REFUSED, "", {"reason": text})
+        self.journal.add(Kind.STATE_TROUBLE, "", {"reason": text})
+
+    def recovered(self, text: str, path: str) -> None:
+        """`text` is true no more: the file can be saved again."""
+        self.problems.pop(text, None)
+        self.journal.add(Kind.STATE_WELL, "", {"file": path})
 
     def defect(self, error: BaseException) -> None:
         """Write down an exception that nobody foresaw; the daemon goes on."""
         text = "".join(traceback.format_exception(error))
-        self.journal.add(Kind.OPERATION, "", {"defect": f"{type(error).__name__}: {error}", "traceback": text[-4000:]})
+        self.journal.add(Kind.DEFECT, "", {"defect": f"{type(error).__name__}: {error}", "traceback": text[-4000:]})
 
     def _echo_event(self, event: Event) -> None:
         if self._echo:
-            self._echo("", "event", event.sentence().encode())
+            self._echo("", event.kind.value, event.sentence().encode())
 
     def _echo_lines(self, key: Hashable, label: str, chunk: bytes) -> None:
         if self._echo and not (self.local is not None and self.local.listeners.speaks(key)):
@@ -452,6 +469,10 @@ class Daemon:
         self.telling.looked()
         self.engine.wait(self.insight.patience())
 
+    def supervisord_is_ill(self) -> bool:
+        """Whether the one that keeps the processes alive, if any, does not do as it should."""
+        return not isinstance(self.engine, LocalEngine) and self.engine.trouble is not None
+
     def away(self) -> set[str]:
         """The Redis servers that cannot be used."""
         return {*self.watch.away, *(self.insight.monitor.away if self._has("insight") else ())}
@@ -476,12 +497,6 @@ class Daemon:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             self.defect(error)
-
-
-async def _ping(target: Any) -> str | None:
-    from queuepool.laravel.ping import ping
-
-    return await ping(target)
 
 
 def _raise_descriptors(processes: int) -> None:

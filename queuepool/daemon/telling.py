@@ -57,13 +57,17 @@ class Telling:
         await daemon.engine.idle()
         notifier, store, sights = await asyncio.to_thread(_import_code)
         in_loop = asyncio.get_running_loop().call_soon_threadsafe  # the file is read in a thread
-        kept = store.NoticeStore(daemon.directory.state, lambda text: in_loop(daemon.complain, text))
+        kept = store.NoticeStore(
+            daemon.directory.state,
+            lambda text: in_loop(daemon.complain, text),
+            lambda *said: in_loop(daemon.recovered, *said),
+        )
         notices: Notifier = notifier.Notifier(
             daemon.controller.loaded.notify,
             kept,
             await asyncio.to_thread(kept.load),
             daemon.journal,
-            sights.Sights(daemon.controller, daemon.away, lambda: daemon.problems),
+            sights.Sights(daemon.controller, daemon.away, lambda: daemon.problems, daemon.supervisord_is_ill),
             commands.run,
             config=daemon.directory.config,
             defect=daemon.defect,

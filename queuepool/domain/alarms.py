@@ -44,6 +44,9 @@ class Eyes(Protocol):
     def logs(self) -> Collection[str]:
         """The files that cannot be written."""
 
+    def supervisord(self) -> bool:
+        """Whether the Supervisor of `engine: supervisord` is in trouble."""
+
 
 class Alarms:
     """Hears every event, and says what is to be told, and when to be asked again (`deadline`)."""
@@ -195,7 +198,7 @@ class Alarms:
 
     def _refused(self, event: Event) -> None:
         reason = _reason(event)
-        if reason.startswith(_NOT_THE_FILE):
+        if reason.startswith(_BAD_MOMENT):
             self._happen(f"config:{reason}"[:200], About.CONFIG, "", reason, reason, event.time)
         else:
             self._bad("config", About.CONFIG, "", reason, reason, event.time)
@@ -205,9 +208,13 @@ class Alarms:
         if "problem" not in event.fields:
             self._good("config", None, event.time)
 
-    def _asked(self, event: Event) -> None:
-        if defect := event.fields.get("defect"):
-            self._happen("daemon:defect", About.DAEMON, "", str(defect), str(defect), event.time)
+    def _defect(self, event: Event) -> None:
+        defect = str(event.fields.get("defect"))
+        self._happen("daemon:defect", About.DAEMON, "", defect, defect, event.time)
+
+    def _unkept(self, event: Event) -> None:
+        reason = _reason(event)
+        self._happen(f"daemon:state:{reason}"[:200], About.DAEMON, "", reason, reason, event.time)
 
     def _deployed(self, event: Event) -> None:
         result, id_ = str(event.fields.get("result")), str(event.fields.get("deploy"))
@@ -354,8 +361,10 @@ class Alarms:
             quiet = last[-1][0] + self.limits.within
             if now >= quiet:
                 self._good(alarm.key, None, quiet)
-        elif (alarm.about is About.REDIS and alarm.subject not in eyes.redis()) or (
-            alarm.about is About.LOG and alarm.subject not in eyes.logs()
+        elif (
+            (alarm.about is About.REDIS and alarm.subject not in eyes.redis())
+            or (alarm.about is About.LOG and alarm.subject not in eyes.logs())
+            or (alarm.about is About.SUPERVISORD and not eyes.supervisord())
         ):
             self._good(alarm.key, None, now)
 
@@ -368,8 +377,8 @@ def _reason(event: Event) -> str:
     return str(event.fields.get("reason") or "")
 
 
-_NOT_THE_FILE = ("cannot save", "cannot read", "SIGHUP:")
-"""Beginnings of reasons that the next file that is applied does not end: a record of the daemon's own, a bad moment."""
+_BAD_MOMENT = "SIGHUP:"
+"""Beginning of reasons that are not the file's, and that the next one that is applied does not end."""
 
 _CLEAN = ("exit 0", "worker above")
 """Beginnings of exits.py's words for ends that are no failure."""
@@ -401,6 +410,7 @@ _HANDLERS = {
     Kind.LOG_WELL: Alarms._log,
     Kind.CONFIG_REFUSED: Alarms._refused,
     Kind.CONFIG_APPLIED: Alarms._applied,
-    Kind.OPERATION: Alarms._asked,
+    Kind.DEFECT: Alarms._defect,
+    Kind.STATE_TROUBLE: Alarms._unkept,
     Kind.DEPLOY_ENDED: Alarms._deployed,
 }

@@ -1,4 +1,5 @@
-"""What can happen, as values: the vocabulary of the journal. Keeping and delivering them is controller/journal.py's."""
+"""What can happen, as values: the vocabulary of the journal. Its words for people are eventwords.py's, keeping and
+delivering controller/journal.py's."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ class Kind(StrEnum):
     CONFIG_APPLIED = "config_applied"
     CONFIG_REFUSED = "config_refused"
     OPERATION = "operation"
+    DEFECT = "defect"
     REFUSED = "refused"
     LISTENING = "listening"
     STARTED = "started"
@@ -37,6 +39,8 @@ class Kind(StrEnum):
     SCALED = "scaled"
     LOG_TROUBLE = "log_trouble"
     LOG_WELL = "log_well"
+    STATE_TROUBLE = "state_trouble"
+    STATE_WELL = "state_well"
     LIMIT = "limit"
     DEPLOY_STARTED = "deploy_started"
     DEPLOY = "deploy"
@@ -74,57 +78,10 @@ class Event:
         return " ".join(parts)
 
     def sentence(self) -> str:
-        """The event for a person who watches: `default:3 exited: exit 1: no such table`."""
-        words = _WORDS.get(self.kind)
-        if words is None:
-            return self.line()
-        fields = {key: value for key, value in self.fields.items() if value is not None}
-        text = words.format_map(_Known(subject=self.subject or "the daemon", **fields))
-        return text.removesuffix(": ").rstrip()
+        """The event for a person who watches: `default:3 ended: exit 1: no such table`."""
+        from queuepool.domain.eventwords import sentence  # the daemon starts without it
 
-
-class _Known(dict[str, object]):
-    def __missing__(self, key: str) -> str:
-        return ""
-
-
-_WORDS = {
-    Kind.DAEMON_STARTED: "queuepool {version} runs {file}, pid {pid}; Ctrl-C ends it when running jobs are done",
-    Kind.DAEMON_STOPPING: "stopping: waiting for running jobs; again to end them",
-    Kind.REFUSED: "refused: {asked} of {who} from {from}: {reason}",
-    Kind.LISTENING: "listening at {address}",
-    Kind.STARTED: "{subject} started, pid {pid}",
-    Kind.ADOPTED: "{subject} was found running, pid {pid}",
-    Kind.RUNNING: "{subject} is running",
-    Kind.EXITED: "{subject} ended: {reason}",
-    Kind.RECYCLED: "{subject} was recycled: {reason}",
-    Kind.BACKOFF: "{subject} is tried again in {seconds} s",
-    Kind.FATAL: "{subject} failed {failures} times: {reason}",
-    Kind.SPAWN_FAILED: "{subject} could not be started: {reason}",
-    Kind.STOPPING: "{subject} is asked to stop: {reason}",
-    Kind.STOPPED: "{subject} stopped: {reason}",
-    Kind.KILLED: "{subject} was killed, since it had not ended in time",
-    Kind.WAITING: "waiting: {reason}",
-    Kind.RESUMED: "going on: {reason} after {seconds} s",
-    Kind.SCALED: "{subject} is scaled from {was} to {wanted}",
-    Kind.LOG_TROUBLE: "cannot write {file}: {reason}",
-    Kind.LOG_WELL: "{file} is written again",
-    Kind.DEPLOY_STARTED: "deploy {deploy} begins: {programs}",
-    Kind.DEPLOY: "deploy {deploy}: {phase}",
-    Kind.DEPLOY_ENDED: "deploy {deploy}: {result}: {reason}",
-    Kind.REQUEUED: "{subject} died in {job}: the job is back on {queue}",
-    Kind.JOB_LEFT: "{subject} died in {job}, which runs again after retry_after: {reason}",
-    Kind.REDIS_TROUBLE: "{reason}",
-    Kind.REDIS_WELL: "{reason}",
-    Kind.SUPERVISORD_TROUBLE: "{reason}",
-    Kind.SUPERVISORD_WELL: "supervisord can be worked with again after {seconds} s",
-    Kind.LISTENER: "{subject}: {reason}",
-    Kind.EVENTS_DROPPED: "{subject} dropped its oldest events ({dropped}): buffer_size is {buffer_size}, and no "
-    "listener took them in time",
-    Kind.NOTIFIED: "told {target}: {notice}",
-    Kind.NOTIFY_TROUBLE: "cannot deliver notifications to {target}: {reason}",
-    Kind.NOTIFY_WELL: "notifications reach {target} again after {seconds} s",
-}
+        return sentence(self)
 
 
 _PLAIN = re.compile(r'[^\s"=]+').fullmatch

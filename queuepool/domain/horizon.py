@@ -338,12 +338,14 @@ class _Judge:
         for program in self.horizons:
             if program.orphans and program.running is not None:
                 pids = " ".join(map(str, sorted(program.orphans)))
-                yield Trouble(
-                    "orphans",
-                    f"{len(program.orphans)} processes of {program.name} have lost their supervisor and work beside "
-                    f"those that replaced them; `kill -TERM {pids}` lets them finish their job and end",
-                    (program.name,),
+                text = (
+                    f"a process of {program.name} has lost its supervisor and works beside those that replaced it; "
+                    f"`kill -TERM {pids}` lets it finish its job and end"
+                    if len(program.orphans) == 1
+                    else f"{len(program.orphans)} processes of {program.name} have lost their supervisor and work "
+                    f"beside those that replaced them; `kill -TERM {pids}` lets them finish their job and end"
                 )
+                yield Trouble("orphans", text, (program.name,))
 
     def _shared_queues(self) -> Iterator[Trouble]:
         for program in self.others:

@@ -14,6 +14,8 @@ KILL_AGAIN_SECONDS = 5.0
 """SIGKILL is sent again at this pace to a tree that is still not gone (a process in uninterruptible sleep)."""
 LEADER_GONE = "its leader is gone, ending the rest of its process tree"
 """Why a process is STOPPING that nobody had asked to."""
+LATE = "killed, since it had not ended in time"
+"""Why a process was killed that had its stopwaitsecs."""
 MEANWHILE = "ended meanwhile"
 """Why a process is gone that ended while no daemon ran."""
 
@@ -229,7 +231,7 @@ def _start(p: Process, now: float) -> Result:
 def _stop(p: Process, why: str, kill: bool, now: float, policy: Policy) -> Result:
     p = replace(p, wanted=False)
     if p.state is State.STOPPING:
-        return _kill(p, now) if kill else (p, [])
+        return _kill(p, why, now) if kill else (p, [])
     if p.pid is None:
         if p.state is State.STOPPED:
             return p, []
@@ -243,17 +245,19 @@ def _signal(p: Process, why: str, kill: bool, now: float, policy: Policy) -> Res
     stopping = replace(p, state=State.STOPPING, reason=why, deadline=now + policy.stop_seconds)
     told = Tell("stopping", (("reason", why), ("pid", p.pid)))
     if kill:
-        after, effects = _kill(stopping, now)
+        after, effects = _kill(stopping, why, now)
         return after, [told, *effects]
     return stopping, [told, Send(p.pid, policy.stopsignal, policy.stopasgroup)]
 
 
-def _kill(p: Process, now: float) -> Result:
+def _kill(p: Process, why: str, now: float) -> Result:
+    """why: such as `killed by ...`; it is said beside what the process was stopped for."""
     assert p.pid is not None
-    after = replace(p, killed=True, deadline=now + KILL_AGAIN_SECONDS)
+    reason = p.reason if p.killed or p.wanted or p.reason == why else f"{p.reason}; {why}"
+    after = replace(p, killed=True, deadline=now + KILL_AGAIN_SECONDS, reason=reason)
     effects: list[Effect] = [Sweep(p.pid, 9) if p.leader_gone else Send(p.pid, 9, True)]
     if not p.killed:
-        effects.append(Tell("killed", (("pid", p.pid), ("reason", p.reason))))
+        effects.append(Tell("killed", (("pid", p.pid), ("reason", why))))
     return after, effects
 
 
@@ -299,8 +303,7 @@ def _gone(p: Process, code: int | None, why: str, now: float, policy: Policy, lu
     p = replace(p, pid=None, deadline=None, code=code)
     facts = (("pid", pid), ("code", code), ("reason", why), ("lived", round(lived, 3)))
     if not p.wanted:
-        asked = p.reason if p.state is State.STOPPING else "stopped"
-        reason = f"{asked}; killed, since it had not ended in time" if p.killed else asked
+        reason = p.reason if p.state is State.STOPPING else "stopped"
         facts = (("pid", pid), ("code", code), ("reason", reason), ("lived", round(lived, 3)))
         return replace(p, state=State.STOPPED, reason=reason, leader_gone=False), [Tell("stopped", facts)]
     if p.state is State.STOPPING and not p.leader_gone:  # a restart in place
@@ -358,9 +361,9 @@ def _elapsed(p: Process, now: float, policy: Policy) -> Result:
         ]
     if p.state is State.STOPPING:
         if not policy.killasgroup and not p.killed and p.pid is not None and not p.leader_gone:
-            after, effects = _kill(p, now)
+            after, effects = _kill(p, LATE, now)
             return after, [Send(p.pid, 9, False), *effects[1:]]
-        return _kill(p, now)
+        return _kill(p, LATE, now)
     if p.state in (State.BACKOFF, State.FATAL):
         return _spawn(p, p.reason)
     return replace(p, deadline=None), []

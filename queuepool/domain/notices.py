@@ -19,8 +19,8 @@ class About(StrEnum):
     MEMORY_LIMIT = "memory_limit"
     WAIT = "wait"
     REDIS = "redis"
-    SUPERVISORD = "supervisord"
     LOG = "log"
+    SUPERVISORD = "supervisord"
     DEPLOY = "deploy"
     DEPLOYED = "deployed"
     DAEMON = "daemon"
@@ -40,8 +40,8 @@ MEANING: dict[About, str] = {
     About.LOG: "a log cannot be written",
     About.DEPLOY: "a deploy failed, or is the first that succeeds again",
     About.DEPLOYED: "a deploy succeeded",
-    About.DAEMON: "the daemon had died, or met a defect",
-    About.CONFIG: "the file was refused, or a file of the daemon's own cannot be used",
+    About.DAEMON: "the daemon had died, met a defect, or cannot use a file of its own",
+    About.CONFIG: "the file was refused",
 }
 """What may be asked for, in words."""
 

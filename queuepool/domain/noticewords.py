@@ -62,7 +62,7 @@ def _fatal(alarm: Alarm, notice: Notice, limits: Limits, sight: Sight | None) ->
     whole = max(count, sight.wanted if sight else 0)
     running = sight.running if sight else 0
     which = f": {', '.join(alarm.members)}" if 0 < count <= 3 < whole else ""
-    rest = "" if count == whole else f", {running} run" if running else ", none runs"
+    rest = "" if count == whole else f", {running} run{'s' if running == 1 else ''}" if running else ", none runs"
     title = f"{name}: {count} of {whole} processes FATAL{rest}" if whole > 1 else f"{name} is FATAL"
     others = f"{running} of {whole} run; FATAL{which}." if which else ""
     notice = replace(notice, title=title, facts={"fatal": count, "wanted": whole, "running": running})
@@ -126,6 +126,7 @@ def _supervisord(alarm: Alarm, notice: Notice, limits: Limits, sight: Sight | No
         notice,
         title=_commonest(alarm) or "supervisord cannot be worked with",
         text="Its processes may run on, but nobody starts them again, and nothing can be changed until it is back.",
+        command="queuepool doctor",
     )
 
 
@@ -174,6 +175,9 @@ def _daemon(alarm: Alarm, notice: Notice, limits: Limits, sight: Sight | None) -
             command="queuepool events",
             facts={"times": alarm.total},
         )
+    if alarm.key.startswith("daemon:state:"):
+        what = next(iter(alarm.members), "a file of the daemon's own cannot be used")
+        return replace(notice, title=what, severity=Severity.WARNING, command="queuepool doctor")
     found = len(alarm.members)
     kept = "1 process went on without it" if found == 1 else f"{found} processes went on without it"
     return replace(
@@ -262,8 +266,8 @@ _RAISED = {
     About.MEMORY_LIMIT: _memory_limit,
     About.WAIT: _wait,
     About.REDIS: _redis,
-    About.SUPERVISORD: _supervisord,
     About.LOG: _log,
+    About.SUPERVISORD: _supervisord,
     About.DEPLOY: _deploy,
     About.DEPLOYED: _deploy,
     About.DAEMON: _daemon,

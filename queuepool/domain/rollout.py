@@ -40,6 +40,22 @@ class Phase(StrEnum):
     ENDED = "ended"
 
 
+PHASES = {
+    Phase.BEFORE: "commands before",
+    Phase.CANARY: "canary",
+    Phase.FIRST: "the first batch",
+    Phase.CHECK: "check of the first batch",
+    Phase.REST: "the other batches",
+    Phase.VERIFY: "verifying",
+    Phase.RECHECK: "check of all",
+    Phase.AFTER: "commands after",
+    Phase.DRAIN: "waiting for old processes",
+    Phase.BACK: "rolling back",
+    Phase.ON_FAILURE: "commands on failure",
+}
+"""Those on the way, in words."""
+
+
 class Outcome(StrEnum):
     """How a deploy ended. ROLLED_BACK, TIMED_OUT, ABORTED: what ran before runs again (unless it only waited for old
     processes to end). FAILED: and it could not be rolled back, or no more."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from queuepool.domain.amounts import count
 from queuepool.domain.names import ProcessName
 from queuepool.domain.pool import COMMANDS
 from queuepool.domain.program import LARAVEL_TIMEOUT, NO_LIMIT_STOP
@@ -210,7 +211,8 @@ def _move(
         start += [ProcessName(pool, slot) for slot in range(sizes[pool]) if slot not in there]
         beyond = sum(here[process.full].slot >= sizes[pool] for process in theirs)
         if beyond:
-            warnings.append(f"{pool} has {sizes[pool]} processes here: {beyond} more that run there get no successor")
+            more = "one more that runs there gets" if beyond == 1 else f"{beyond} more that run there get"
+            warnings.append(f"{pool} has {count(sizes[pool], 'process', 'processes')} here: {more} no successor")
         patience = min((p.stopwaitsecs for p in theirs if p.stopwaitsecs is not None), default=None)
         job = facts.jobs.get(pool)
         if pool in facts.shells:

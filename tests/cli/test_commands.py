@@ -147,25 +147,25 @@ def test_at_a_terminal_it_is_shown_what_is_waited_for(daemon: FakeDaemon) -> Non
     assert terminal.end() == ExitCode.INTERRUPTED
 
 
-SCALED = {"name": "mail", "was": 2, "wanted": 4, "numprocs": 2, "started": [], "stopped": [], "message": ""}
+SCALED = {"name": "mail", "was": 2, "wanted": 4, "numprocs": 2, "started": [], "stopped": []}
 
 
 def test_scale_prints_what_changed_and_what_the_file_says(daemon: FakeDaemon) -> None:
     daemon.progress = [{"display": f"mail:mail_0{n}", "state": "started", "message": ""} for n in (2, 3)]
-    daemon.replies["scale"] = SCALED | {"started": ["mail:2", "mail:3"]}
+    daemon.replies["scale"] = SCALED | {"started": ["mail:2", "mail:3"], "message": "mail: 2 -> 4 (the file says 2)"}
     done = call("scale", "mail", "4")
     assert daemon.asked == [Scale("mail", 4)]
     assert done.stdout == "mail:mail_02: started\nmail:mail_03: started\nmail: 2 -> 4 (the file says 2)\n"
 
 
 def test_scale_to_what_it_is_says_so(daemon: FakeDaemon) -> None:
-    daemon.replies["scale"] = SCALED | {"was": 2, "wanted": 2}
-    assert call("scale", "mail", "--reset").stdout == "mail: already 2\n"
+    daemon.replies["scale"] = SCALED | {"was": 2, "wanted": 2, "message": "mail is already 2"}
+    assert call("scale", "mail", "--reset").stdout == "mail is already 2\n"
     assert daemon.asked == [Scale("mail", reset=True)]
 
 
 def test_scale_that_fails_has_exit_code_1(daemon: FakeDaemon) -> None:
-    daemon.replies["scale"] = SCALED | {"failed": [result("failed", 3, "exit code 1")]}
+    daemon.replies["scale"] = SCALED | {"failed": [result("failed", 3, "exit code 1")], "message": "mail: 2 -> 4"}
     done = call("scale", "mail", "4")
     assert done.returncode == ExitCode.FAILED
     assert "exit code 1" in done.stdout
@@ -233,7 +233,8 @@ def test_events_are_the_last_ones_with_their_time(daemon: FakeDaemon) -> None:
     for number in range(5):
         daemon.happens(f"event=running n={number}")
     done = call("events", "-n", "2", TZ="UTC")
-    assert done.stdout == "1970-01-01 00:16:40 event=running n=3\n1970-01-01 00:16:40 event=running n=4\n"
+    assert done.stdout == "1970-01-01 00:16:40 EVENT=RUNNING N=3\n1970-01-01 00:16:40 EVENT=RUNNING N=4\n"
+    assert call("events", "-n1", "-v", TZ="UTC").stdout == "1970-01-01 00:16:40 event=running n=4\n"
     assert call("events", "-n", "0").stdout == ""
     assert len(call("events").stdout.splitlines()) == 5
     assert json.loads(call("events", "-n1", "--json").stdout)["seq"] == 5
@@ -243,10 +244,10 @@ def test_events_are_followed(daemon: FakeDaemon) -> None:
     daemon.happens("event=old")
     daemon.happens("event=first")
     terminal = Terminal("events", "-f", "-n", "1")
-    terminal.until(lambda seen: b"event=first" in seen)
+    terminal.until(lambda seen: b"EVENT=FIRST" in seen)
     daemon.happens("event=second")
-    terminal.until(lambda seen: b"event=second" in seen)
-    assert terminal.shown.count(b"event=") == 2
+    terminal.until(lambda seen: b"EVENT=SECOND" in seen)
+    assert terminal.shown.count(b"EVENT=") == 2
     terminal.type(b"\x03")
     assert terminal.end() == ExitCode.INTERRUPTED
 

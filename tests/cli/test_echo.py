@@ -41,6 +41,18 @@ def test_a_line_of_a_worker_has_its_name_and_one_of_the_daemon_has_none(pipe: tu
     assert drained(pipe[0]).decode() == ("mail:3 | Processing\nevent=started\nlaravel-worker:12 | caf\ufffd \\x1b[2J\n")
 
 
+def test_only_a_terminal_is_told_of_ctrl_c(pipe: tuple[int, int]) -> None:
+    Echo(pipe[1], color=False)("", "daemon_started", b"queuepool runs")
+    assert drained(pipe[0]) == b"queuepool runs\n"
+    reader, writer = os.openpty()
+    with os.fdopen(reader, "rb", 0) as terminal, os.fdopen(writer):
+        show = Echo(writer, color=False)
+        show("", "daemon_started", b"queuepool runs")
+        show("", "running", b"w:0 is running")
+        shown = terminal.read(1000)
+    assert shown.splitlines() == [b"queuepool runs; Ctrl-C ends it when running jobs are done", b"w:0 is running"]
+
+
 def test_without_workers_only_the_daemon_is_shown(pipe: tuple[int, int]) -> None:
     show = Echo(pipe[1], color=False, workers=False)
     show("mail:3", "out", b"Processing")

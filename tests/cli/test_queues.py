@@ -73,6 +73,11 @@ def test_a_server_is_shown_with_its_uses_and_its_warnings() -> None:
     ]
 
 
+def test_one_job_is_no_jobs() -> None:
+    one = {**asdict(HIGH), "ready": 1, "due": 0, "expired": 0}
+    assert exceeded([one], 0, None) == ["redis:high holds 1 job that could start now, more than 0"]
+
+
 @pytest.mark.parametrize(
     ("depth", "wait", "sentences"),
     [

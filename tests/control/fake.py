@@ -101,9 +101,9 @@ class FakeDaemon:
             await self.news.wait()
 
     def happens(self, line: str) -> None:
-        """Add an event; also from the test's thread."""
+        """Add an event; its sentence is `line` in capitals. Also from the test's thread."""
         event = {"seq": len(self.journal) + 1, "time": 1000.0, "event": "running", "process": "laravel-worker:0"}
-        self.journal.append({**event, "fields": {}, "line": line})
+        self.journal.append({**event, "fields": {}, "line": line, "sentence": line.upper()})
         if self.loop is not None:
             self.loop.call_soon_threadsafe(self.news.set)
 

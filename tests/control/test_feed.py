@@ -133,21 +133,10 @@ def test_a_deploy_is_told_with_how_far_each_program_is_and_what_it_waits_for() -
     assert (ended["step"], ended["waiting"], ended["seconds"]) == ("", "", 5.0)
 
 
-def test_an_event_without_a_sentence_is_told_in_words() -> None:
-    asked = {"asked": "scale 4", "names": "mail", "who": "admin", "from": "10.0.0.1", "by": "session"}
-    told = {
-        "admin (10.0.0.1, session) asked for scale 4 of mail": Event(0, Kind.OPERATION, "", asked),
-        "somebody asked for stop of all": Event(0, Kind.OPERATION, "", {"asked": "stop", "names": "all"}),
-        "mail:0 paused": Event(0, Kind.PAUSED, "mail:0"),
-        "config applied: line 3 is odd": Event(0, Kind.CONFIG_APPLIED, "", {"problem": "line 3 is odd", "x": None}),
-        "mail:0 is running": Event(0, Kind.RUNNING, "mail:0"),
-    }
-    assert [event_row(event)["sentence"] for event in told.values()] == list(told)
-
-
-def test_a_traceback_is_not_told() -> None:
-    event = Event(0, Kind.OPERATION, "", {"defect": "KeyError: 'x'", "traceback": "Traceback (most recent call last)"})
-    assert event_row(event)["sentence"] == "operation: defect KeyError: 'x'"
+def test_an_event_is_told_as_a_sentence() -> None:
+    row = event_row(Event(5.0, Kind.FATAL, "mail:0", {"failures": 1, "reason": "exit 1"}, 7))
+    assert row == {"seq": 7, "time": 5.0, "event": "fatal", "process": "mail:0",
+                   "sentence": "mail:0 is FATAL, it failed once: exit 1"}  # fmt: skip
 
 
 def test_the_past_of_the_queues_is_bounded_and_has_a_point_each_two_seconds() -> None:

@@ -45,6 +45,9 @@ class Eyes:
     def logs(self) -> tuple[str, ...]:
         return ()
 
+    def supervisord(self) -> bool:
+        return False
+
 
 def notice(**more: Any) -> Notice:
     values: dict[str, Any] = {

@@ -32,9 +32,10 @@ def test_a_scale_is_reset_and_forgotten_with_its_program(tmp_path: Path) -> None
     store.scale("x", 1)
     store.scale("w", None)
     assert store.value.scale == {"x": 1}
-    store.hold([W0])
-    store.forget(["w"])
-    assert (dict(store.value.scale), store.value.held) == ({}, {W0})
+    store.hold([W0, W1])
+    store.release([], manual=[ProcessName("x", 0)])
+    store.forget({"w": 1})
+    assert store.value == Overrides(held=frozenset({W0}))
 
 
 def test_a_clean_end_keeps_the_scale_only(tmp_path: Path) -> None:
@@ -70,3 +71,17 @@ def test_one_that_cannot_be_saved_is_told_and_still_in_force(tmp_path: Path) -> 
     assert store.value.scale == {"w": 3}
     assert "cannot save" in told[0]
     assert not os.path.exists(tmp_path / "no")
+
+
+def test_trouble_with_saving_is_told_once_and_ends_with_the_next_save(tmp_path: Path) -> None:
+    told: list[tuple[str, ...]] = []
+    path = tmp_path / "later" / "o"
+    store = OverrideStore(str(path), lambda *said: told.append(said), lambda *said: told.append(said))
+    store.scale("w", 3)
+    store.scale("w", 4)
+    path.parent.mkdir()
+    store.scale("w", 5)
+    store.scale("w", 6)
+    said = f"cannot save {path}: No such file or directory; a restart of the daemon would forget this"
+    assert told == [(said,), (said, str(path))]
+    assert OverrideStore(str(path)).value.scale == {"w": 6}

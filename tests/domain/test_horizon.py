@@ -100,6 +100,12 @@ def test_of_a_horizon_that_works_nothing_is_said() -> None:
         ),
         (
             VIEW,
+            (replace(HORIZON, orphans=frozenset({9})),),
+            "a process of horizon has lost its supervisor and works beside those that replaced it; `kill -TERM 9` lets "
+            "it finish its job and end",
+        ),
+        (
+            VIEW,
             (HORIZON, Beside("mail", "worker", DEFAULT, running=5.0)),
             "mail works on redis:default, and so does Horizon's supervisor web1-Ab3d:one: neither knows of the other's "
             "workers; leave each queue to one of them",

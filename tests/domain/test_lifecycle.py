@@ -120,7 +120,18 @@ def test_a_stop_signals_waits_and_kills_the_tree_at_the_deadline() -> None:
     assert effects[0] == l.Send(7, 9, True)
     assert "killed" in kinds(effects)
     p, _ = step(p, l.Exited(7, -9), 1076.0, WORKER)
-    assert (p.state, p.pid) == (State.STOPPED, None)
+    assert (p.state, p.pid, p.reason) == (State.STOPPED, None, f"stopped; {l.LATE}")
+
+
+@pytest.mark.parametrize("first", [l.Stop("scaled down"), None])
+def test_one_that_was_killed_at_once_is_not_said_to_have_been_late(first: l.Stop | None) -> None:
+    p = step(running(), first, 1000.0, WORKER)[0] if first else running()
+    p, effects = step(p, l.Stop("killed by hand", kill=True), 1001.0, WORKER)
+    assert [dict(it.facts)["reason"] for it in effects if isinstance(it, l.Tell) and it.kind == "killed"] == [
+        "killed by hand"
+    ]
+    p, _ = step(p, l.Exited(7, -9), 1002.0, WORKER)
+    assert p.reason == ("scaled down; killed by hand" if first else "killed by hand")
 
 
 def test_stopasgroup_signals_the_whole_tree() -> None:

@@ -31,6 +31,7 @@ class World:
     pools: dict[str, Sight] = field(default_factory=dict)
     away: Collection[str] = ()
     troubled: Collection[str] = ()
+    supervisord_away: bool = False
     now: float = 1000.0
 
     def __post_init__(self) -> None:
@@ -44,6 +45,9 @@ class World:
 
     def logs(self) -> Collection[str]:
         return self.troubled
+
+    def supervisord(self) -> bool:
+        return self.supervisord_away
 
     def hear(self, kind: Kind, subject: str = "", **facts: str | int | float | bool | None) -> None:
         self.alarms.hear(Event(self.now, kind, subject, facts))
@@ -350,7 +354,7 @@ def test_logs_limits_and_defects_are_told() -> None:
     world.hear(Kind.LOG_TROUBLE, file="/log", reason="No space left on device")
     world.hear(Kind.LIMIT, "mail:0", reason="600 MB is above memory_limit")
     world.hear(Kind.OPERATION, asked="scale 3")
-    world.hear(Kind.OPERATION, defect="ValueError: x")
+    world.hear(Kind.DEFECT, defect="ValueError: x")
     assert world.titles(60) == [
         "cannot write /log: No space left on device",
         "mail: restarted above its memory_limit once",
@@ -361,7 +365,7 @@ def test_logs_limits_and_defects_are_told() -> None:
 
 
 def test_a_supervisord_that_is_away_is_told_until_it_is_back_and_one_that_is_restarted_is_not() -> None:
-    world = World()
+    world = World(supervisord_away=True)
     reason = "cannot ask supervisord at unix:///run/supervisor.sock: Connection refused"
     world.hear(Kind.SUPERVISORD_TROUBLE, reason=reason)
     assert world.titles(5) == []
@@ -377,6 +381,30 @@ def test_a_supervisord_that_is_away_is_told_until_it_is_back_and_one_that_is_res
     assert world.titles(60) == [reason]
     world.hear(Kind.DAEMON_STARTED)
     assert world.titles(60)[-1] == "supervisord can be worked with again after 1 min", "no daemon starts without it"
+
+
+def test_trouble_with_a_file_of_the_daemons_own_says_nothing_of_queuepool_yml() -> None:
+    world = World()
+    world.hear(Kind.STATE_TROUBLE, reason="/run/record:3: not a record; skipped")
+    world.hear(Kind.CONFIG_REFUSED, reason="queuepool.yml:1: wrong")
+    own, config = world.after(60)
+    assert (own.about, own.title, own.text) == (About.DAEMON, "/run/record:3: not a record; skipped", "")
+    assert (config.about, config.title) == (About.CONFIG, "queuepool.yml:1: wrong")
+    world.hear(Kind.CONFIG_APPLIED, file="queuepool.yml")
+    assert world.titles(60) == ["the file is in force again after 1 min"]
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_supervisord_that_is_away_is_told_until_it_answers(heard: bool) -> None:
+    world = World(supervisord_away=True)
+    world.hear(Kind.SUPERVISORD_TROUBLE, reason="supervisord at /s.sock does not answer")
+    assert world.titles(300) == ["supervisord at /s.sock does not answer"]
+    world.supervisord_away = False
+    if heard:  # else it came back while no daemon ran
+        world.hear(Kind.SUPERVISORD_WELL, seconds=300.0)
+    [back] = world.after(120)
+    assert (back.about, back.phase) == (About.SUPERVISORD, Phase.RECOVERED)
+    assert back.title.startswith("supervisord can be worked with again after ")
 
 
 def test_more_things_than_can_be_kept_are_counted() -> None:

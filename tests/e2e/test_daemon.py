@@ -275,6 +275,26 @@ def test_a_damaged_record_still_finds_the_workers(tmp_path: Path, report: Report
         ready = report.said("ready")
         alive = [said for said in ready if procstat.birth(said.pid)]
         assert len(alive) == 3, "nobody is doubled"
+        kinds = {event["event"] for event in qp.events()}
+        assert ("state_trouble" in kinds) == (damage == "garbage")
+        assert "config_refused" not in kinds, "the file is all right"
+
+
+def test_trouble_with_a_file_of_the_daemons_own_is_over_when_it_is_saved_again(tmp_path: Path) -> None:
+    text = "programs:\n  w: {type: command, command: sleep 100, startsecs: 0}\n"
+    with Queuepool(tmp_path, text) as qp:
+        qp.up()
+        qp.running("w", 1)
+        in_the_way = Path(qp.run.overrides)
+        in_the_way.mkdir(exist_ok=True)
+        qp("stop", "w")
+        said = qp.try_("status")
+        assert said.returncode == 3
+        assert f"! cannot save {in_the_way}: Is a directory; a restart of the daemon would forget this\n" in said.stdout
+        in_the_way.rmdir()
+        qp("start", "w")
+        assert qp.try_("status").returncode == 0
+        assert f"{in_the_way} is saved again\n" in qp("events")
 
 
 def test_a_second_daemon_is_refused(tmp_path: Path) -> None:

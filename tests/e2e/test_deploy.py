@@ -152,6 +152,11 @@ def test_settings_go_back_with_the_release_and_stay_until_they_are_wanted(qp: Qu
     report = deploy(qp)
     assert set(report["started"]) == {"w:w_04", "w:w_05", "new"}
     qp.running("w", 6)
+    qp("stop", "new")
+    for programs in ([program(numprocs=6)], [program(numprocs=6), program("new", 1)]):
+        qp.write(config(*programs))
+        deploy(qp)
+    assert qp.running("new", 1), "it was gone, and nobody stopped the one that came back"
 
 
 def test_only_what_is_named_is_touched(releases: Releases) -> None:

@@ -113,7 +113,7 @@ def test_the_command_of_another_machine_asks_and_acts(qp: Queuepool, url: str) -
     assert remote("scale", "w", "--reset").returncode == 0
     qp.running("w", 2)
     assert remote("deploy").returncode == 0
-    assert "who=ci from=127.0.0.1 by=token" in remote("events").stdout
+    assert "ci (127.0.0.1, token) asked for scale 3 of w" in remote("events").stdout
     assert remote("restart", "w:0").stdout == "w:w_00: restarted\n"
     assert "hello" in remote("logs", "w", "-n", "5").stdout
     assert "hello" in remote("tail", "w:0").stdout

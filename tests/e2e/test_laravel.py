@@ -234,9 +234,14 @@ def test_paused_workers_take_no_job_until_they_continue(tmp_path: Path, laravel_
         eventually(lambda: len(laravel_app.ledger().unfinished) == 2, what="both have booted: before, the signal kills")
         held.unlink()
         eventually(lambda: laravel_app.ledger().done == 2, what="they work")
-        qp("pause", "laravel-worker")
+        said = qp("pause", "laravel-worker"), qp("pause", "laravel-worker")
         assert all(p["paused"] for p in qp.processes("laravel-worker"))
-        qp("continue", "laravel-worker")
+        assert "_00: paused\n" in said[0]
+        assert "_00: unchanged (already paused)\n" in said[1]
+        assert "_00: continued\n" in qp("continue", "laravel-worker")
+        assert "_00: unchanged (not paused)\n" in qp("continue", "laravel-worker")
+        told = [e["fields"]["asked"] for e in qp.events() if e["event"] == "operation"]
+        assert told == ["pause", "continue"], "of what changed nothing the journal says nothing"
         laravel_app.dispatch("Ledger", 5)
         eventually(lambda: laravel_app.ledger().done == 7, what="they go on")
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
+import subprocess
 import threading
 from pathlib import Path
 
@@ -83,6 +85,58 @@ def test_a_scale_is_kept_by_the_next_daemon_and_reset_on_demand(tmp_path: Path, 
         assert [p["numprocs"] for p in qp.status()["programs"]] == [1], "the file's number is shown beside it"
         qp("scale", "w", "--reset")
         qp.running("w", 1)
+
+
+def test_what_changes_nothing_says_so_and_is_not_in_the_journal(tmp_path: Path, report: Report) -> None:
+    off = program("off", report, keys="    autostart: false\n")
+    with Queuepool(tmp_path, "programs:" + program("w", report, numprocs=1) + off) as qp:
+        qp.up()
+        qp.running("w", 1)
+        assert qp("scale", "w", "1") == qp("scale", "w", "--reset") == "w is already 1, as the file says\n"
+        assert qp("start", "w") == "w: unchanged (already running)\n"
+        assert qp("stop", "off") == qp("stop", "off") == "off: unchanged (not running)\n"
+        qp("scale", "w", "2")
+        assert qp("scale", "w", "2") == "w is already 2 (the file says 1)\n"
+        told = [e["sentence"] for e in qp.events() if e["event"] in ("operation", "scaled")]
+        assert [sentence.removeprefix("root asked for ") for sentence in told] == [
+            "stop of off", "scale 2 of w", "w is scaled from 1 to 2 (the file says 1)",
+        ]  # fmt: skip
+        assert json.loads(Path(qp.run.overrides).read_text())["scale"] == {"w": 2}
+        assert qp("scale", "w", "1").endswith("w: 2 -> 1\n")
+        assert json.loads(Path(qp.run.overrides).read_text())["scale"] == {}, "it follows the file again"
+
+
+def test_a_process_that_is_not_to_run_is_not_waited_for(tmp_path: Path, report: Report) -> None:
+    slow = program("slow", report).replace("startsecs: 0", "startsecs: 1000")
+    off = program("off", report, keys="    autostart: false\n")
+    with Queuepool(tmp_path, "programs:" + slow + off) as qp:
+        qp.up()
+        said = qp("scale", "off", "2", timeout=30)
+        assert said == "off:off_01: unchanged (autostart is off)\noff: 1 -> 2 (the file says 1)\n"
+        waiting = subprocess.Popen(qp.command("restart", "slow"), env=qp.environment, stdout=subprocess.PIPE, text=True)
+        eventually(lambda: "asked=restart" in qp.journal(), what="it is asked for")
+        qp("stop", "slow")
+        assert waiting.communicate(timeout=60)[0] == "slow: unchanged (stopped by an operator)\n"
+
+
+def test_a_program_that_comes_back_is_neither_stopped_nor_scaled(tmp_path: Path, report: Report) -> None:
+    with_more = "programs:" + program("w", report) + program("more", report, numprocs=2)
+    with Queuepool(tmp_path, with_more) as qp:
+        qp.up()
+        qp.running("more", 2)
+        qp("scale", "more", "3")
+        qp("stop", "more")
+        qp.write("programs:" + program("w", report))
+        assert "more: removed" in qp("update", "more")
+        qp.write(with_more)
+        qp("update", "more")
+        qp.running("more", 2)
+        qp("stop", "more:1")
+        qp.write(with_more.replace("numprocs: 2", "numprocs: 1"))
+        qp("update")
+        qp.write(with_more)
+        qp("update")
+        qp.running("more", 2)
 
 
 def test_a_changed_command_restarts_its_program_and_no_other(tmp_path: Path, report: Report) -> None:

@@ -103,6 +103,12 @@ def test_an_update_replaces_what_changed_and_takes_out_what_is_gone(pool: Superv
     pool.write("programs:\n" + program() + program("more", 1))
     assert pool.ask(Update())["added"] == ["more"]
     pool.running("more", 1)
+    pool.ask(Stop(("more",)))
+    pool.write("programs:\n" + program())
+    pool.ask(Update(("more",)))
+    pool.write("programs:\n" + program() + program("more", 1))
+    pool.ask(Update(("more",)))
+    pool.running("more", 1)
     pool.write("programs:\n" + program(keys=", stopwaitsecs: 33"))
     reply = pool.ask(Update())
     assert (reply["removed"], [(c["name"], c["restarts"]) for c in reply["changed"]]) == (["more"], [("w", True)])

@@ -109,7 +109,7 @@ def test_a_pool_may_have_another_size_here() -> None:
     made = decided(RUNNING, RUNNING, size=1)
     assert starts(made) == ["w:0"]
     assert made.moves[0].stop == ("w:w_00", "w:w_01")
-    assert made.moves[0].warnings[0] == "w has 1 processes here: 1 more that run there get no successor"
+    assert made.moves[0].warnings[0] == "w has 1 process here: one more that runs there gets no successor"
 
 
 def test_a_stop_that_would_kill_jobs_is_warned_of() -> None:

@@ -26,7 +26,7 @@ def killed(facts: Facts) -> Iterator[Note]:
         lines = [f"{each.name} runs as pid {each.pid}, and its daemon is gone" for each in running.survivors]
         yield Note(
             SUBJECT,
-            f"is gone, and {len(lines)} of its processes run on without it",
+            f"is gone, and {len(lines)} of its processes {'runs' if len(lines) == 1 else 'run'} on without it",
             (running.unreachable, *some(lines, 4)) if running.unreachable else some(lines, 4),
             _start(facts, running),
         )

@@ -9,6 +9,7 @@ from queuepool.doctor.checks.known import artisan, listed, seconds
 from queuepool.doctor.facts import Facts
 from queuepool.doctor.facts.horizon import HorizonFacts
 from queuepool.doctor.finding import Note, Severity
+from queuepool.domain.amounts import count
 from queuepool.domain.horizon import Trouble
 
 CHECKS = Checks("horizon", needs=("applications", "queues"))
@@ -122,7 +123,7 @@ def beside(facts: Facts) -> Iterator[Note]:
 
 def _supervisors(horizon: HorizonFacts) -> tuple[str, ...]:
     return tuple(
-        f"supervisor {one.name}: {one.connection}:{','.join(one.queues)}, {one.count} workers"
+        f"supervisor {one.name}: {one.connection}:{','.join(one.queues)}, {count(one.count, 'worker')}"
         for one in (horizon.view.working if horizon.view else ())
     )
 

@@ -11,6 +11,7 @@ from queuepool.doctor.checks.wording import percent, size, some
 from queuepool.doctor.facts import Facts
 from queuepool.doctor.facts.host import DiskFacts, HostFacts
 from queuepool.doctor.finding import Note, Severity
+from queuepool.domain.amounts import count
 
 CHECKS = Checks("host", needs=("host", "running"))
 SUBJECT = "this machine"
@@ -218,7 +219,7 @@ def nproc(facts: Facts) -> Iterator[Note]:
         if one.limit > 0 and one.others + one.planned > one.limit:
             yield Note(
                 SUBJECT if one.what == SUBJECT else f"{SUBJECT}, {one.what}",
-                f"may run {one.limit} processes, and {one.others + one.planned} are asked for",
+                f"may run {count(one.limit, 'process', 'processes')}, and {one.others + one.planned} are asked for",
                 (f"{one.source}: {one.limit}", f"{one.others} run beside ours, the file asks for {one.planned}"),
                 f"raise it ({one.source}), or lower `numprocs:`",
                 one.programs,
@@ -266,4 +267,4 @@ def _limit(host: HostFacts) -> tuple[int, str]:
 
 
 def _ago(seconds: float) -> str:
-    return f"{seconds / 60:.0f} minutes ago" if math.isfinite(seconds) else "some time ago"
+    return f"{count(round(seconds / 60), 'minute')} ago" if math.isfinite(seconds) else "some time ago"

@@ -1,0 +1,58 @@
+"""One file of the daemon's own, such as the overrides: written whole or not at all, for its owner alone, and somebody
+told when it cannot be used. What stands in it is the matter of those who keep it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+
+Complain = Callable[[str], object]
+"""Told a sentence."""
+Recovered = Callable[[str, str], object]
+"""Told the sentence that is true no more, and the path of the file."""
+
+
+def nobody(*said: str) -> None:
+    """Where nobody is to be told."""
+
+
+class KeptFile:
+    """The file at `path`. loss: what is forgotten when it cannot be written, in words. complain: told so, once until
+    it is written again, which `recovered` is told."""
+
+    def __init__(self, path: str, loss: str, complain: Complain = nobody, recovered: Recovered = nobody) -> None:
+        self.path = path
+        self._loss = loss
+        self._complain = complain
+        self._recovered = recovered
+        self._said = ""
+
+    def write(self, content: bytes) -> bool:
+        """Replace what stands in it; whether that was done."""
+        temporary = self.path + ".new"
+        try:
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with os.fdopen(fd, "wb") as file:
+                file.write(content)
+            os.replace(temporary, self.path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            self.complain(f"cannot save {self.path}: {error.strerror}; {self._loss}")
+            return False
+        if self._said:
+            said, self._said = self._said, ""
+            self._recovered(said, self.path)
+        return True
+
+    def remove(self) -> None:
+        """There is none any more."""
+        with contextlib.suppress(OSError):
+            os.unlink(self.path)
+
+    def complain(self, text: str) -> None:
+        """Tell what is wrong with it; also for those who cannot make sense of what stands in it."""
+        if not self._said:
+            self._said = text  # first: what is told is an event, and may be what is to be written next
+            self._complain(text)
