@@ -76,6 +76,7 @@ def build_app(
             Route(f"{PREFIX}/events", api.events, methods=["GET"]),
             Route(f"{PREFIX}/queues", api.queues, methods=["GET"]),
             Route(f"{PREFIX}/deploy", api.deploy, methods=["GET"]),
+            Route(f"{PREFIX}/deploys", api.deploys, methods=["GET"]),
             Route(f"{PREFIX}/openapi.json", api.description, methods=["GET"]),
             Route(PREFIX + "/{operation}", api.operation, methods=["POST"]),
             *(route for other in others for route in other.routes),
@@ -119,6 +120,10 @@ class _Api:
     async def deploy(self, request: HttpRequest) -> Response:
         """The deploy under way, or the last one."""
         return await self._whole("deploystatus", {})
+
+    async def deploys(self, request: HttpRequest) -> Response:
+        """The deploys that have ended."""
+        return await self._whole("deployhistory", {})
 
     async def description(self, request: HttpRequest) -> Response:
         """The OpenAPI document."""

@@ -138,10 +138,12 @@ class Dashboard:
         if why := self._pages.refusal(who):
             return _refusal(QueuepoolError(f"cannot open another page: {why}", "close some of them"), 503)
         deploys = self._operator.deploys
-        if deploys.saved is None and not self._recalled:
+        if not self._recalled:
             self._recalled = True
-            await asyncio.to_thread(deploys.store.warm)
-            deploys.recall()
+            await asyncio.to_thread(deploys.history.rows)
+            if deploys.saved is None:
+                await asyncio.to_thread(deploys.store.warm)
+                deploys.recall()
         last = request.headers.get("last-event-id") or request.query_params.get("last", "")
         return EventStream(_held(self._pages, who, self.hub.frames(last)))
 
@@ -190,7 +192,8 @@ class Dashboard:
         usage = self._meter.measure([view.pid for view in snapshot.processes if view.pid])
         deploys = self._operator.deploys
         deploy = deploy_row(deploys.report(), deploys.story.events) if deploys.saved is not None else None
-        return state_of(snapshot, self._operator.look.queues(()), deploy, usage)
+        past = deploys.history.rows()
+        return state_of(snapshot, self._operator.look.queues(()), deploy, past, usage)
 
 
 class Meter:

@@ -72,7 +72,7 @@ async def deploy(operator: Operator, request: messages.Deploy, progress: Progres
     control.journal.add(
         Kind.OPERATION, "", {"asked": "deploy", "names": " ".join(request.names) or None, **visiting.facts()}
     )
-    if not deploys.begin(loaded, wish, what):
+    if not deploys.begin(loaded, wish, what, str(visiting.facts().get("who") or "")):
         programs = what.to_json()["programs"]
         return nothing_done([name for program in programs for name in program["kept"]], programs)
     if not request.wait:
@@ -83,6 +83,11 @@ async def deploy(operator: Operator, request: messages.Deploy, progress: Progres
 async def status(operator: Operator, request: messages.DeployStatus, progress: Progress) -> Reply:
     """See messages.DeployStatus."""
     return (await _last(operator.deploys)).report()
+
+
+async def history(operator: Operator, request: messages.DeployHistory, progress: Progress) -> Reply:
+    """See messages.DeployHistory."""
+    return {"deploys": await asyncio.to_thread(operator.deploys.history.rows)}
 
 
 async def follow(operator: Operator, request: messages.FollowDeploy, progress: Progress) -> Reply:
@@ -104,6 +109,7 @@ OPERATIONS: Mapping[str, tuple[type[Any], Handler]] = {
     "plandeploy": (messages.PlanDeploy, plan),
     "deploy": (messages.Deploy, deploy),
     "deploystatus": (messages.DeployStatus, status),
+    "deployhistory": (messages.DeployHistory, history),
     "followdeploy": (messages.FollowDeploy, follow),
     "abortdeploy": (messages.AbortDeploy, abort),
 }

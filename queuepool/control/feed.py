@@ -16,12 +16,13 @@ Table = dict[str, Row]
 Usage = Mapping[int, tuple[int, float | None]]
 
 TABLES = ("programs", "processes", "queues", "redis")
-VALUES = ("daemon", "deploy")
+VALUES = ("daemon", "deploy", "deploys")
 
 LAST_LINES = 10
 """Of what a process wrote before it died."""
 STORY_LINES = 150
 """Of a deploy."""
+PAST_DEPLOYS = 20
 HISTORY_SECONDS = 2.0
 """Between two points of the charts."""
 HISTORY_POINTS = 300
@@ -104,9 +105,11 @@ def _changed(table: Table, change: Mapping[str, Any]) -> Table:
 # --- the rows ---------------------------------------------------------------------------------------------------------
 
 
-def state_of(snapshot: Snapshot, queues: Mapping[str, Any], deploy: Row | None, usage: Usage) -> State:
-    """The state of now. queues: the reply to messages.Queues. deploy: see `deploy_row`. usage: pid -> (bytes resident,
-    share of a core), where it was measured."""
+def state_of(
+    snapshot: Snapshot, queues: Mapping[str, Any], deploy: Row | None, deploys: Sequence[Row], usage: Usage
+) -> State:
+    """The state of now. queues: the reply to messages.Queues. deploy: see `deploy_row`. deploys: those that have ended,
+    see messages.DeployHistory. usage: pid -> (bytes resident, share of a core), where it was measured."""
     tables = {
         "programs": {view.name: _program(view) for view in snapshot.programs},
         "processes": _processes(snapshot, usage),
@@ -127,6 +130,7 @@ def state_of(snapshot: Snapshot, queues: Mapping[str, Any], deploy: Row | None, 
                 "problems": problems,
             },
             "deploy": deploy,
+            "deploys": list(deploys[:PAST_DEPLOYS]),
         },
     )
 

@@ -87,7 +87,9 @@ class HttpSpec:
 
 
 API = "/api/v1/"
-ONLY_READS = frozenset({"queues", "redis", "reread", "plandeploy", "deploystatus", "followdeploy", "await"})
+ONLY_READS = frozenset(
+    {"queues", "redis", "reread", "plandeploy", "deploystatus", "deployhistory", "followdeploy", "await"}
+)
 """Operations of control/messages.py that change nothing, though they are POSTed."""
 
 _PUBLIC = {

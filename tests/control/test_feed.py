@@ -71,7 +71,7 @@ QUEUE: dict[str, Any] = {
 
 def seen(*processes: ProcessView, queues: dict[str, Any] = NO_QUEUES, usage: Any = None) -> State:
     program = ProgramView("w", "worker", 2, 2, 1, "numprocs")
-    return state_of(Snapshot(DAEMON, (program,), processes), queues, None, usage or {})
+    return state_of(Snapshot(DAEMON, (program,), processes), queues, None, (), usage or {})
 
 
 def test_time_that_passes_is_no_change() -> None:

@@ -348,6 +348,13 @@ def test_a_deploy_is_planned_begun_and_watched(tab: Tab, site: Site) -> None:
     after = qp.running("laravel-worker", 4)
     assert not set(before.values()) & set(after.values())
     assert {os.path.basename(p["release"]) for p in qp.processes("laravel-worker")} == {"2"}
+    expect(page.locator(".deploy .notes").first).to_contain_text("1 → 2 · by admin")
+    qp("deploy", "--force", "mail")
+    earlier = page.get_by_role("region", name="Earlier deploys").locator("li")
+    expect(earlier).to_have_count(1)
+    expect(earlier).to_contain_text("done")
+    expect(earlier).to_contain_text(re.compile("by admin · took 0:00:[0-9]+ · .*restarted"))
+    assert tab.flaws() == []
 
 
 def test_the_page_says_that_the_daemon_was_killed_and_finds_the_next_one(browser: Browser, site: Site) -> None:
