@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, expect
 from queuepool.control.feed import State, difference
 from tests.support.browser import LIMIT, SCREENSHOTS, Tab, chromium, free_port
 from tests.support.daemon import Queuepool
+from tests.support.horizon import stand_in
 from tests.support.laravel import LaravelApp
 from tests.support.redis import RedisServer
 from tests.support.releases import LaravelSite
@@ -230,6 +231,38 @@ http: {{listen: 127.0.0.1:{port}, root_path: /queues/pool}}
         expect(page.locator("#banner")).to_be_hidden()
         expect(page.get_by_text("adopted")).to_be_visible()
         assert qp.running("w", 1)["w:0"] == pid
+
+
+def test_horizon_is_shown_with_its_supervisors_and_what_is_wrong_with_it(browser: Browser, tmp_path: Path) -> None:
+    port = free_port()
+    with RedisServer() as server:
+        app = stand_in(tmp_path / "app", server.port)
+        text = f"app: {app}\nphp: [sh]\nprograms: {{horizon: {{type: horizon}}}}\nhttp: {{listen: 127.0.0.1:{port}}}\n"
+        with Queuepool(tmp_path / "qp", text) as qp, Tab(browser, f"http://127.0.0.1:{port}/") as tab:
+            qp.up()
+            eventually(lambda: "listening" in qp.journal(), what="it listens")
+            page = tab.page
+            page.goto(tab.url)
+            tab.live()
+            pool = page.get_by_role("article", name="horizon")
+            expect(pool).to_contain_text("Horizon is running, with 3 workers")
+            row = pool.get_by_role("table", name="Supervisors of Horizon").locator("tbody tr")
+            expect(row).to_have_count(1)
+            expect(row.get_by_role("rowheader")).to_have_text("one")
+            expect(row.get_by_role("cell").nth(0)).to_have_text("default")
+            expect(row.get_by_role("cell").nth(1)).to_have_text("default: 3")
+            expect(row.get_by_role("cell").nth(2)).to_contain_text("1–4")
+            assert tab.flaws() == []
+            page.set_viewport_size({"width": 360, "height": 740})
+            assert tab.too_wide() <= 0
+            (app / "paused").touch()  # as `php artisan horizon:pause` by hand
+            expect(pool).to_contain_text("Horizon is paused")
+            expect(page.get_by_role("region", name="Not as it should be")).to_contain_text("paused")
+            expect(pool.locator("tbody").last).to_contain_text("Paused")
+            server.stop()
+            expect(page.get_by_role("region", name="Not as it should be")).to_contain_text("refuses connections")
+            expect(row).to_have_count(0)
+            assert tab.complaints == []
 
 
 PICTURES = ("overview", "queues")
