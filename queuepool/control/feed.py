@@ -236,7 +236,7 @@ def deploy_row(report: Mapping[str, Any], story: Sequence[Mapping[str, Any]]) ->
     for event in story:
         kind = event["event"]
         if kind == "pool":
-            pools[event["program"]] = {key: event[key] for key in ("done", "total", "draining")}
+            pools[event["program"]] = {key: event[key] for key in ("done", "total", "draining", "back")}
         elif kind == "phase":
             phase = event["message"]
         elif kind == "waiting":
@@ -263,7 +263,9 @@ def event_row(event: Event) -> Row:
     sentence = event.sentence()
     if sentence == event.line():
         sentence = _told(event)
-    row = {"seq": event.seq, "time": event.time, "event": event.kind.value, "process": event.subject}
+    row: Row = {"seq": event.seq, "time": event.time, "event": event.kind.value, "process": event.subject}
+    if event.kind is Kind.DEPLOY_ENDED:
+        row["result"] = event.fields.get("result")
     return row | {"sentence": sentence}
 
 

@@ -204,6 +204,11 @@ def test_the_doctor_is_asked_and_the_events_are_searched(tab: Tab) -> None:
     tab.go("events")
     page.get_by_label("Search events").fill("broken failed")
     expect(page.locator(".events li").first).to_contain_text("no such table")
+    page.get_by_label("Search events").fill("")
+    expect(page.locator(".events li.tone-ok").first).to_be_visible()
+    page.get_by_label("Only what is wrong").check()
+    expect(page.locator(".events li.tone-ok")).to_have_count(0)
+    expect(page.locator(".events li.tone-bad").filter(has_text="broken:0 failed").first).to_be_visible()
 
 
 def test_a_guest_sees_everything_may_do_nothing_and_is_back_by_himself(browser: Browser, tmp_path: Path) -> None:
@@ -386,7 +391,19 @@ def test_a_deploy_is_planned_begun_and_watched(tab: Tab, site: Site) -> None:
     earlier = page.get_by_role("region", name="Earlier deploys").locator("li")
     expect(earlier).to_have_count(1)
     expect(earlier).to_contain_text("done")
-    expect(earlier).to_contain_text(re.compile("by admin · took 0:00:[0-9]+ · .*restarted"))
+    expect(earlier).to_contain_text(re.compile("by admin · took [0-9.]+s · .*restarted"))
+    qp.write(qp.file.read_text().replace("observe: 0.1s", 'before: ["false"]'))
+    assert qp.try_("deploy", "--force", "mail").returncode == 1
+    expect(page.locator(".deploy header")).to_contain_text("rolled back")
+    expect(page.get_by_role("progressbar")).to_have_count(0)  # nothing went forward
+    expect(page.locator(".failure")).to_contain_text("`false` ended with 1")
+    qp.write(qp.file.read_text().replace('before: ["false"]', "observe: 0.1s"))
+    qp("deploy", "--force", "mail")
+    expect(earlier.first).to_contain_text("`false` ended with 1")
+    tab.go("events")
+    page.get_by_label("Search events").fill("rolled_back")
+    expect(page.locator(".events li.tone-bad")).to_have_count(1)
+    tab.go("deploys")
     assert tab.flaws() == []
 
 

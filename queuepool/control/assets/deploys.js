@@ -2,7 +2,7 @@
 
 import { abortDeploy, buttons, deploy } from "./actions.js";
 import { Keyed, fill, h, id, set, show, text } from "./dom.js";
-import { clock, lastPart, moment, now, number, time } from "./format.js";
+import { clock, lastPart, lasted, moment, now, number, time } from "./format.js";
 import { t } from "./i18n.js";
 import { Mark } from "./process.js";
 
@@ -57,7 +57,7 @@ export class Deploys {
     const step = [found.step, found.waiting].filter(Boolean).join(" · ");
     text(this.step, step);
     show(this.step, Boolean(step));
-    this.pools.update(found.pools);
+    this.pools.update(running || found.result === "done" ? found.pools : []); // what went back is no progress
     const counts = counted(found, (names) => names.length);
     text(this.counts, counts.join(" · "));
     show(this.counts, counts.length && !running);
@@ -85,9 +85,9 @@ export class Deploys {
   tick() {
     const found = this.found;
     if (!found?.begun_at) return;
-    const seconds = found.seconds ?? now() - found.begun_at;
+    const time = found.seconds === null ? clock(now() - found.begun_at) : lasted(found.seconds);
     const about = this.about ? [releases(this.about), asker(this.about)] : [];
-    text(this.when, [t("deploy.when", { at: moment(found.begun_at), time: clock(seconds) }), ...about].filter(Boolean).join(" · "));
+    text(this.when, [t("deploy.when", { at: moment(found.begun_at), time }), ...about].filter(Boolean).join(" · "));
   }
 }
 
@@ -110,7 +110,7 @@ class Past {
     text(this.title, moment(found.begun_at));
     set(this.title, "title", found.id);
     this.mark.update(TONES[found.result] ?? "idle", t(`deploy.${found.result}`));
-    const facts = [releases(found), asker(found), t("deploy.took", { time: clock(found.seconds) }), ...counted(found, (n) => n)];
+    const facts = [releases(found), asker(found), t("deploy.took", { time: lasted(found.seconds) }), ...counted(found, (n) => n)];
     text(this.facts, facts.filter(Boolean).join(" · "));
     text(this.why, found.failure);
     show(this.why, found.failure);
@@ -125,12 +125,12 @@ class Progress {
     this.node = h("div", { class: "row" }, h("strong", {}, name), this.bar, this.words);
   }
 
-  update({ done, total, draining }) {
+  update({ done, total, draining, back }) {
     set(this.bar, "aria-valuemax", total);
     set(this.bar, "aria-valuenow", done);
     this.fill.style.setProperty("width", `${total ? (100 * done) / total : 100}%`);
-    set(this.bar, "class", `progress ${done >= total && !draining ? "tone-ok" : "tone-busy"}`);
-    text(this.words, t("deploy.progress", { n: done, m: total }) + (draining ? ` · ${t("deploy.draining", { n: draining })}` : ""));
+    set(this.bar, "class", `progress tone-${back ? "warn" : done >= total && !draining ? "ok" : "busy"}`);
+    text(this.words, t(back ? "deploy.progress.back" : "deploy.progress", { n: done, m: total }) + (draining ? ` · ${t("deploy.draining", { n: draining })}` : ""));
   }
 }
 
