@@ -309,7 +309,7 @@ class Access:
         if not (right and found) or known is not self._known:
             self._failures = self._failures.failed(address, name, self._clock())
             return None
-        self._failures = self._failures.succeeded(address)
+        self._failures = self._failures.succeeded(address, name, self._clock())
         return found[0]
 
     def _decoy(self, name: str) -> str:
