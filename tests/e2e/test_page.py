@@ -347,6 +347,16 @@ def test_it_is_used_by_keyboard_alone(tab: Tab) -> None:
     expect(page.get_by_role("button", name="Hide processes")).to_have_attribute("aria-expanded", "true")
 
 
+SAID = {
+    "scaled by an operator; held at release 1: a deploy was rolled back": "由操作员调整了数量；停在版本 1：部署已回滚",
+    "waiting for redis at 127.0.0.1:6379 (exit 1: a; b)": "等待 redis at 127.0.0.1:6379（退出码 1：a; b）",
+    "exit 1: x: y; restarting too often, waits": "退出码 1：x: y；重启过于频繁，等待中",
+    "killed by the kernel: out of memory: App\\Jobs\\Mail": "被内核结束：内存不足：App\\Jobs\\Mail",
+    "anything else; as it is": "anything else; as it is",
+    "": "",
+}
+
+
 def test_it_speaks_chinese_to_who_prefers_it_and_keeps_what_was_chosen(browser: Browser, site: Site) -> None:
     with Tab(browser, site.url, locale="zh-CN") as tab:
         page = tab.page
@@ -356,9 +366,21 @@ def test_it_speaks_chinese_to_who_prefers_it_and_keeps_what_was_chosen(browser: 
         expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
         expect(page.get_by_role("link", name="概览")).to_be_visible()
         expect(page.get_by_role("article", name="laravel-worker")).to_contain_text("运行 4 / 4")
+        expect(page.get_by_role("article", name="broken")).to_contain_text("退出码 3：no such table")
+        expect(page.locator(".problems")).to_contain_text("broken: 1 个中有 1 个无法运行：退出码 3：no such table")
         tab.picture("overview-zh")
         page.get_by_label("语言").select_option("en")
         expect(page.get_by_role("link", name="Overview")).to_be_visible()
+        expect(page.locator(".problems")).to_contain_text("broken: 1 of 1 cannot run: exit 3: no such table")
+        said = page.evaluate(
+            """async texts => {
+                const { said, speak } = await import('./assets/i18n.js');
+                await speak('zh-CN');
+                return texts.map(said);
+            }""",
+            list(SAID),
+        )
+        assert said == list(SAID.values())
         page.reload()
         expect(page.get_by_role("link", name="Overview")).to_be_visible()
         assert tab.complaints == []

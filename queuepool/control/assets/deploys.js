@@ -3,7 +3,7 @@
 import { abortDeploy, buttons, deploy } from "./actions.js";
 import { Keyed, fill, h, id, set, show, text } from "./dom.js";
 import { clock, lastPart, lasted, moment, now, number, time } from "./format.js";
-import { t } from "./i18n.js";
+import { said, t } from "./i18n.js";
 import { Mark } from "./process.js";
 
 const TONES = { running: "busy", done: "ok", rolled_back: "warn", timed_out: "bad", aborted: "warn", failed: "bad" };
@@ -54,7 +54,7 @@ export class Deploys {
     text(this.title, found.id);
     this.about = this.store.deploys.find((one) => one.id === found.id);
     this.mark.update(TONES[found.result] ?? "idle", t(`deploy.${found.result}`));
-    const step = [found.step, found.waiting].filter(Boolean).join(" · ");
+    const step = [found.step, found.waiting].map(told).filter(Boolean).join(" · ");
     text(this.step, step);
     show(this.step, Boolean(step));
     this.pools.update(running || found.result === "done" ? found.pools : []); // what went back is no progress
@@ -77,7 +77,7 @@ export class Deploys {
     if (this.known === known) return;
     this.known = known;
     fill(this.failure, failures.filter(Boolean).map((one) => [
-      h("p", {}, h("strong", {}, one.message), one.process ? ` (${one.process})` : "", one.meaning ? `: ${one.meaning}` : ""),
+      h("p", {}, h("strong", {}, said(one.message)), one.process ? ` (${one.process})` : "", one.meaning ? `: ${said(one.meaning)}` : ""),
       one.last_lines.length ? h("pre", { class: "lines", tabindex: 0, "aria-label": t("process.lines") }, one.last_lines.join("\n")) : null,
     ]));
   }
@@ -89,6 +89,12 @@ export class Deploys {
     const about = this.about ? [releases(this.about), asker(this.about)] : [];
     text(this.when, [t("deploy.when", { at: moment(found.begun_at), time }), ...about].filter(Boolean).join(" · "));
   }
+}
+
+// What is told of a deploy; "waiting: " before what it waits for is a word of the page.
+function told(message) {
+  const waiting = "waiting: ";
+  return message.startsWith(waiting) ? t("deploy.waiting", { what: said(message.slice(waiting.length)) }) : said(message);
 }
 
 const releases = ({ release: { from, to } }) => (!to ? "" : from && from !== to ? `${lastPart(from)} → ${lastPart(to)}` : lastPart(to));
@@ -112,7 +118,7 @@ class Past {
     this.mark.update(TONES[found.result] ?? "idle", t(`deploy.${found.result}`));
     const facts = [releases(found), asker(found), t("deploy.took", { time: lasted(found.seconds) }), ...counted(found, (n) => n)];
     text(this.facts, facts.filter(Boolean).join(" · "));
-    text(this.why, found.failure);
+    text(this.why, said(found.failure));
     show(this.why, found.failure);
   }
 }
@@ -136,7 +142,7 @@ class Progress {
 
 class Line {
   constructor({ time: at, event, message }) {
-    this.node = h("li", { class: event === "failed" ? "tone-bad" : event === "output" ? "output" : "" }, h("time", {}, time(at)), h("span", {}, message));
+    this.node = h("li", { class: event === "failed" ? "tone-bad" : event === "output" ? "output" : "" }, h("time", {}, time(at)), h("span", {}, event === "output" ? message : told(message)));
   }
 
   update() {}

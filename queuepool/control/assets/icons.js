@@ -65,6 +65,7 @@ const EVENT_TONES = {
   deploy_ended: "ok",
   refused: "warn",
   notify_trouble: "warn",
+  notify_well: "ok",
   events_dropped: "warn",
 };
 
