@@ -16,7 +16,15 @@ from queuepool.cli.context import Context, context_of
 from queuepool.cli.deployshow import Show
 from queuepool.cli.options import json_option
 from queuepool.cli.selectors import names_argument
-from queuepool.control.messages import AbortDeploy, Deploy, DeployStatus, FollowDeploy, PlanDeploy, Request
+from queuepool.control.messages import (
+    AbortDeploy,
+    Deploy,
+    DeployHistory,
+    DeployStatus,
+    FollowDeploy,
+    PlanDeploy,
+    Request,
+)
 from queuepool.domain import units
 from queuepool.errors import ConfigError, DaemonUnreachable, ExitCode, Locked, UsageError
 
@@ -53,6 +61,7 @@ DURATION = _Duration()
 @click.option("--wait-drained", is_flag=True, help="Return only when the old processes have finished their jobs.")
 @click.option("--lock-wait", type=DURATION, default="0", help="Wait so long for another deploy to end.")
 @click.option("--status", is_flag=True, help="Show the deploy under way, or the last one.")
+@click.option("--history", is_flag=True, help="Show the deploys that have ended, the last one first.")
 @click.option("--follow", is_flag=True, help="Watch the deploy under way to its end.")
 @click.option("--abort", is_flag=True, help="End the deploy under way and go back.")
 @click.option("--output", type=click.Choice(["text", "ndjson"]), default="text", help="ndjson: every event as JSON.")
@@ -63,7 +72,7 @@ def deploy(ctx: click.Context, names: tuple[str, ...], **options: Any) -> None:
     is stale batch by batch with new processes first, looks after them, and rolls back when one of them fails. It goes
     on in the daemon when this command is ended; `--status`, `--follow` and `--abort` find it again."""
     context = context_of(ctx)
-    modes = [name for name in ("plan", "status", "follow", "abort") if options[name]]
+    modes = [name for name in ("plan", "status", "history", "follow", "abort") if options[name]]
     if len(modes) > 1:
         raise UsageError(f"cannot do --{modes[0]} and --{modes[1]} at once", "give one of them")
     if options["detailed_exitcode"] and not options["plan"]:
@@ -77,6 +86,12 @@ def deploy(ctx: click.Context, names: tuple[str, ...], **options: Any) -> None:
         )  # fmt: skip
     elif options["status"]:
         _show_last(ctx, context)
+    elif options["history"]:
+        found = context.client().ask(DeployHistory())
+        if context.json:
+            context.print_json(found)
+        else:
+            click.echo("\n".join(render.deploy_history(found["deploys"])))
     else:
         _perform(ctx, context, _request(names, options), options)
 

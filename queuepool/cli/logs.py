@@ -186,6 +186,16 @@ def parse_since(text: str, now: float) -> float:
     raise UsageError(f"cannot understand the time {text!r}", "write `--since 10m`, `--since '2026-01-31 14:30'`")
 
 
+_ACTS = re.compile(rb"\x1b(?!\[[0-9;]*m)|\r(?!\n)|[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f]|\xc2[\x80-\x9f]")
+"""What makes a terminal do more than print, but for colours: ECMA-48's C0 and C1, the latter as UTF-8 has them."""
+
+
+def _tamed(data: bytes) -> bytes:
+    """A worker's output for a terminal, as `up` shows it. What is printed may come from anybody, by way of a job: it is
+    not to retitle the window, fill the clipboard or overwrite the line above."""
+    return _ACTS.sub(lambda match: b"\\x%02x" % match[0][-1], data)
+
+
 class _Screen:
     """Prints lines: as they are, after the program's name when there are several, or as JSON."""
 
@@ -195,6 +205,7 @@ class _Screen:
         self._json = context.json
         self._prefixed = len(sources) > 1
         self._width = max((len(source.title) for source in sources), default=0)
+        self._tame = self._out.isatty() and not self._json
         self._unfinished = False
         self._poll = select.poll()
         self._poll.register(self._out.fileno(), 0)  # only errors: the reader of the pipe is gone
@@ -220,7 +231,7 @@ class _Screen:
         elif self._prefixed:
             prefix = self._prefix(source)
             data = b"".join(prefix + line + b"\n" for line in data.split(b"\n")[: -1 if data.endswith(b"\n") else None])
-        self._out.write(data)
+        self._out.write(_tamed(data) if self._tame else data)
         self._out.flush()
         self._unfinished = bool(data) and not data.endswith(b"\n")
 

@@ -365,6 +365,25 @@ def deploy_bar(program: str, done: int, total: int, draining: int, width: int, *
     return f"  {clean(program).ljust(width)} {bar} {done}/{total} {'back' if back else 'new'}{drain}"
 
 
+def deploy_history(deploys: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The deploys that have ended, a line for each, and why it failed."""
+    if not deploys:
+        yield "no deploy has ended yet"
+    for one in deploys:
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one["begun_at"]))
+        words = one["result"].replace("_", " ")
+        shown = click.style(f"{words:11}", fg=RESULT_STYLES.get(one["result"], "yellow"), bold=True)
+        was, now = ((one["release"][key] or "").rstrip("/").rpartition("/")[2] for key in ("from", "to"))
+        facts = [
+            f"{was} -> {now}" if was and was != now else now,
+            f"by {one['who']}" if one["who"] else "",
+            *(f"{one[word]} {word}" for word in ("started", "restarted", "stopped", "kept") if one[word]),
+        ]
+        yield f"{when}  {shown} {one['seconds']:6.1f} s  {clean(', '.join(filter(None, facts)))}"
+        if one["failure"]:
+            yield f"  {click.style(one['gate'], fg='red')}: {clean(one['failure'])}"
+
+
 def deploy_report(report: Mapping[str, Any]) -> Iterator[str]:
     """How a deploy ended, and why."""
     result = report["result"]

@@ -1,8 +1,9 @@
 """Who is it? Checks passwords and tokens against those of `http:`, and keeps the sessions of those who logged in.
 Nothing here speaks HTTP, which is web.py's matter; what a visitor may do is domain/access.py's.
 
-No password, token or session id is kept: only hashes of them. A password is compared in a thread, for it takes a tenth
-of a second on purpose, and one at a time. A name that nobody has costs as much as one that somebody has.
+No password, token or session id is kept: only hashes of them; those of sessions are on disk as well (sessions.py). A
+password is compared in a thread, for it takes a tenth of a second on purpose, and one at a time. A name that nobody has
+costs as much as one that somebody has.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from queuepool.control import passwords
-from queuepool.domain.access import Account, HttpSpec, Role, Visitor
+from queuepool.control.sessions import Kept, KeptSession, SessionStore
+from queuepool.domain.access import Account, HttpSpec, Role, Secret, Visitor
 from queuepool.domain.origins import is_local
 from queuepool.domain.throttle import SESSION_SECONDS, Failures, session_ends
 
@@ -32,6 +34,9 @@ MAX_REMEMBERED = 1000
 """Basic credentials that were right, and need not be compared again with each request."""
 
 REMEMBER_SECONDS = 600.0
+SAVE_SECONDS = 600.0
+"""How old on disk may be when a session was used last; logins and logouts are saved at once."""
+
 _LONGEST = 1024
 """Characters of a password; scrypt itself takes any number, at a cost."""
 
@@ -60,14 +65,15 @@ class Known:
 @dataclass(eq=False, slots=True)
 class Session:
     """Somebody who logged in. proof: the password's hash then, so that a new password ends it. csrf: what a POST of
-    this session has to repeat. streams: answers in progress, which end with it."""
+    this session has to repeat; it follows from the id, which is not kept, so it is "" until somebody brings that.
+    streams: answers in progress, which end with it."""
 
     name: str
     role: Role
     proof: str = field(repr=False)
     begun: float
     used: float
-    csrf: str = field(repr=False)
+    csrf: str = field(default="", repr=False)
     streams: set[asyncio.Timeout] = field(default_factory=set)
 
 
@@ -111,11 +117,27 @@ def _text(account: Account) -> str:
     return text
 
 
-class Access:
-    """Those who may come in, and those who are in. clock: monotonic seconds."""
+def _is_hash(text: str) -> bool:
+    try:
+        passwords.check_hash(text)
+    except ValueError:
+        return False
+    return True
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+
+def csrf_of(cookie: str) -> str:
+    """What a POST of the session with this id has to repeat. It tells nothing of the id."""
+    return hmac.new(cookie.encode("utf-8", "surrogateescape"), b"csrf", "sha256").hexdigest()
+
+
+class Access:
+    """Those who may come in, and those who are in. clock: monotonic seconds. store: where sessions outlive the
+    daemon."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, store: SessionStore | None = None) -> None:
         self._clock = clock
+        self._store = store
+        self._saved = clock()
         self._known = Known()
         self._open = True
         self._failures = Failures()
@@ -132,10 +154,40 @@ class Access:
         self._known, self._open = known, spec.open
         self._remembered.clear()
         self._decoys = []
+        before = len(self._sessions)
         for key, session in list(self._sessions.items()):
             found = known.users.get(session.name)
             if found is None or (found[0].role, found[1]) != (session.role, session.proof):
                 self._end(key)
+        if len(self._sessions) != before:
+            self.save()
+
+    def take_up(self, kept: Kept) -> None:
+        """Go on with the sessions that a former daemon left, before anything is served. Whether they are still good is
+        found by the next `use`: the passwords are compared with the hashes that are known from now on."""
+        assert self._store is not None
+        now = self._clock()
+        shift = now - self._store.clock()
+        proofs = {name: proof for name, proof in kept.proofs.items() if _is_hash(proof)}
+        for one in kept.sessions[:MAX_SESSIONS]:
+            begun, used = min(now, one.begun + shift), min(now, one.used + shift)
+            if one.name in proofs and one.role in set(Role) and session_ends(begun, used) > now:
+                self._sessions[one.key] = Session(one.name, Role(one.role), proofs[one.name], begun, used)
+        nobody = Secret("hash", "")
+        self._known = Known({name: (Account(name, Role.VIEWER, nobody), proof) for name, proof in proofs.items()})
+
+    def save(self) -> None:
+        """Write the sessions down."""
+        self._saved = now = self._clock()
+        if self._store is None:
+            return
+        shift = self._store.clock() - now
+        sessions = [
+            KeptSession(key, one.name, one.role.value, one.begun + shift, (now if one.streams else one.used) + shift)
+            for key, one in self._sessions.items()
+            if session_ends(one.begun, one.used) > now
+        ]
+        self._store.save({one.name: one.proof for one in self._sessions.values()}, sessions)
 
     @property
     def known(self) -> Known:
@@ -182,10 +234,13 @@ class Access:
         if session is None:
             return None
         now = self._clock()
-        if session_ends(session.begun, session.used) <= now:
+        if session_ends(session.begun, now if session.streams else session.used) <= now:
             self._end(key)
             return None
         session.used = now
+        session.csrf = session.csrf or csrf_of(cookie)
+        if now - self._saved >= SAVE_SECONDS:
+            self.save()
         return Visitor(session.name, session.role, "session", address), session
 
     # --- sessions -----------------------------------------------------------------------------------------------------
@@ -200,13 +255,14 @@ class Access:
             self._end(min(self._sessions, key=lambda key: self._sessions[key].used))
         cookie = secrets.token_urlsafe(32)
         proof = self._known.users[account.name][1]
-        session = Session(account.name, account.role, proof, now, now, secrets.token_urlsafe(32))
-        self._sessions[passwords.digest(cookie)] = session
+        self._sessions[passwords.digest(cookie)] = Session(account.name, account.role, proof, now, now)
+        self.save()
         return Visitor(account.name, account.role, "session", address), cookie
 
     def logout(self, cookie: str) -> None:
         """End a session, and the answers that it still gets."""
         self._end(passwords.digest(cookie))
+        self.save()
 
     def end_with(self, session: Session, limit: asyncio.Timeout) -> None:
         """Let an answer end with its session: one that streams would go on for ever. While it lasts, the session is
@@ -253,7 +309,7 @@ class Access:
         if not (right and found) or known is not self._known:
             self._failures = self._failures.failed(address, name, self._clock())
             return None
-        self._failures = self._failures.succeeded(address)
+        self._failures = self._failures.succeeded(address, name, self._clock())
         return found[0]
 
     def _decoy(self, name: str) -> str:

@@ -21,6 +21,7 @@ from starlette.routing import Route
 
 from queuepool.control.client import error_to
 from queuepool.control.messages import PREFIX, Request
+from queuepool.domain.access import ONLY_READS
 from queuepool.domain.names import UnknownName
 from queuepool.domain.observed import Snapshot
 from queuepool.errors import ConfigError, QueuepoolError, UsageError
@@ -75,6 +76,7 @@ def build_app(
             Route(f"{PREFIX}/events", api.events, methods=["GET"]),
             Route(f"{PREFIX}/queues", api.queues, methods=["GET"]),
             Route(f"{PREFIX}/deploy", api.deploy, methods=["GET"]),
+            Route(f"{PREFIX}/deploys", api.deploys, methods=["GET"]),
             Route(f"{PREFIX}/openapi.json", api.description, methods=["GET"]),
             Route(PREFIX + "/{operation}", api.operation, methods=["POST"]),
             *(route for other in others for route in other.routes),
@@ -118,6 +120,10 @@ class _Api:
     async def deploy(self, request: HttpRequest) -> Response:
         """The deploy under way, or the last one."""
         return await self._whole("deploystatus", {})
+
+    async def deploys(self, request: HttpRequest) -> Response:
+        """The deploys that have ended."""
+        return await self._whole("deployhistory", {})
 
     async def description(self, request: HttpRequest) -> Response:
         """The OpenAPI document."""
@@ -173,8 +179,15 @@ class _Api:
             return self._refusal(error)
         lines = self._begin(name, message)
         if _wants_object(request.headers.get("accept", "")):
-            return await self._last_of(lines)
-        return StreamingResponse(lines, media_type=LINES, headers=UNBUFFERED)
+            gone = asyncio.ensure_future(_gone(request, lines)) if name in ONLY_READS else None
+            try:
+                return await self._last_of(lines)
+            finally:
+                if gone is not None:
+                    gone.cancel()
+        return StreamingResponse(
+            _while_heard(lines) if name in ONLY_READS else lines, media_type=LINES, headers=UNBUFFERED
+        )
 
     async def _whole(self, name: str, values: dict[str, Any]) -> Response:
         try:
@@ -194,12 +207,13 @@ class _Api:
         lines = _Lines()
         handler = self._operations[name][1]
         task = asyncio.get_running_loop().create_task(self._perform(handler, message, lines), name=f"operation {name}")
+        lines.task = task
         self._running.add(task)  # the loop itself keeps no strong reference to a task
         task.add_done_callback(self._running.discard)
         return lines
 
     async def _perform(self, handler: Handler, message: Request, lines: _Lines) -> None:
-        """Run one operation to its end, whether or not the client still listens."""
+        """Run one operation to its end, whether or not the client still listens; but see `_while_heard`."""
         try:
             last = {"reply": await handler(self._operator, message, lines.progress)}
         except asyncio.CancelledError:
@@ -273,6 +287,7 @@ class _Lines:
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self.task: asyncio.Task[None] | None = None
         self.status = 503
         """Of HTTP, if the last line is an error: 503 where the daemon ended."""
 
@@ -294,6 +309,25 @@ class _Lines:
         if line is None:
             raise StopAsyncIteration
         return line
+
+
+async def _while_heard(lines: _Lines) -> AsyncIterator[bytes]:
+    """The lines of an operation that only reads: it ends when nobody listens any more. Else a viewer who asks and goes
+    away, again and again, would leave as many tasks that wait for something for hours."""
+    try:
+        async for line in lines:
+            yield line
+    finally:
+        if lines.task is not None:
+            lines.task.cancel()
+
+
+async def _gone(request: HttpRequest, lines: _Lines) -> None:
+    """The same where one object is answered, of which nothing is sent before its end."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    if lines.task is not None:
+        lines.task.cancel()
 
 
 _VERSIONS = "the daemon may be of another version: `queuepool version`, then `queuepool upgrade`"

@@ -22,6 +22,7 @@ from queuepool.control.client import error_to
 from queuepool.control.dashboard_assets import answer, template
 from queuepool.control.dashboard_hub import Hub, as_bytes
 from queuepool.control.feed import State, deploy_row, state_of
+from queuepool.control.shares import Shares
 from queuepool.domain.access import Visitor
 from queuepool.domain.names import UnknownName
 from queuepool.domain.observed import Snapshot
@@ -34,7 +35,10 @@ if TYPE_CHECKING:
     from queuepool.control.operations import Operator
     from queuepool.control.server import Peer
 
-MOST_LOGS = 32
+MOST_PAGES, MOST_PAGES_EACH = 110, 100
+"""Open at a time, of all visitors and of one."""
+
+MOST_LOGS, MOST_LOGS_EACH = 32, 24
 """Logs followed at a time; each hears every chunk that any process prints."""
 
 SEND_SECONDS = 30.0
@@ -69,7 +73,8 @@ class Dashboard:
         self._on_defect = on_defect
         self._meter = Meter()
         self._ended = asyncio.Event()
-        self._logs = 0
+        self._pages = Shares(MOST_PAGES, MOST_PAGES_EACH)
+        self._logs = Shares(MOST_LOGS, MOST_LOGS_EACH)
         self._doctor: Examination | None = None
         self._recalled = False
         self.hub = Hub(self._look, operator.controller.journal, f"{birth:.3f}", on_defect=on_defect)
@@ -129,24 +134,27 @@ class Dashboard:
         """Everything, and what changes, for as long as the page is open."""
         if request.method == "HEAD":
             return Response(media_type=EventStream.media_type)
-        if self.hub.full:
-            return _refusal(QueuepoolError("too many pages are open", "close some of them"), 503)
+        who = request.state.visitor.share
+        if why := self._pages.refusal(who):
+            return _refusal(QueuepoolError(f"cannot open another page: {why}", "close some of them"), 503)
         deploys = self._operator.deploys
-        if deploys.saved is None and not self._recalled:
+        if not self._recalled:
             self._recalled = True
-            await asyncio.to_thread(deploys.store.warm)
-            deploys.recall()
-        return EventStream(
-            self.hub.frames(request.headers.get("last-event-id") or request.query_params.get("last", ""))
-        )
+            await asyncio.to_thread(deploys.history.rows)
+            if deploys.saved is None:
+                await asyncio.to_thread(deploys.store.warm)
+                deploys.recall()
+        last = request.headers.get("last-event-id") or request.query_params.get("last", "")
+        return EventStream(_held(self._pages, who, self.hub.frames(last)))
 
     async def log(self, request: Request) -> Response:
         """What one process prints: ?process=NAME."""
         if request.method == "HEAD":
             return Response(media_type=EventStream.media_type)
         control = self._operator.controller
-        if self._logs >= MOST_LOGS:
-            return _refusal(QueuepoolError("too many logs are followed", "close some of them"), 503)
+        who = request.state.visitor.share
+        if why := self._logs.refusal(who):
+            return _refusal(QueuepoolError(f"cannot follow another log: {why}", "close some of them"), 503)
         from queuepool.control.dashboard_log import LogTail
 
         try:
@@ -163,16 +171,7 @@ class Dashboard:
             return _refusal(UsageError(str(error)), 404)
         except QueuepoolError as error:
             return _refusal(error, 404)
-        return EventStream(self._counted(tail.frames(self._ended)))
-
-    async def _counted(self, frames: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        self._logs += 1
-        try:
-            async with aclosing(frames) as found:  # type: ignore[type-var]
-                async for frame in found:
-                    yield frame
-        finally:
-            self._logs -= 1
+        return EventStream(_held(self._logs, who, tail.frames(self._ended)))
 
     # --- what is asked ------------------------------------------------------------------------------------------------
 
@@ -193,7 +192,8 @@ class Dashboard:
         usage = self._meter.measure([view.pid for view in snapshot.processes if view.pid])
         deploys = self._operator.deploys
         deploy = deploy_row(deploys.report(), deploys.story.events) if deploys.saved is not None else None
-        return state_of(snapshot, self._operator.look.queues(()), deploy, usage)
+        past = deploys.history.rows()
+        return state_of(snapshot, self._operator.look.queues(()), deploy, past, usage)
 
 
 class Meter:
@@ -253,6 +253,14 @@ class EventStream(StreamingResponse):
                         self._peer.cut()
                     return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _held(shares: Shares, who: str, frames: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The frames, which count as one of `who` for as long as they last."""
+    with shares.hold(who):
+        async with aclosing(frames) as found:  # type: ignore[type-var]
+            async for frame in found:
+                yield frame
 
 
 def _visitor(request: Request) -> dict[str, str]:

@@ -19,9 +19,6 @@ LOOK_SECONDS = 1.0
 QUIET_SECONDS = 5.0
 """After so long without news something is said nevertheless, so that a page notices when the connection is dead."""
 
-MOST_PAGES = 110
-"""Open at a time."""
-
 EVENTS_TOLD = 200
 """Events in one frame; when more happened, the last ones."""
 
@@ -59,11 +56,6 @@ class Hub:
         self._task: asyncio.Task[None] | None = None
         self._ended = False
         self.pages = 0
-
-    @property
-    def full(self) -> bool:
-        """Whether no further page may be opened."""
-        return self.pages >= MOST_PAGES
 
     async def frames(self, last_id: str = "") -> AsyncIterator[bytes]:
         """What one page is told: everything at first, then what changes, until `end`. A page that is slow to read gets

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from queuepool.control import messages
+from queuepool.control import messages, visiting
 from queuepool.control.choosing import note, refuse_while_stopping
 from queuepool.control.following import Progress, Reply
 from queuepool.controller.deploys import Deploys, Wish
@@ -68,7 +68,7 @@ async def deploy(operator: Operator, request: messages.Deploy, progress: Progres
     deploys.refuse_while_under_way("deploy")  # another may have begun while the file was read
     what = deploys.plan(loaded, wish)
     note(operator, "deploy", request.names)
-    if not deploys.begin(loaded, wish, what):
+    if not deploys.begin(loaded, wish, what, str(visiting.facts().get("who") or "")):
         programs = what.to_json()["programs"]
         return nothing_done([name for program in programs for name in program["kept"]], programs)
     if not request.wait:
@@ -79,6 +79,11 @@ async def deploy(operator: Operator, request: messages.Deploy, progress: Progres
 async def status(operator: Operator, request: messages.DeployStatus, progress: Progress) -> Reply:
     """See messages.DeployStatus."""
     return (await _last(operator.deploys)).report()
+
+
+async def history(operator: Operator, request: messages.DeployHistory, progress: Progress) -> Reply:
+    """See messages.DeployHistory."""
+    return {"deploys": await asyncio.to_thread(operator.deploys.history.rows)}
 
 
 async def follow(operator: Operator, request: messages.FollowDeploy, progress: Progress) -> Reply:
@@ -100,6 +105,7 @@ OPERATIONS: Mapping[str, tuple[type[Any], Handler]] = {
     "plandeploy": (messages.PlanDeploy, plan),
     "deploy": (messages.Deploy, deploy),
     "deploystatus": (messages.DeployStatus, status),
+    "deployhistory": (messages.DeployHistory, history),
     "followdeploy": (messages.FollowDeploy, follow),
     "abortdeploy": (messages.AbortDeploy, abort),
 }

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from queuepool.domain.events import Event
+from queuepool.domain.events import Event, Kind
 from queuepool.domain.observed import ProcessView, ProgramView, Snapshot
 
 Row = dict[str, Any]
@@ -16,12 +16,13 @@ Table = dict[str, Row]
 Usage = Mapping[int, tuple[int, float | None]]
 
 TABLES = ("programs", "processes", "queues", "redis")
-VALUES = ("daemon", "deploy")
+VALUES = ("daemon", "deploy", "deploys")
 
 LAST_LINES = 10
 """Of what a process wrote before it died."""
 STORY_LINES = 150
 """Of a deploy."""
+PAST_DEPLOYS = 20
 HISTORY_SECONDS = 2.0
 """Between two points of the charts."""
 HISTORY_POINTS = 300
@@ -104,9 +105,11 @@ def _changed(table: Table, change: Mapping[str, Any]) -> Table:
 # --- the rows ---------------------------------------------------------------------------------------------------------
 
 
-def state_of(snapshot: Snapshot, queues: Mapping[str, Any], deploy: Row | None, usage: Usage) -> State:
-    """The state of now. queues: the reply to messages.Queues. deploy: see `deploy_row`. usage: pid -> (bytes resident,
-    share of a core), where it was measured."""
+def state_of(
+    snapshot: Snapshot, queues: Mapping[str, Any], deploy: Row | None, deploys: Sequence[Row], usage: Usage
+) -> State:
+    """The state of now. queues: the reply to messages.Queues. deploy: see `deploy_row`. deploys: those that have ended,
+    see messages.DeployHistory. usage: pid -> (bytes resident, share of a core), where it was measured."""
     tables = {
         "programs": {view.name: _program(view) for view in snapshot.programs},
         "processes": _processes(snapshot, usage),
@@ -127,6 +130,7 @@ def state_of(snapshot: Snapshot, queues: Mapping[str, Any], deploy: Row | None, 
                 "problems": problems,
             },
             "deploy": deploy,
+            "deploys": list(deploys[:PAST_DEPLOYS]),
         },
     )
 
@@ -232,7 +236,7 @@ def deploy_row(report: Mapping[str, Any], story: Sequence[Mapping[str, Any]]) ->
     for event in story:
         kind = event["event"]
         if kind == "pool":
-            pools[event["program"]] = {key: event[key] for key in ("done", "total", "draining")}
+            pools[event["program"]] = {key: event[key] for key in ("done", "total", "draining", "back")}
         elif kind == "phase":
             phase = event["message"]
         elif kind == "waiting":
@@ -256,7 +260,9 @@ def deploy_row(report: Mapping[str, Any], story: Sequence[Mapping[str, Any]]) ->
 
 def event_row(event: Event) -> Row:
     """An event of the journal, as a sentence."""
-    row = {"seq": event.seq, "time": event.time, "event": event.kind.value, "process": event.subject}
+    row: Row = {"seq": event.seq, "time": event.time, "event": event.kind.value, "process": event.subject}
+    if event.kind is Kind.DEPLOY_ENDED:
+        row["result"] = event.fields.get("result")
     return row | {"sentence": event.sentence()}
 
 

@@ -48,7 +48,14 @@ Progress = Callable[[dict[str, Any]], None]
 BUSY_SECONDS = 0.2
 PATIENCE_SECONDS = 30.0
 """How long a supervisord may be away in the middle before the command gives up."""
-LOOKS = (messages.Reread, messages.PlanDeploy, messages.DeployStatus, messages.Queues, messages.Redis)
+LOOKS = (
+    messages.Reread,
+    messages.PlanDeploy,
+    messages.DeployStatus,
+    messages.DeployHistory,
+    messages.Queues,
+    messages.Redis,
+)
 """What changes nothing, and so may be asked at any time."""
 ONLY_A_DAEMON: tuple[type[Any], ...] = (messages.Upgrade, messages.Reopen)
 

@@ -174,6 +174,15 @@ class DeployStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class DeployHistory:
+    """The deploys that have ended, the last one first, 50 at most.
+    Reply: {"deploys": [{"id", "begun_at": unix seconds, "seconds", "result", "who", "release": {"from", "to"},
+    "programs": [names], "started": count, "restarted", "stopped", "kept", "gate", "failure"}]}. who: asked for it, ""
+    where that is not known. release: null where programs have several, or there is none. gate, failure: what it failed
+    at, and why; null where it did not."""
+
+
+@dataclass(frozen=True, slots=True)
 class FollowDeploy:
     """The progress of the deploy under way from its beginning, and its end. Reply: as Deploy."""
 
@@ -218,6 +227,7 @@ Request = (
     | PlanDeploy
     | Deploy
     | DeployStatus
+    | DeployHistory
     | FollowDeploy
     | AbortDeploy
     | Notify

@@ -73,6 +73,16 @@ _REPLIES: dict[str, Schema] = {
     "upgrade": _object(pid=_NUMBER, version=_TEXT),
     "reopen": _object(reopened=_NUMBER),
     "plandeploy": _object(changes=_YES_OR_NO, programs=_array({"type": "object"}), problems=_TEXTS),
+    "deployhistory": _object(
+        deploys=_array(
+            _object(
+                {"gate": _or_null(_TEXT), "failure": _or_null(_TEXT)},
+                id=_TEXT, begun_at={"type": "number"}, seconds={"type": "number"}, result=_TEXT, who=_TEXT,
+                release={"type": "object"}, programs=_TEXTS, started=_NUMBER, restarted=_NUMBER, stopped=_NUMBER,
+                kept=_NUMBER,
+            )
+        )
+    ),
     **dict.fromkeys(("deploy", "deploystatus", "followdeploy", "abortdeploy"), _DEPLOY),
 }  # fmt: skip
 """Operation -> its reply."""
@@ -128,6 +138,7 @@ def document(operations: Mapping[str, type[Any]], root_path: str = "") -> Schema
         "/status": _get("status", "What runs, what does not, and why.", _ref("Snapshot"), "name"),
         "/queues": _get("getQueues", "How deep the queues are and how fast they move.", _ref("QueuesReply"), "name"),
         "/deploy": _get("getDeploy", "The deploy that is under way, or the last one.", _DEPLOY),
+        "/deploys": _get("getDeploys", "The deploys that have ended, the last one first.", _REPLIES["deployhistory"]),
         "/events": _get("events", "What happened, one event a line.", _EVENT, "since", "follow", lines=True),
     }
     for name, type_ in operations.items():

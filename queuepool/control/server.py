@@ -118,7 +118,7 @@ class _SleepingServer(Server):
     def __init__(self, config: _Config, tls: Callable[[], ssl.SSLContext] | None) -> None:
         super().__init__(config)
         self._tls = tls
-        self._handshakes: set[_Doorway] = set()
+        self._handshakes: dict[_Doorway, None] = {}  # the first one waits longest
         self._stop_asked = asyncio.Event()
         self._stopped = asyncio.Event()
         self._grace = 0.0
@@ -179,6 +179,9 @@ class _Connection(H11Protocol):
     config: _Config
     _deadline: asyncio.TimerHandle | None = None
     _idle_since: float | None = None
+    """Since when a patient one has nothing to do."""
+    _owes_since: float | None = None
+    """Since when the rest of a request, or all of it, is missing."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -188,16 +191,21 @@ class _Connection(H11Protocol):
             transport.write(_TOO_MANY)
             transport.close()
             return
-        self._deadline = self.loop.call_later(REQUEST_SECONDS, transport.abort)
+        self._set_deadline()
 
     def _make_room(self) -> bool:
-        idle = [other for other in self.connections if isinstance(other, _Connection) and other._idle_since is not None]
-        if not idle:
-            return False
-        longest = min(idle, key=lambda other: other._idle_since or 0.0)
-        longest._idle_since = None
-        longest.transport.close()
-        return True
+        """Close another connection: the longest idle of the patient ones, else the one whose request is longest in
+        coming. Whoever holds all connections and asks for nothing shuts nobody out so: an honest client sends its
+        request at once."""
+        others = [other for other in self.connections if isinstance(other, _Connection) and other is not self]
+        for since in ("_idle_since", "_owes_since"):
+            found = [other for other in others if getattr(other, since) is not None]
+            if found:
+                longest: _Connection = min(found, key=lambda other: getattr(other, since))
+                longest._idle_since = longest._owes_since = None
+                longest.transport.abort()
+                return True
+        return False
 
     def handle_events(self) -> None:
         super().handle_events()
@@ -208,7 +216,7 @@ class _Connection(H11Protocol):
             self._idle_since = self.loop.time()
         elif self.conn.their_state in (h11.IDLE, h11.SEND_BODY):
             if self._deadline is None:
-                self._deadline = self.loop.call_later(REQUEST_SECONDS, self.transport.abort)
+                self._set_deadline()
         else:
             self._forget_deadline()
 
@@ -221,7 +229,12 @@ class _Connection(H11Protocol):
         self._forget_deadline()
         super().connection_lost(exc)
 
+    def _set_deadline(self) -> None:
+        self._owes_since = self.loop.time()
+        self._deadline = self.loop.call_later(REQUEST_SECONDS, self.transport.abort)
+
     def _forget_deadline(self) -> None:
+        self._owes_since = None
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
@@ -231,21 +244,24 @@ class _Doorway(asyncio.Protocol):
     """A connection until its TLS handshake is done; then `inner` has it. asyncio's own server would wait a minute for a
     handshake, and for any number of them."""
 
-    def __init__(self, context: ssl.SSLContext, inner: _Connection, others: set[_Doorway]) -> None:
+    def __init__(self, context: ssl.SSLContext, inner: _Connection, others: dict[_Doorway, None]) -> None:
         self._context = context
         self._inner = inner
         self._others = others
         self._task: asyncio.Task[None] | None = None
+        self._outer: asyncio.Transport | None = None
         self._early = b""
         self._open = self._lost = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        if len(self._others) + len(self._inner.connections) >= self._inner.config.most_connections:
+        full = len(self._others) + len(self._inner.connections) >= self._inner.config.most_connections
+        if full and not self._make_room():
             transport.abort()
             return
         transport.pause_reading()
-        self._others.add(self)
+        self._outer = transport
+        self._others[self] = None
         self._task = self._inner.loop.create_task(self._shake_hands(transport), name="handshake")
 
     async def _shake_hands(self, transport: asyncio.Transport) -> None:
@@ -257,7 +273,7 @@ class _Doorway(asyncio.Protocol):
             transport.abort()
             return
         finally:
-            self._others.discard(self)
+            self._others.pop(self, None)
         if secured is None or self._lost:
             return
         self._open = True
@@ -274,10 +290,20 @@ class _Doorway(asyncio.Protocol):
         if self._open:  # it was on its way already when the connection was handed on
             self._inner.connection_lost(exc)
 
+    def _make_room(self) -> bool:
+        """As that of a connection; who has not even shaken hands goes first."""
+        if not self._others:
+            return self._inner._make_room()
+        longest = next(iter(self._others))
+        del self._others[longest]
+        longest.close()
+        return True
+
     def close(self) -> None:
-        """End it: the server ends."""
-        if self._task is not None:
+        """End it: the server ends, or another one needs the place."""
+        if self._task is not None and self._outer is not None:
             self._task.cancel()
+            self._outer.abort()  # the task may not even have begun
 
 
 def _who(transport: asyncio.Transport) -> tuple[int, int]:

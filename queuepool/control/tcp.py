@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 from queuepool.control.access import Access, Unusable, know
 from queuepool.control.api import OtherFace
 from queuepool.control.server import ControlServer
+from queuepool.control.sessions import SessionStore
 from queuepool.control.web import Guard, Web
 from queuepool.domain.access import HttpSpec
 from queuepool.domain.events import Kind
@@ -39,7 +40,7 @@ Note = Callable[[Kind, str, Mapping[str, Any]], object]
 class HttpListener:
     """At most one listener. make_app(web_of): the application with all faces, and among them the one that `web_of`
     makes of them. note: the journal's `add`. problem: told what is wrong, "" when nothing is. on_defect: told of an
-    exception that nobody foresaw."""
+    exception that nobody foresaw. sessions: where they outlive the daemon; None: nowhere."""
 
     def __init__(
         self,
@@ -47,12 +48,15 @@ class HttpListener:
         note: Note,
         problem: Callable[[str], None],
         on_defect: Callable[[BaseException], None],
+        sessions: SessionStore | None = None,
     ) -> None:
+        self._sessions = sessions
         self._make_app = make_app
         self._note = note
         self._problem = problem
         self._on_defect = on_defect
-        self._access = Access()
+        self._access = Access(store=sessions)
+        self._took_up = False
         self._spec: HttpSpec | None = None
         self._stamp: object = None
         self._context: ssl.SSLContext | None = None
@@ -88,6 +92,8 @@ class HttpListener:
             self._spec = None
             if self._ending:
                 await asyncio.wait(self._ending)
+            if self._took_up:
+                self._access.save()
 
     async def _use(self, spec: HttpSpec | None) -> None:
         if spec is None:
@@ -97,6 +103,10 @@ class HttpListener:
         stamp = await asyncio.to_thread(_stamp, spec)
         if spec == self._spec and stamp == self._stamp and self._server is not None:
             return
+        if not self._took_up:
+            if self._sessions is not None:
+                self._access.take_up(await asyncio.to_thread(self._sessions.load))
+            self._took_up = True
         known = await asyncio.to_thread(know, spec, self._access.known)
         context = await asyncio.to_thread(_tls, spec) if spec.tls_cert else None
         if self._spec is None or _place(self._spec) != _place(spec):

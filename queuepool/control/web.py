@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, quote
@@ -21,12 +22,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from queuepool.control import visiting
 from queuepool.control.access import Access, Session, Wait
 from queuepool.control.client import error_to
+from queuepool.control.shares import Shares
 from queuepool.domain.access import HttpSpec, Role, Visitor, is_public, needed
 from queuepool.domain.origins import client_address, host_is_known, is_proxy, local_path, may_post
 from queuepool.errors import QueuepoolError
 
 MAX_FORM = 16 * 1024
 """Bytes of a login, the only body that is read of somebody who is not known."""
+MAX_FIELDS = 20
+MOST_ANSWERS = 192
+"""Answers in progress that one visitor may have: of the connections (tcp.MAX_CONNECTIONS) some are left to others."""
 
 Refused = Callable[[Mapping[str, str | None]], None]
 Accepted = Callable[[Mapping[str, str | None]], None]
@@ -131,13 +136,16 @@ def cookie_name(spec: HttpSpec) -> str:
 
 
 async def read_form(request: Request) -> dict[str, str] | None:
-    """The fields of a small form, the last of each name; None when it is too large."""
+    """The fields of a small form, the last of each name; None when it is too large, or has too many of them."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_FORM:
             return None
-    fields = parse_qs(body.decode("latin-1"), keep_blank_values=True, max_num_fields=20, encoding="utf-8")
+    try:
+        fields = parse_qs(body.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_FIELDS, encoding="utf-8")
+    except ValueError:
+        return None
     return {name: values[-1] for name, values in fields.items()}
 
 
@@ -160,6 +168,7 @@ class Guard:
         self._access = access
         self._refused = refused
         self._own_name = os.uname().nodename
+        self._answers = Shares(sys.maxsize, MOST_ANSWERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -167,18 +176,29 @@ class Guard:
             return
         headers = Headers(scope=scope)
         path = self._place(scope, headers)
+        answered = False
 
         async def send_guarded(message: Message) -> None:
+            nonlocal answered
+            if answered:
+                return
             if message["type"] == "http.response.start":
                 _add_headers(MutableHeaders(scope=message), path)
             await send(message)
+            if scope["method"] == "HEAD" and message["type"] == "http.response.start":
+                # What follows something for ever would do so for nobody: its body is never sent.
+                answered = True
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                limit.reschedule(asyncio.get_running_loop().time())
 
         try:
             async with asyncio.timeout(None) as limit:  # set where the answer must end with a session
                 no = await self._look(scope, receive, headers, path, limit)
                 if isinstance(no, Response):
                     await no(scope, receive, send_guarded)
-                else:
+                    return
+                visitor = scope["state"]["visitor"]
+                with self._answers.hold(visitor.share if visitor else ""):
                     await self._app(scope, no or receive, send_guarded)
         except Exception as error:  # noqa: BLE001 - reported to the daemon; the client sees the connection end
             if not (isinstance(error, TimeoutError) and limit.expired()):
@@ -230,6 +250,8 @@ class Guard:
             return None
         if not visitor.may(needed(method, path)):
             return self._no(scope, 403, *_only_operators(visitor))
+        if why := self._answers.refusal(visitor.share):
+            return refusal(429, f"cannot answer so many at a time: {why}", "end some of them", {"Retry-After": "5"})
         if session is None:
             return None
         if method != "POST":

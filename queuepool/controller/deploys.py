@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from queuepool.controller.controller import Controller
+from queuepool.controller.deployhistory import DeployHistory
 from queuepool.controller.deployhooks import RunCommand, run_hook
 from queuepool.controller.deployplan import Plan, make_plan
 from queuepool.controller.deploystate import DeployStore, Saved, Settings
@@ -80,6 +81,7 @@ class Deploys:
     ) -> None:
         self.control = control
         self.store = DeployStore(directory, complain, recovered)
+        self.history = DeployHistory(directory, complain, recovered)
         self.saved: Saved | None = None
         self.story = Story(clock)
         self._settings: Settings | None = None
@@ -115,8 +117,8 @@ class Deploys:
             self.control, loaded, programs=wish.programs, stale=wish.stale, force=wish.force, canary=canary
         )
 
-    def begin(self, loaded: Loaded, wish: Wish, plan: Plan) -> bool:
-        """Begin the deploy as planned; whether there was anything to do. Raises Locked."""
+    def begin(self, loaded: Loaded, wish: Wish, plan: Plan, who: str = "") -> bool:
+        """Begin the deploy as planned; whether there was anything to do. who: asks for it. Raises Locked."""
         self.refuse_while_under_way("deploy")
         if not plan:
             self._let_go(plan)
@@ -154,6 +156,7 @@ class Deploys:
             carried=carried,
             held=(before.held - mine) if before else frozenset(),
             token=os.urandom(6).hex(),
+            who=who,
         )
         self._settings = Settings(dict(control.pools), plan.target, policy)
         control.loaded = loaded
@@ -204,6 +207,7 @@ class Deploys:
                 failure = Failure("interrupted", "the daemon was ended, and the settings of the deploy are lost")
                 state = replace(self.saved.state, phase=Phase.ENDED, outcome=Outcome.FAILED, failure=failure)
                 self._save(replace(self.saved, state=state, ended=self._clock()))
+                self.history.add(self.saved, self.report())
         self._enforce()
 
     def resume(self) -> None:
@@ -329,6 +333,7 @@ class Deploys:
             if not saved.held:
                 self.store.forget_settings()
             report = report_of(saved, self._clock())
+            self.history.add(saved, report)
             failure = after.failure.what if after.failure else None
             self.control.journal.add(
                 Kind.DEPLOY_ENDED,

@@ -35,7 +35,7 @@ class Saved:
     """A deploy and what it has come to. Times are unix seconds. displays: names of the processes it concerns, in
     Supervisor's form. carried: pools that are not its own -> release at which an earlier one left them. held: programs
     whose former settings stand although the file says otherwise. draining: old processes that still finish a job.
-    token: random, in the names of the queues of its canaries."""
+    token: random, in the names of the queues of its canaries. who: asked for it; "" where that is not known."""
 
     id: str
     begun: float
@@ -47,6 +47,7 @@ class Saved:
     ended: float | None = None
     draining: tuple[str, ...] = ()
     token: str = ""
+    who: str = ""
 
 
 class DeployStore:

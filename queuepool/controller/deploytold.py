@@ -64,7 +64,7 @@ class Story:
             if state.phase is Phase.BACK:
                 up = sum(worker.up for worker in pool.workers.values())
             total = len(pool.wanted) if state.phase is Phase.BACK else len(turn.slots)
-            now = {"done": up, "total": total, "draining": pool.retiring}
+            now = {"done": up, "total": total, "draining": pool.retiring, "back": state.phase is Phase.BACK}
             if self._shown.get(name) != now and (total or pool.retiring):
                 self._shown[name] = now
                 word = "back" if state.phase is Phase.BACK else "new"
@@ -83,7 +83,7 @@ class Story:
 
     def end(self, report: Mapping[str, Any]) -> None:
         """Tell the end."""
-        self.tell("ended", f"deploy {report['id']}: {report['result']}", report=dict(report))
+        self.tell("ended", f"deploy {report['id']}: {report['result'].replace('_', ' ')}", report=dict(report))
 
 
 def _draining(count: int) -> str:

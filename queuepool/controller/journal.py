@@ -92,7 +92,10 @@ class LogFile:
             self._second = (second, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second)))
         if not self._lines:
             asyncio.get_running_loop().call_soon(self.flush)
-        self._lines.append(f"{self._second[1]},{int(event.time % 1 * 1000):03d} {event.line()}")
+        line = event.line()
+        if not line.isprintable():  # somebody will read the file with `cat`, and the name of a job may be anybody's
+            line = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in line)
+        self._lines.append(f"{self._second[1]},{int(event.time % 1 * 1000):03d} {line}")
 
     def flush(self) -> None:
         """Write what has been kept."""

@@ -29,6 +29,7 @@ from queuepool.daemon.upgrading import replace_process, version_on_disk
 from queuepool.domain.amounts import count
 from queuepool.domain.events import Event, Kind
 from queuepool.domain.observed import DaemonView, ProcessView, ProgramView, Snapshot
+from queuepool.domain.ooms import OomKills
 from queuepool.domain.pool import Loaded
 from queuepool.domain.supervisor_events import daemon_notice
 from queuepool.domain.tally import Tally
@@ -77,7 +78,7 @@ class Daemon:
         self.telling = Telling(self)
         self.journal = Journal()
         self.log = LogFile(directory.log)
-        self.tally = Tally(oom_kills)
+        self.tally = Tally()
         self.journal.listeners += [self.log, self.tally]
         self.pump = Pump(self._log_trouble, spool_directory=directory.spool)
         if echo is not None:
@@ -111,6 +112,7 @@ class Daemon:
             failed=self._suspect,
             crashed=lambda *death: self.requeuer.crashed(*death),
             came_up=self.tally.came_up,
+            oom_killed=OomKills(oom_kills, time.monotonic).was_one,
             keep=self.notifier.keep,
             unkeep=self.notifier.unkeep,
         )

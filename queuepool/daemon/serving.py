@@ -108,7 +108,13 @@ class Serving:
         daemon = self._daemon
         if self._tcp is None:
             tcp = await asyncio.to_thread(_import_tcp)
-            self._tcp = self._tcp or tcp.HttpListener(self._web_app, daemon.journal.add, self._problem, daemon.defect)
+            self._tcp = self._tcp or tcp.HttpListener(
+                self._web_app,
+                daemon.journal.add,
+                self._problem,
+                daemon.defect,
+                tcp.SessionStore(daemon.directory.state, daemon.complain),
+            )
         await self._tcp.use(daemon.controller.loaded.http)
 
     def _problem(self, text: str) -> None:

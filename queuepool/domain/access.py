@@ -31,6 +31,11 @@ class Visitor:
         return self.role is Role.OPERATOR or needed is Role.VIEWER
 
     @property
+    def share(self) -> str:
+        """Under which name he has his share of what is limited (control/shares.py)."""
+        return self.name or self.address
+
+    @property
     def facts(self) -> dict[str, str | None]:
         """Who it was, for an event of the journal."""
         return {"who": self.name or None, "from": self.address or None, "by": self.by}
@@ -82,7 +87,9 @@ class HttpSpec:
 
 
 API = "/api/v1/"
-ONLY_READS = frozenset({"queues", "redis", "reread", "plandeploy", "deploystatus", "followdeploy", "await"})
+ONLY_READS = frozenset(
+    {"queues", "redis", "reread", "plandeploy", "deploystatus", "deployhistory", "followdeploy", "await"}
+)
 """Operations of control/messages.py that change nothing, though they are POSTed."""
 
 _PUBLIC = {

@@ -11,6 +11,7 @@ from queuepool.domain import noticewords as words
 from queuepool.domain.alarm import Alarm, Limits, Memory, Sight
 from queuepool.domain.deaths import explain
 from queuepool.domain.events import Event, Kind
+from queuepool.domain.exits import SIGKILLED
 from queuepool.domain.notices import About, Notice, Phase, plain
 from queuepool.domain.queues import QueueView
 
@@ -136,7 +137,7 @@ class Alarms:
         if ours or not isinstance(code, int) or code in (0, 12):
             return
         reason = _reason(event)
-        if code in (-9, 137, 255) and explain(pool, code, reason).kind in ("killed", "memory_limit"):
+        if code in (*SIGKILLED, 255) and explain(pool, code, reason).kind in ("oom", "killed", "memory_limit"):
             self._happen(f"memory:{pool}", About.MEMORY, pool, event.subject, reason, event.time)
         self._crash(pool, event.subject, reason, event.time)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from queuepool.domain.exits import signal_name, telling
+from queuepool.domain.exits import OOM, SIGKILLED, signal_name, telling
 
 DOWN = frozenset({"BACKOFF", "FATAL", "EXITED"})
 """States in which a process has an end to explain."""
@@ -39,6 +39,14 @@ def explain(program: str, code: int | None, reason: str, lines: Sequence[str] = 
     logs = f"queuepool logs {program}"
     if reason.startswith(("waiting for redis", "waiting for the redis")):
         return Death("redis", reason.partition(" (")[0], "queuepool redis", reason)
+    if reason.startswith(OOM):
+        return Death(
+            "oom",
+            "was killed by the kernel, because memory ran out",
+            f"lower `numprocs:` of {program}, set `memory_limit:` below what one may use, or give the machine, or the "
+            "container, more memory",
+            reason,
+        )
     if reason.startswith(_SPAWN):
         found = _HINT.fullmatch(reason)
         what, hint = (found[1], found[2]) if found else (reason, f"queuepool status {program}")
@@ -61,7 +69,7 @@ def _by_code(program: str, code: int | None, reason: str, said: Sequence[str], l
             f"raise `memory:` of {program}, or find what its jobs keep in memory (`{logs}`)",
             reason,
         )
-    if code in (-9, 137):
+    if code in SIGKILLED:
         return _killed(program, reason, said)
     if code in (-11, 139, -7, 135, -6, 134):
         number = -code if code < 0 else code - 128

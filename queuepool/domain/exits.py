@@ -6,6 +6,12 @@ import re
 import signal
 from collections.abc import Sequence
 
+OOM = "killed by the kernel: out of memory"
+"""What is said of an end that was the work of the kernel's OOM killer, and so where it is known again."""
+
+SIGKILLED = (-9, 137)
+"""Exit codes of SIGKILL: our child's, and that of a shell's child."""
+
 _CODES = {
     12: "worker above its --memory limit, ended after a job",
     126: "126: the command was found but could not be executed",
@@ -28,10 +34,12 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def meaning(code: int | None, last_lines: Sequence[bytes] = ()) -> str:
+def meaning(code: int | None, last_lines: Sequence[bytes] = (), oom: bool = False) -> str:
     """An exit in words. code: exit status, or minus the signal; None when it cannot be known. last_lines: what the
-    process wrote last; the most telling of them is added."""
-    if code is None:
+    process wrote last; the most telling of them is added. oom: it was the kernel that killed it, for lack of memory."""
+    if oom:
+        text = OOM
+    elif code is None:
         text = "ended; how cannot be known, since a former daemon had started it"
     elif code < 0:
         text = _SIGNALS.get(signal.Signals(-code)) if -code in set(signal.Signals) else None  # type: ignore[assignment]

@@ -89,12 +89,14 @@ class SpawnFailed:
 
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """The leader `pid` ended with `code` (None: unknown). rest: other processes of its tree still live."""
+    """The leader `pid` ended with `code` (None: unknown). rest: other processes of its tree still live. oom: the kernel
+    killed it for lack of memory."""
 
     pid: int
     code: int | None
     rest: bool = False
     last_lines: tuple[bytes, ...] = ()
+    oom: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +196,9 @@ def _step(p: Process, event: Event, now: float, policy: Policy, luck: float) -> 
             return _spawned(p, pid, lived, adopted, now, policy)
         case SpawnFailed(why):
             return _failed(p, why, now, policy, luck, kind="spawn_failed")
-        case Exited(pid, code, rest, lines):
-            return _exited(p, code, rest, lines, now, policy, luck) if pid == p.pid and not p.leader_gone else (p, [])
+        case Exited(pid, code, rest, lines, oom):
+            known = pid == p.pid and not p.leader_gone
+            return _exited(p, code, rest, meaning(code, lines, oom), now, policy, luck) if known else (p, [])
         case TreeGone(pid):
             return _gone(p, p.code, p.reason, now, policy, luck) if pid == p.pid and p.leader_gone else (p, [])
         case Elapsed():
@@ -273,13 +276,11 @@ def _running(p: Process) -> Process:
     return replace(p, state=State.RUNNING, deadline=None, failures=0, reason="")
 
 
-def _exited(
-    p: Process, code: int | None, rest: bool, lines: tuple[bytes, ...], now: float, policy: Policy, luck: float
-) -> Result:
+def _exited(p: Process, code: int | None, rest: bool, why: str, now: float, policy: Policy, luck: float) -> Result:
     pid = p.pid
     assert pid is not None
     if not rest:
-        return _gone(p, code, meaning(code, lines), now, policy, luck)
+        return _gone(p, code, why, now, policy, luck)
     # Children of the dead leader still live: a PHP worker under `sh -c`, the job of queue:listen. Nothing new starts
     # in this slot before they are gone, or jobs would be worked on twice.
     asked = p.state is State.STOPPING
@@ -289,7 +290,7 @@ def _exited(
         leader_gone=True,
         code=code,
         deadline=p.deadline if asked else now + policy.stop_seconds,
-        reason=p.reason if asked else meaning(code, lines),
+        reason=p.reason if asked else why,
         started=p.started,
     )
     told = Tell("stopping", (("pid", pid), ("reason", LEADER_GONE)))

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from queuepool.domain.alarm import Alarm, Limits, Sight
 from queuepool.domain.deaths import explain
+from queuepool.domain.exits import OOM
 from queuepool.domain.notices import (
     LONGEST_TITLE,
     About,
@@ -80,13 +81,16 @@ def _crash_loop(alarm: Alarm, notice: Notice, limits: Limits, sight: Sight | Non
 
 def _memory(alarm: Alarm, notice: Notice, limits: Limits, sight: Sight | None) -> Notice:
     count = "1 process was" if alarm.total == 1 else f"{alarm.total} processes were"
+    reasons = [why for why in alarm.members.values() if why]
+    kernel = bool(reasons) and all(why.startswith(OOM) for why in reasons)
     notice = replace(
         notice,
-        title=f"{alarm.subject}: {count} killed or out of memory",
+        title=f"{alarm.subject}: {count} {OOM if kernel else 'killed or out of memory'}",
         severity=Severity.WARNING,
         facts={"times": alarm.total},
     )
-    return _why(alarm, notice, None, f"{_some(alarm)}.")
+    told = _why(alarm, notice, None, f"{_some(alarm)}.")
+    return replace(told, title=notice.title) if kernel else told  # it says why already
 
 
 def _memory_limit(alarm: Alarm, notice: Notice, limits: Limits, sight: Sight | None) -> Notice:

@@ -3,11 +3,11 @@ is a number at the moment of asking (processes, queues) is not here, jobs are co
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from queuepool.domain.events import Event, Kind
+from queuepool.domain.exits import OOM, SIGKILLED
 from queuepool.domain.histogram import Histogram
 from queuepool.domain.lifecycle import LEADER_GONE, MEANWHILE
 
@@ -38,11 +38,7 @@ class Cause(StrEnum):
     UNKNOWN = "unknown"
 
 
-UNCLAIMED_SECONDS = 10.0
-"""How long after a look at the kernel's count another end may still be one of those."""
-
 _ENDS = frozenset({Kind.EXITED, Kind.RECYCLED, Kind.STOPPED})
-_SIGKILL = (-9, 137)
 
 
 def cause_by_itself(kind: Kind, code: int | None) -> Cause:
@@ -53,7 +49,7 @@ def cause_by_itself(kind: Kind, code: int | None) -> Cause:
         return Cause.UNKNOWN
     if kind is Kind.RECYCLED:
         return Cause.WORKER_MEMORY if code == 12 else Cause.RECYCLED
-    if code in _SIGKILL:
+    if code in SIGKILLED:
         return Cause.KILLED
     return Cause.RECYCLED if code == 0 else Cause.CRASHED
 
@@ -82,20 +78,16 @@ class Tally:
 
     events: by kind. programs: by name. deploys: ended ones, by outcome (rollout.Outcome). deploy_seconds: how long
     those took. spawned: seconds from the decision to start a process until it exists. lag: seconds that the loop came
-    too late. oom_kills(): how many of our processes the kernel has killed for memory, asked when one was killed; None:
-    not known.
+    too late.
     """
 
-    def __init__(self, oom_kills: Callable[[], int | None] = lambda: None) -> None:
+    def __init__(self) -> None:
         self.events: dict[Kind, int] = {}
         self.programs: dict[str, ProgramTally] = {}
         self.deploys: dict[str, int] = {}
         self.deploy_seconds = Histogram(DEPLOY_BOUNDS)
         self.spawned = Histogram(SPAWN_BOUNDS)
         self.lag = Histogram(LAG_BOUNDS)
-        self._oom_kills = oom_kills
-        self._ooms = oom_kills()
-        self._unclaimed, self._looked = 0, 0.0
         self._asked: dict[int, Cause] = {}
         self._deploying: frozenset[str] | None = frozenset()  # None: every program may be meant
 
@@ -164,24 +156,10 @@ class Tally:
         if event.fields.get("reason") == MEANWHILE:
             kind = Kind.EXITED
         cause = self._asked.pop(pid, None) or cause_by_itself(kind, code if isinstance(code, int) else None)
-        if cause is Cause.KILLED and self._was_for_memory(event.time):
+        if cause is Cause.KILLED and str(event.fields.get("reason")).startswith(OOM):
             cause = Cause.OOM
         ends = self._of(program).ends
         ends[cause] = ends.get(cause, 0) + 1
-
-    def _was_for_memory(self, now: float) -> bool:
-        """Whether the kernel has killed one more than ends were told of. What is left over is soon forgotten: it was a
-        child of a worker, whose end is nobody's here."""
-        before, self._ooms = self._ooms, self._oom_kills()
-        if now - self._looked > UNCLAIMED_SECONDS:
-            self._unclaimed = 0
-        self._looked = now
-        if before is not None and self._ooms is not None:
-            self._unclaimed += max(0, self._ooms - before)
-        if not self._unclaimed:
-            return False
-        self._unclaimed -= 1
-        return True
 
     def _deploy_ended(self, event: Event) -> None:
         self._deploying = frozenset()

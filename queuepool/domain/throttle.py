@@ -27,33 +27,46 @@ class Allowance:
 
 BY_ADDRESS = Allowance(10, 20.0)
 BY_NAME = Allowance(50, 10.0)
-"""Many addresses may try one name, and whoever owns the name must not be shut out by them for long."""
+"""Many addresses may try one name. Whoever owns the name is not shut out by them where he was let in before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failures:
     """Failed logins: key -> the time at which it is forgiven entirely. Keys are addresses (an IPv6 network of a site
-    counts as one) and names."""
+    counts as one) and names. homes: address and name -> when that name was let in from there; what others do to the
+    name does not concern it."""
 
     addresses: Mapping[str, float] = field(default_factory=dict)
     names: Mapping[str, float] = field(default_factory=dict)
+    homes: Mapping[str, float] = field(default_factory=dict)
 
     def wait(self, address: str, name: str, now: float) -> float:
         """Seconds until the next try is looked at; 0: now."""
         at_address = _wait(self.addresses.get(network(address), 0.0), BY_ADDRESS, now)
-        return max(at_address, _wait(self.names.get(name, 0.0), BY_NAME, now))
+        if _home(address, name) in self.homes:
+            return at_address
+        return max(at_address, _wait(self.names.get(name[:100], 0.0), BY_NAME, now))
 
     def failed(self, address: str, name: str, now: float) -> Failures:
         """After one more failure."""
-        return Failures(
-            _add(self.addresses, network(address), BY_ADDRESS, now), _add(self.names, name[:100], BY_NAME, now)
+        return replace(
+            self,
+            addresses=_add(self.addresses, network(address), BY_ADDRESS, now),
+            names=_add(self.names, name[:100], BY_NAME, now),
         )
 
-    def succeeded(self, address: str) -> Failures:
-        """After a login: the address is nobody's who guesses."""
+    def succeeded(self, address: str, name: str, now: float) -> Failures:
+        """After a login: the address is nobody's who guesses, and one where that name is at home."""
         left = dict(self.addresses)
         left.pop(network(address), None)
-        return replace(self, addresses=left)
+        homes = {**self.homes, _home(address, name): now}
+        if len(homes) > MOST_KEYS:
+            del homes[min(homes, key=lambda home: homes[home])]
+        return replace(self, addresses=left, homes=homes)
+
+
+def _home(address: str, name: str) -> str:
+    return f"{network(address)} {name[:100]}"
 
 
 def _wait(forgiven_at: float, allowance: Allowance, now: float) -> float:

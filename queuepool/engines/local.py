@@ -16,6 +16,7 @@ from queuepool.domain.command import NO_TERMINAL
 from queuepool.domain.deployment import at_release
 from queuepool.domain.desired import Revision
 from queuepool.domain.events import Kind
+from queuepool.domain.exits import SIGKILLED
 from queuepool.domain.names import ProcessName
 from queuepool.domain.observed import ProcessView
 from queuepool.domain.pool import Launch, PoolSpec, ProcessSpec
@@ -55,7 +56,8 @@ class LocalEngine(Lives):
     number: also how many lives there are, or are wanted. failed(pool): a process of the pool ended badly, so what it
     depends on is worth a look. crashed(name, job, code): a process is gone with its whole tree, all that it printed was
     read, and it had not ended this job; code: of its exit, and it may be any; None: unknown. came_up(pool, running,
-    seconds): a process exists, or is RUNNING, so long after it was decided to start it. keep(name, fd), unkeep(name):
+    seconds): a process exists, or is RUNNING, so long after it was decided to start it. oom_killed(): whether the
+    process that SIGKILL ended just now was killed by the kernel for lack of memory. keep(name, fd), unkeep(name):
     let somebody who outlives the daemon hold a pipe too.
 
     lives: those of each slot, oldest first; the last one stays when it has ended, to tell of the slot. slots: the same
@@ -75,6 +77,7 @@ class LocalEngine(Lives):
         failed: Callable[[str], None] = lambda pool: None,
         crashed: Callable[[ProcessName, Job, int | None], None] = lambda name, job, code: None,
         came_up: Callable[[str, bool, float], None] = lambda pool, running, seconds: None,
+        oom_killed: Callable[[], bool] = lambda: False,
         keep: Callable[[str, int], None] = lambda name, fd: None,
         unkeep: Callable[[str], None] = lambda name: None,
         clock: Callable[[], float] = time.monotonic,
@@ -99,6 +102,7 @@ class LocalEngine(Lives):
         self._failed = failed
         self._crashed = crashed
         self._came_up = came_up
+        self._oom_killed = oom_killed
         self._blocked: dict[str, str] = {}
         self._given: dict[str, PoolSpec] = {}
         self._patience: dict[str, float] = {}
@@ -304,7 +308,8 @@ class LocalEngine(Lives):
             self.record.change(life.number, pid=0, birth="")
         lines = () if rest else self.pipes.drain(life)
         job = None if rest else self.clear_desk(life)
-        self.handle(life, lifecycle.Exited(pid, code, rest, lines))
+        oom = code in SIGKILLED and not life.process.killed and self._oom_killed()
+        self.handle(life, lifecycle.Exited(pid, code, rest, lines, oom))
         self._starter.ended(life)
         if job is not None:
             self._crashed(life.name, job, code)

@@ -49,6 +49,19 @@ def test_names_have_colours_where_colours_are_wanted(logs: Path) -> None:
     assert shown.replace("\x1b[0m", "").endswith("| import\n")
 
 
+def test_at_a_terminal_a_line_keeps_its_colours_and_does_nothing_else(logs: Path) -> None:
+    acts = b"\x1b]52;c;cHc=\x07 \x1b[2J \x1bPq\x1b\\ \xc2\x9b2J over\rwritten \x08\x7f"
+    (logs / "import.log").write_bytes(b"\x1b[31mred\x1b[0m \xe4\xb8\xad " + acts + b"\r\n")
+    for command in ("logs", "tail"):
+        terminal = Terminal(command, "import" if command == "logs" else "import:0")
+        assert terminal.end() == 0
+        assert b"\x1b[31mred\x1b[0m \xe4\xb8\xad \\x1b]52;c;cHc=\\x07 \\x1b[2J" in terminal.shown
+        assert b"\\x9b2J over\\x0dwritten \\x08\\x7f" in terminal.shown
+        assert not [left for left in (b"\x1b]", b"\x1b[2J", b"\x1bP", b"\xc2\x9b", b"\x08") if left in terminal.shown]
+    piped = subprocess.run([sys.executable, "-m", "queuepool", "logs", "import"], capture_output=True, check=True)
+    assert acts in piped.stdout, "a file or a pipe gets what was printed"
+
+
 def test_json_is_an_object_a_line(logs: Path) -> None:
     (logs / "import.log").write_text(
         '{"time": "2026-01-31T10:00:00.000+00:00", "process": "import:0", "line": "hello"}\n[2026-01-31 10:00:00] x\n'

@@ -112,7 +112,7 @@ class FakeDaemon:
             messages.Start, messages.Stop, messages.Restart, messages.Signal, messages.Pause, messages.Continue,
             messages.Scale, messages.Reread, messages.Update, messages.Queues, messages.Redis,
             messages.Await, messages.Shutdown, messages.Upgrade, messages.Reopen, messages.PlanDeploy, messages.Deploy,
-            messages.DeployStatus, messages.FollowDeploy, messages.AbortDeploy, messages.Notify,
+            messages.DeployStatus, messages.DeployHistory, messages.FollowDeploy, messages.AbortDeploy, messages.Notify,
         ]  # fmt: skip
         return {type_.__name__.lower(): (type_, self._handler(type_.__name__.lower())) for type_ in types}
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
+import stat
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,6 +15,7 @@ import pytest
 
 from queuepool.control import access, passwords
 from queuepool.control.access import Access, Unusable, Wait, know
+from queuepool.control.sessions import NAME, SessionStore
 from queuepool.domain import throttle
 from queuepool.domain.access import Account, HttpSpec, Role, Secret
 
@@ -280,6 +283,144 @@ def test_sessions_are_bounded_and_the_longest_unused_goes(
         assert [door.by_session(cookie, "") is not None for cookie in cookies] == [False, False, True, True, True]
 
     asyncio.run(visit())
+
+
+def test_a_session_that_follows_something_is_used_all_the_while(door: Access, clock: Clock) -> None:
+    async def visit() -> None:
+        found = await door.login("ann", "right", "")
+        assert found is not None
+        session = door.by_session(found[1], "")
+        assert session is not None
+        async with asyncio.timeout(None) as limit:
+            door.end_with(session[1], limit)
+            await asyncio.sleep(0)
+            clock.now += throttle.SESSION_IDLE_SECONDS + 1
+            assert door.by_session(found[1], "") is not None, "the page is open: a click on it is no new login"
+            door.ended(limit)
+
+    asyncio.run(visit())
+
+
+class Life:
+    """One daemon after another, at the same state directory. now: of the wall's clock; the monotonic one of each daemon
+    begins anew, as it does after a boot."""
+
+    def __init__(self, state: Path) -> None:
+        self.state, self.now, self.said = state, 5e8, list[str]()
+
+    def begin(self, spec: HttpSpec = SPEC) -> Access:
+        store = SessionStore(str(self.state), self.said.append, lambda: self.now)
+        began = self.now
+        door = Access(lambda: 7.0 + self.now - began, store)
+        door.take_up(store.load())
+        door.use(spec, know(spec, door.known))
+        return door
+
+    @property
+    def file(self) -> Path:
+        return self.state / NAME
+
+
+def test_sessions_outlive_the_daemon(tmp_path: Path) -> None:
+    life = Life(tmp_path)
+
+    async def visit() -> None:
+        first = life.begin()
+        assert not life.file.exists()
+        ann, bob = await first.login("ann", "right", ""), await first.login("bob", "b", "")
+        assert ann is not None
+        assert bob is not None
+        before = first.by_session(ann[1], "")
+        assert before is not None
+        life.now += 3600
+        second = life.begin()  # the first one was killed
+        found = second.by_session(ann[1], "9.9.9.9")
+        assert found is not None
+        assert (found[0].name, found[0].role, found[0].address) == ("ann", Role.OPERATOR, "9.9.9.9")
+        assert found[1].csrf == before[1].csrf, "a page that is open goes on acting"
+        second.logout(bob[1])
+        life.now += throttle.SESSION_IDLE_SECONDS - 10
+        third = life.begin()
+        assert third.by_session(bob[1], "") is None, "a logout holds"
+        assert third.by_session(ann[1], "") is not None
+        third.save()
+        life.now += throttle.SESSION_IDLE_SECONDS + 1
+        assert life.begin().by_session(ann[1], "") is None, "it was not used for too long"
+
+    asyncio.run(visit())
+    assert life.said == []
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        Account("ann", Role.VIEWER, Secret("plain", "right")),
+        Account("ann", Role.OPERATOR, Secret("plain", "other")),
+        Account("eve", Role.OPERATOR, Secret("plain", "right")),
+    ],
+    ids=["another role", "another password", "gone"],
+)
+def test_a_change_of_an_account_while_no_daemon_ran_ends_its_sessions(tmp_path: Path, user: Account) -> None:
+    life = Life(tmp_path)
+
+    async def visit() -> None:
+        first = life.begin()
+        ann, bob = await first.login("ann", "right", ""), await first.login("bob", "b", "")
+        assert ann is not None
+        assert bob is not None
+        for _ in range(2):  # and they do not come back with the next daemon
+            second = life.begin(replace(SPEC, users=(user, SPEC.users[1])))
+            assert second.by_session(ann[1], "") is None
+            assert second.by_session(bob[1], "") is not None
+        assert life.begin().by_session(ann[1], "") is None
+
+    asyncio.run(visit())
+
+
+def test_the_file_of_sessions_is_for_its_owner_and_lets_nobody_in(tmp_path: Path) -> None:
+    life = Life(tmp_path)
+
+    async def visit() -> tuple[str, str]:
+        door = life.begin()
+        found = await door.login("ann", "right", "")
+        assert found is not None
+        session = door.by_session(found[1], "")
+        assert session is not None
+        return found[1], session[1].csrf
+
+    cookie, csrf = asyncio.run(visit())
+    assert stat.S_IMODE(life.file.stat().st_mode) == 0o600
+    text = life.file.read_text()
+    for secret in ("right", cookie, csrf, TOKEN):
+        assert secret not in text
+    kept = json.loads(text)
+    door = life.begin()
+    for stolen in (kept["sessions"][0]["key"], kept["proofs"]["ann"]):
+        assert door.by_session(stolen, "") is None
+        assert asyncio.run(door.login("ann", stolen, "")) is None
+    kept["proofs"]["ann"] = "rubbish"
+    life.file.write_text(json.dumps(kept))
+    assert life.begin().by_session(cookie, "") is None
+    assert life.said == []
+    for rubbish in ("", "[]", '{"proofs": {}}', '{"proofs": 1, "sessions": []}', '{"proofs": {}, "sessions": [{}]}'):
+        life.file.write_text(rubbish)
+        life.begin()
+        assert "has to log in again" in life.said.pop()
+
+
+def test_a_disk_that_takes_no_sessions_is_said_once_and_keeps_nobody_out(tmp_path: Path) -> None:
+    life = Life(tmp_path / "none")
+
+    async def visit() -> None:
+        door = life.begin()
+        for _ in range(2):
+            found = await door.login("ann", "right", "")
+            assert found is not None
+            assert door.by_session(found[1], "") is not None
+
+    asyncio.run(visit())
+    [said] = life.said
+    assert "will have to log in again" in said
 
 
 def test_nothing_secret_is_kept_or_shown(door: Access) -> None:

@@ -11,8 +11,12 @@ from hatchling.builders.wheel import WheelBuilder
 from starlette.requests import Request
 
 from queuepool.control.dashboard_assets import TYPES, answer, load
+from queuepool.controller.deploytold import _WORDS
+from queuepool.domain.exits import meaning
+from queuepool.domain.rollout import Look, Phase, Rollout, Turn, waits_for, why_held
 
 ASSETS = Path(load.__wrapped__.__code__.co_filename).parent / "assets"
+PACKAGE = ASSETS.parents[1]
 OWN = sorted(path for path in ASSETS.iterdir() if path.suffix in (".js", ".html", ".css") and "uPlot" not in path.name)
 SCRIPTS = [path for path in OWN if path.suffix == ".js"]
 ENGLISH, CHINESE = (json.loads((ASSETS / name).read_text()) for name in ("en.json", "zh-CN.json"))
@@ -35,6 +39,25 @@ def test_both_languages_have_the_same_words_with_the_same_blanks() -> None:
         ]
         blanks = {frozenset(re.findall(r"\{(\w+)\}", form)) for form in forms}
         assert len(blanks) == 1, (key, blanks)
+
+
+def test_what_the_daemon_says_of_processes_and_deploys_is_known_in_chinese_as_it_says_it() -> None:
+    """A sentence that is written anew in the code has to be written anew in said-zh-CN.json."""
+    known: dict[str, str] = json.loads((ASSETS / "said-zh-CN.json").read_text())
+    blank = re.compile(r"\{(\w+)\}")
+    code = "\n".join(
+        path.read_text()
+        for part in ("domain", "controller", "control", "engines", "laravel")
+        for path in (PACKAGE / part).glob("*.py")
+    )
+    for sentence, into in known.items():
+        assert sorted(blank.findall(sentence)) == sorted(blank.findall(into)), sentence
+        for part in blank.sub("{}", sentence).split("{}"):
+            assert part.strip(" :;()") in code, sentence
+    patterns = [re.compile(re.escape(blank.sub("BLANK", sentence)).replace("BLANK", ".+")) for sentence in known]
+    said = {*(meaning(code) for code in (1, 12, 126, 127, 255, -1, -9, -11, -15, None)), meaning(-9, oom=True)}
+    said |= {*_WORDS.values(), why_held(Turn((0,), (), 1, was="/r/7")), waits_for(Rollout({}, Phase.REST), Look({}))}
+    assert [sentence for sentence in said if not any(pattern.fullmatch(sentence) for pattern in patterns)] == []
 
 
 def test_every_word_that_is_used_exists_and_every_one_that_exists_is_used() -> None:

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 from queuepool.control import dashboard
-from queuepool.control.dashboard import EventStream, Meter, _language
+from queuepool.control.dashboard import EventStream, Meter, _held, _language
 from queuepool.control.dashboard_doctor import Examination
-from queuepool.control.dashboard_hub import MOST_PAGES, Hub
+from queuepool.control.dashboard_hub import Hub
 from queuepool.control.dashboard_log import LINES, LogTail
 from queuepool.control.feed import State
 from queuepool.control.server import Peer
+from queuepool.control.shares import Shares
 from queuepool.controller.journal import Journal
 from queuepool.domain.events import Kind
 from queuepool.domain.pool import LogPolicy
@@ -176,15 +177,26 @@ def test_the_end_of_the_daemon_ends_the_streams_and_the_looking() -> None:
     run(test)
 
 
-def test_no_more_pages_are_opened_than_there_may_be() -> None:
+def test_nobody_has_more_pages_than_there_may_be_nor_all_of_them() -> None:
     async def test(world: World) -> None:
-        pages = [world.hub.frames() for _ in range(MOST_PAGES)]
-        for page in pages:
-            assert not world.hub.full
+        shares = Shares(most=5, each=3)
+        eves = [_held(shares, "eve", world.hub.frames()) for _ in range(3)]
+        for page in eves:
+            assert shares.refusal("eve") == ""
             await take(page, 1)
-        assert world.hub.full
-        await pages[0].aclose()  # type: ignore[attr-defined]
-        assert not world.hub.full
+        assert "3 already" in shares.refusal("eve")
+        anns = [_held(shares, "ann", world.hub.frames()) for _ in range(2)]
+        for page in anns:
+            assert shares.refusal("ann") == ""
+            await take(page, 1)
+        assert "too many" in shares.refusal("ann")
+        assert "too many" in shares.refusal("bob")
+        await eves[0].aclose()  # type: ignore[attr-defined]
+        assert shares.refusal("bob") == ""
+        assert world.hub.pages == 4
+        for page in [*eves, *anns]:
+            await page.aclose()  # type: ignore[attr-defined]
+        assert (world.hub.pages, shares.taken) == (0, {})
 
     run(test)
 

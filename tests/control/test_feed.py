@@ -71,7 +71,7 @@ QUEUE: dict[str, Any] = {
 
 def seen(*processes: ProcessView, queues: dict[str, Any] = NO_QUEUES, usage: Any = None) -> State:
     program = ProgramView("w", "worker", 2, 2, 1, "numprocs")
-    return state_of(Snapshot(DAEMON, (program,), processes), queues, None, usage or {})
+    return state_of(Snapshot(DAEMON, (program,), processes), queues, None, (), usage or {})
 
 
 def test_time_that_passes_is_no_change() -> None:
@@ -121,12 +121,30 @@ REPORT: dict[str, Any] = {
 def test_a_deploy_is_told_with_how_far_each_program_is_and_what_it_waits_for() -> None:
     story = [
         {"event": "phase", "time": 1.0, "message": "the first batch", "phase": "first"},
-        {"event": "pool", "time": 2.0, "message": "", "program": "w", "done": 1, "total": 4, "draining": 0},
-        {"event": "pool", "time": 3.0, "message": "", "program": "w", "done": 2, "total": 4, "draining": 1},
+        {
+            "event": "pool",
+            "time": 2.0,
+            "message": "",
+            "program": "w",
+            "done": 1,
+            "total": 4,
+            "draining": 0,
+            "back": False,
+        },
+        {
+            "event": "pool",
+            "time": 3.0,
+            "message": "",
+            "program": "w",
+            "done": 2,
+            "total": 4,
+            "draining": 1,
+            "back": True,
+        },
         {"event": "waiting", "time": 3.0, "message": "waiting: w:0"},
     ]
     row = deploy_row(REPORT, story)
-    assert row["pools"] == [("w", {"done": 2, "total": 4, "draining": 1})]
+    assert row["pools"] == [("w", {"done": 2, "total": 4, "draining": 1, "back": True})]
     assert (row["step"], row["waiting"], row["seconds"]) == ("the first batch", "waiting: w:0", None)
     assert [line["message"] for line in row["lines"]] == ["the first batch"]
     ended = deploy_row({**REPORT, "result": "done"}, story)

@@ -55,7 +55,7 @@ def test_every_operation_is_described_with_the_role_it_needs() -> None:
     assert {name for name, post in posts.items() if post["x-role"] == "viewer"} == ONLY_READS
     assert all(post["summary"] and "200" in post["responses"] for post in posts.values())
     gets = {path for path, item in DOCUMENT["paths"].items() if "get" in item}
-    assert gets == {"/status", "/queues", "/deploy", "/events"}
+    assert gets == {"/status", "/queues", "/deploy", "/deploys", "/events"}
 
 
 def test_every_schema_is_one_and_every_reference_leads_somewhere() -> None:

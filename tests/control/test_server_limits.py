@@ -18,6 +18,7 @@ from queuepool.control import api, server
 from queuepool.control.client import Client
 from queuepool.control.messages import Scale, Start
 from queuepool.errors import QueuepoolError, UsageError
+from tests.support.wait import eventually
 
 from .fake import FakeDaemon, serving
 
@@ -136,15 +137,57 @@ def test_a_slow_answer_is_not_cut_off(socket_path: str, monkeypatch: pytest.Monk
 
 def test_too_many_connections_are_refused_and_said_to_be_so(socket_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "MAX_CONNECTIONS", 3)
-    with serving(socket_path, FakeDaemon()), contextlib.ExitStack() as stack:
+    with serving(socket_path, FakeDaemon()) as daemon, contextlib.ExitStack() as stack:
+        daemon.replies["start"] = "wait"
         for _ in range(3):
             held = stack.enter_context(socket.socket(socket.AF_UNIX))
             held.connect(socket_path)
+            held.sendall(post("start", b'{"names":["a"]}'))
+        eventually(lambda: len(daemon.asked) == 3, what="all are at work")
         with pytest.raises(QueuepoolError, match="too many connections"):
             Client(socket_path).status()
     # and when they are gone it answers again
     with serving(socket_path, FakeDaemon()):
         assert Client(socket_path).status()["daemon"]["pid"] == 41
+
+
+def test_connections_on_which_nothing_is_asked_make_room_for_others(
+    socket_path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 3)
+    with serving(socket_path, FakeDaemon()), contextlib.ExitStack() as stack:
+        silent = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(3)]
+        for held in silent:
+            held.connect(socket_path)
+        silent[0].sendall(b"POST /api/v1/start HTTP/1.1\r\nHost: x\r\nContent-Length: 30\r\n\r\n{")
+        assert Client(socket_path).status()["daemon"]["pid"] == 41
+        silent[0].settimeout(20)
+        with contextlib.suppress(ConnectionResetError):
+            assert silent[0].recv(1) == b"", "the one that waited longest"
+        silent[2].sendall(b"GET /api/v1/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert silent[2].recv(12) == b"HTTP/1.1 200"
+
+
+def test_what_only_reads_ends_with_the_client_that_asked(daemon: FakeDaemon, socket_path: str) -> None:
+    daemon.replies["await"] = daemon.replies["start"] = "wait"
+    loop = daemon.loop
+    assert loop is not None
+
+    def at_work() -> list[str]:
+        return sorted(task.get_name() for task in asyncio.all_tasks(loop) if task.get_name().startswith("operation"))
+
+    for accept in ("*/*", "application/json"):
+        for operation in ("await", "start"):
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(socket_path)
+                client.sendall(
+                    post(operation, b"{}" if operation == "await" else b'{"names":["a"]}').replace(
+                        b"\r\n", f"\r\nAccept: {accept}\r\n".encode(), 1
+                    )
+                )
+                asked = f"operation {operation}"
+                eventually(lambda asked=asked: asked in at_work(), what="it is asked")  # type: ignore[misc]
+    eventually(lambda: at_work() == ["operation start"] * 2, what="only what changes something goes on", show=at_work)
 
 
 def test_a_connection_can_be_used_again(daemon: FakeDaemon, socket_path: str) -> None:

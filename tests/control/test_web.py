@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from queuepool.control import api, server, tcp
+from queuepool.control import api, server, tcp, web
 from queuepool.control.messages import Scale
 from queuepool.control.remote import RemoteClient
 from queuepool.domain import throttle
@@ -342,6 +342,21 @@ def test_a_login_form_that_is_too_large_is_not_read(served: Served) -> None:
     assert not answer or b" 413 " in answer.partition(b"\r\n")[0]
 
 
+def test_a_login_form_of_many_fields_is_refused_and_is_no_defect(served: Served) -> None:
+    many = "&".join(f"a{n}=1" for n in range(web.MAX_FIELDS + 1)).encode()
+    assert served.request("POST", "/login", many, Content_Type=FORM).status == 413
+    cookie, _ = served.log_in()
+    assert served.request("POST", "/act", many, Cookie=cookie, Content_Type=FORM).status == 403
+
+
+def test_the_head_of_what_goes_on_for_ever_is_an_answer(served: Served) -> None:
+    for path in ("/live", "/api/v1/events?follow=1", "/api/v1/status"):
+        head = f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nConnection: close\r\n\r\n"
+        answer = served.raw(head.encode())  # until the server closes
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert answer.endswith(b"\r\n\r\n")
+
+
 def test_an_oversize_form_cannot_bring_a_csrf_token(served: Served) -> None:
     cookie, csrf = served.log_in()
     body = f"csrf_token={csrf}&x={'y' * 40_000}".encode()
@@ -387,11 +402,39 @@ def test_a_stranger_who_sends_slowly_is_cut_off(monkeypatch: pytest.MonkeyPatch)
         assert slow == b""
 
 
-def test_strangers_who_take_every_connection_leave_the_unix_socket_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strangers_who_take_every_connection_shut_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tcp, "MAX_CONNECTIONS", 5)
+    with listening() as served, contextlib.ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(socket.create_connection(("127.0.0.1", served.port), timeout=20))
+        for _ in range(5):
+            assert served.request("GET", "/api/v1/status", **OPERATOR).status == 200
+
+
+def test_one_visitor_may_not_have_all_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "MOST_ANSWERS", 3)
+    with listening() as served, contextlib.ExitStack() as stack:
+        follow = f"GET /api/v1/events?follow=1 HTTP/1.1\r\nHost: localhost\r\nAuthorization: {VIEWER['Authorization']}"
+        for _ in range(3):
+            held = stack.enter_context(socket.create_connection(("127.0.0.1", served.port), timeout=20))
+            held.sendall(f"{follow}\r\n\r\n".encode())
+            assert held.recv(12) == b"HTTP/1.1 200"
+        refused = served.request("GET", "/api/v1/status", **VIEWER)
+        assert (refused.status, "3 already" in refused.message) == (429, True)
+        assert served.request("GET", "/healthz", **VIEWER).status == 200
+        assert served.request("GET", "/api/v1/status", **OPERATOR).status == 200
+        stack.close()
+        eventually(lambda: served.request("GET", "/api/v1/status", **VIEWER).status == 200, what="they have ended")
+
+
+def test_those_who_have_every_connection_leave_the_unix_socket_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tcp, "MAX_CONNECTIONS", 5)
     with listening() as served, contextlib.ExitStack() as stack:
         for _ in range(5):
-            stack.enter_context(socket.create_connection(("127.0.0.1", served.port), timeout=20))
+            held = stack.enter_context(socket.create_connection(("127.0.0.1", served.port), timeout=20))
+            head = f"Host: localhost\r\nAuthorization: Bearer {TOKEN}"
+            held.sendall(f"GET /live HTTP/1.1\r\n{head}\r\n\r\n".encode())
+            assert held.recv(12) == b"HTTP/1.1 200"
         eventually(lambda: b" 503 " in served.raw(b"GET /healthz HTTP/1.0\r\n\r\n"), what="no room")
         assert served.unix.status()["daemon"]["pid"] == 41
         stack.close()
@@ -436,7 +479,7 @@ def test_tls_with_a_certificate_that_is_renewed_and_strangers_at_the_door(
                 stack.enter_context(socket.create_connection(("127.0.0.1", served.port), timeout=20)) for _ in range(8)
             ]
             with contextlib.suppress(ConnectionResetError):
-                assert held[-1].recv(1) == b"", "one too many"
+                assert held[0].recv(1) == b"", "one too many: the longest silent one has to go"
             assert served.unix.status()["daemon"]["pid"] == 41
         eventually(lambda: _serves_tls(served, first), what="there is room again")
         monkeypatch.setattr(server, "REQUEST_SECONDS", 0.1)

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from queuepool.config.load import load
+from queuepool.controller.deployhistory import KEPT, DeployHistory
 from queuepool.controller.deploystate import DeployStore, Saved, Settings
+from queuepool.controller.deployview import report_of
 from queuepool.domain.plan import PoolPlan
 from queuepool.domain.pool import Loaded
 from queuepool.domain.rollout import Failure, Outcome, Phase, Rollout, Turn
@@ -52,6 +54,32 @@ def test_a_deploy_is_read_back_as_it_was_saved(tmp_path: Path, loaded: Loaded) -
     assert (settings.former, settings.target, settings.deployment) == (loaded.pools, {}, loaded.deploy)
     for name, spec in loaded.pools.items():
         assert settings.former[name].process(7) == spec.process(7)
+
+
+def test_deploys_that_ended_are_kept_the_last_first_and_no_more_than_enough(tmp_path: Path) -> None:
+    said: list[str] = []
+    history = DeployHistory(str(tmp_path), said.append)
+    assert history.rows() == []
+    for number in range(KEPT + 3):
+        ended = replace(SAVED, id=str(number), begun=float(number), ended=number + 2.5, who="ann")
+        history.add(ended, report_of(ended, 0.0))
+    history.add(ended, report_of(ended, 0.0))  # a daemon that was killed right after it had saved says so again
+    rows = DeployHistory(str(tmp_path)).rows()
+    assert rows == history.rows()
+    assert [row["id"] for row in rows] == [str(number) for number in range(KEPT + 2, 2, -1)]
+    assert (rows[0]["who"], rows[0]["seconds"], rows[0]["failure"], rows[0]["programs"]) == ("ann", 2.5, "x", ["w"])
+    path = Path(history.path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    for wrong in ("{", "7", "[7]"):
+        path.write_text(wrong)
+        broken = DeployHistory(str(tmp_path), said.append)
+        assert broken.rows() == []
+        assert "going on without the earlier deploys" in said[-1]
+    path.unlink()
+    path.mkdir()
+    broken.add(ended, report_of(ended, 0.0))
+    assert "would forget this deploy" in said[-1]
+    assert [row["id"] for row in broken.rows()] == [ended.id], "it is known as long as the daemon lives"
 
 
 def test_settings_hold_secrets_and_are_for_their_owner_alone(tmp_path: Path, loaded: Loaded) -> None:

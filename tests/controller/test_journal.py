@@ -77,6 +77,16 @@ def test_the_log_file_has_a_line_per_event_and_survives_its_removal(tmp_path: Pa
     asyncio.run(main())
 
 
+def test_nothing_in_a_line_acts_on_the_terminal_that_shows_the_file(tmp_path: Path) -> None:
+    async def main() -> None:
+        log = LogFile(str(tmp_path / "log"))
+        log(Event(1.0, Kind.JOB_LEFT, "w:0", {"job": "Ev\x1b]0;x\x07il\x9b", "reason": "中\udc80"}))
+        log.close()
+
+    asyncio.run(main())
+    assert r"job=Ev\x1b]0;x\x07il\x9b reason=中\xdc80" in (tmp_path / "log").read_text()
+
+
 def test_a_log_file_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     async def main() -> None:
         log = LogFile(str(tmp_path / "no" / "log"))

@@ -189,6 +189,21 @@ def failed_often(times: int, *, address: str = "1.1.1.1", name: str = "ann", at:
     return failures
 
 
+def test_whoever_guesses_at_a_name_does_not_shut_its_owner_out() -> None:
+    failures, now = Failures().succeeded("9.9.9.9", "ann", 0.0), 0.0
+    for number in range(10 * throttle.BY_NAME.burst):
+        failures = failures.failed(f"10.0.{number // 250}.{number % 250}", "ann", now)
+    assert failures.wait("9.9.9.9", "ann", now) == 0
+    assert failures.wait("8.8.8.8", "ann", now) > 0
+    assert failures.wait("9.9.9.9", "bob", now) == 0
+    for _ in range(throttle.BY_ADDRESS.burst):
+        failures = failures.failed("9.9.9.9", "ann", now)
+    assert failures.wait("9.9.9.9", "ann", now) > 0, "there one may guess no more than elsewhere"
+    for number in range(2 * throttle.MOST_KEYS):
+        failures = failures.succeeded(f"10.{number >> 8}.{number & 255}.1", "ann", 1.0 + number)
+    assert len(failures.homes) == throttle.MOST_KEYS
+
+
 def test_an_address_that_fails_too_often_has_to_wait_and_others_do_not() -> None:
     burst, every = throttle.BY_ADDRESS.burst, throttle.BY_ADDRESS.every
     assert failed_often(burst - 1).wait("1.1.1.1", "ann", 0.0) == 0
@@ -207,7 +222,7 @@ def test_a_name_that_is_tried_from_many_addresses_has_to_wait() -> None:
 
 
 def test_a_login_forgives_its_address() -> None:
-    failures = failed_often(throttle.BY_ADDRESS.burst).succeeded("1.1.1.1")
+    failures = failed_often(throttle.BY_ADDRESS.burst).succeeded("1.1.1.1", "ann", 0.0)
     assert failures.wait("1.1.1.1", "bob", 0.0) == 0
 
 

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from queuepool.domain import outbox
 from queuepool.domain.alarm import Limits, Memory, Sight
 from queuepool.domain.alarms import CHECK_SECONDS, MOST_OPEN, REPEAT_SECONDS, Alarms
+from queuepool.domain.deaths import explain
 from queuepool.domain.events import Event, Kind
+from queuepool.domain.exits import meaning
 from queuepool.domain.notices import DEFAULT, About, Held, Notice, Phase, Severity, last, plain, span
 from queuepool.domain.notify import Command, Target
 from queuepool.domain.outbox import Failure, Outbox, Rate
@@ -239,6 +241,7 @@ def test_crashes_without_redis_are_told_as_redis() -> None:
     [
         (-9, "killed (SIGKILL): by a job's timeout, the kernel's out-of-memory killer, or by hand", True),
         (255, "255: PHP fatal error: Allowed memory size of 134217728 bytes exhausted", True),
+        (-9, "killed by the kernel: out of memory", True),
         (-9, "killed (SIGKILL): App\\Jobs\\Mail has timed out", False),
         (255, REASON, False),
         (12, "worker above its --memory limit, ended after a job", False),
@@ -254,6 +257,18 @@ def test_ends_for_lack_of_memory_are_told_once_an_hour(code: int, reason: str, t
         [again] = world.after(REPEAT_SECONDS)
         assert again.facts["times"] == 3
         assert world.after(10 * REPEAT_SECONDS) == []
+
+
+def test_a_kill_by_the_kernel_is_told_as_such_and_a_mixed_lot_is_not() -> None:
+    world = World()
+    world.hear(Kind.EXITED, "mail:0", code=-9, reason=meaning(-9, oom=True))
+    [notice] = world.after(60)
+    assert notice.title == "mail: 1 process was killed by the kernel: out of memory"
+    assert "lower `numprocs:` of mail" in explain("mail", -9, meaning(-9, [b"Connection refused"], oom=True)).remedy
+    for number, oom in enumerate((True, False, False)):
+        world.hear(Kind.EXITED, f"mail:{number}", code=-9, reason=meaning(-9, oom=oom))
+    [again] = world.after(REPEAT_SECONDS)
+    assert again.title.startswith("mail: 3 processes were killed or out of memory: was killed (SIGKILL)")
 
 
 def view(**more: object) -> QueueView:

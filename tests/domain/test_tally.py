@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from queuepool.domain import lifecycle
 from queuepool.domain.events import Event, Kind
+from queuepool.domain.exits import meaning
 from queuepool.domain.lifecycle import LEADER_GONE, MEANWHILE
 from queuepool.domain.pool import Policy
 from queuepool.domain.tally import Cause, Tally
@@ -112,30 +113,11 @@ def test_kills_failed_starts_and_jobs_of_the_dead_are_counted() -> None:
     assert (program.ends, tally.events) == ({}, {kind: kinds.count(kind) for kind in kinds})
 
 
-def test_as_many_kills_are_for_memory_as_the_kernel_says() -> None:
-    kernel = {"count": 4}
-    tally = Tally(lambda: kernel["count"])
-
-    def killed(at: float) -> dict[Cause, int]:
-        tally(Event(at, Kind.EXITED, "w:0", ended(-9)))
-        return tally.programs["w"].ends.copy()
-
-    assert killed(100.0) == {Cause.KILLED: 1}, "what was before the daemon is not its matter"
-    kernel["count"] = 6
-    assert killed(200.0) == {Cause.KILLED: 1, Cause.OOM: 1}
-    assert killed(201.0) == {Cause.KILLED: 1, Cause.OOM: 2}, "two at a time"
-    assert killed(202.0) == {Cause.KILLED: 2, Cause.OOM: 2}
-    kernel["count"] = 8
-    assert killed(300.0) == {Cause.KILLED: 2, Cause.OOM: 3}
-    assert killed(400.0) == {Cause.KILLED: 3, Cause.OOM: 3}, "the other one was a child of a worker"
-
-
-def test_where_the_kernel_does_not_count_a_kill_is_a_kill() -> None:
-    answers: list[int | None] = [None, 3, None, 4]
-    tally = Tally(lambda: answers.pop(0))
-    for _ in range(3):
-        tally(Event(1.0, Kind.EXITED, "w:0", ended(137)))
-    assert tally.programs["w"].ends == {Cause.KILLED: 3}
+def test_a_kill_is_for_memory_where_its_reason_says_so() -> None:
+    tally = tally_of(
+        (Kind.EXITED, ended(-9) | {"reason": meaning(-9, oom=True)}), (Kind.EXITED, ended(-9) | {"reason": meaning(-9)})
+    )
+    assert tally.programs["w"].ends == {Cause.OOM: 1, Cause.KILLED: 1}
 
 
 def test_a_copy_stays_as_it_was() -> None:

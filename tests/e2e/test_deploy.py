@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
@@ -114,6 +115,15 @@ def test_a_release_that_dies_at_boot_is_rolled_back_and_the_old_one_is_held(qp: 
     assert deploy(qp)["result"] == "done"
     assert running(qp) == {"3"}
     assert "held" not in qp.status()["programs"][0]["reason"]
+    last, failed, *_ = json.loads(qp("deploy", "--history", "--json"))["deploys"]
+    assert (last["result"], last["restarted"], last["failure"]) == ("done", 5, None)
+    assert [os.path.basename(last["release"][key]) for key in ("from", "to")] == ["1", "3"]
+    assert (failed["id"], failed["result"], failed["gate"]) == (report["id"], "rolled_back", "start")
+    assert failed["who"] == pwd.getpwuid(os.getuid()).pw_name
+    first, why = qp("deploy", "--history").splitlines()[1:3]
+    assert "rolled back" in first
+    assert "by " in first
+    assert why == f"  start: {failure['message']}"
 
 
 def test_one_that_dies_while_it_is_observed_is_rolled_back(qp: Queuepool, releases: Releases) -> None:

@@ -1,11 +1,9 @@
-"""What the daemon shows of Horizon, with a stand-in for it: a shell script in the place of artisan that beats in a real
-Redis as Horizon does, with its pid. The real one is in test_horizon.py, which needs its code."""
+"""What the daemon shows of Horizon, with a stand-in for it (tests/support/horizon.py). The real one is in
+test_horizon.py, which needs its code."""
 
 from __future__ import annotations
 
 import json
-import os
-import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,45 +11,16 @@ from typing import Any
 import pytest
 
 from tests.support.daemon import Queuepool
+from tests.support.horizon import stand_in
 from tests.support.redis import RedisServer
 from tests.support.wait import eventually
 
 pytestmark = pytest.mark.redis
 
-ARTISAN = """
-[ "$1" = horizon ] || exit 1
-trap 'exit 0' TERM
-trap '' USR2
-redis() {{ : "$(redis-cli -p {port} "$@")"; }} # its own stdout stays what it is: by that it is found and ended
-while :; do
-    status=running
-    [ ! -f paused ] || status=paused
-    now=$(date +%s)
-    redis HSET "demo_horizon:master:{host}-abcd" name {host}-abcd pid $$ status $status environment local \\
-        supervisors '["{host}-abcd:one"]'
-    redis EXPIRE "demo_horizon:master:{host}-abcd" 15
-    redis ZADD demo_horizon:masters "$now" {host}-abcd
-    redis HSET "demo_horizon:supervisor:{host}-abcd:one" name {host}-abcd:one master {host}-abcd pid $$ \\
-        status $status processes '{{"redis:default":3}}' \\
-        options '{{"connection":"redis","queue":"default","maxProcesses":4}}'
-    redis EXPIRE "demo_horizon:supervisor:{host}-abcd:one" 30
-    redis ZADD demo_horizon:supervisors "$now" {host}-abcd:one
-    sleep 0.3 &
-    wait $!
-done
-"""
-
 
 @pytest.fixture
 def application(tmp_path: Path, redis_server: RedisServer) -> Path:
-    """PHP cannot run it, so its .env is believed."""
-    root = tmp_path / "app"
-    root.mkdir()
-    host = re.sub(r"[^a-z0-9-]", "", os.uname().nodename.lower()) or "host"
-    (root / "artisan").write_text(ARTISAN.format(port=redis_server.port, host=host))
-    (root / "composer.json").write_text('{"require": {"laravel/horizon": "^5.0"}}')
-    (root / ".env").write_text(f"APP_NAME=Demo\nQUEUE_CONNECTION=redis\nREDIS_PORT={redis_server.port}\n")
-    return root
+    return stand_in(tmp_path / "app", redis_server.port)
 
 
 def program(qp: Queuepool) -> dict[str, Any]:

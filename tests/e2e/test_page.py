@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, expect
 from queuepool.control.feed import State, difference
 from tests.support.browser import LIMIT, SCREENSHOTS, Tab, chromium
 from tests.support.daemon import Queuepool
+from tests.support.horizon import stand_in
 from tests.support.laravel import LaravelApp
 from tests.support.ports import free_port
 from tests.support.redis import RedisServer
@@ -207,6 +208,11 @@ def test_the_doctor_is_asked_and_the_events_are_searched(tab: Tab) -> None:
     tab.go("events")
     page.get_by_label("Search events").fill("broken failed")
     expect(page.locator(".events li").first).to_contain_text("no such table")
+    page.get_by_label("Search events").fill("")
+    expect(page.locator(".events li.tone-ok").first).to_be_visible()
+    page.get_by_label("Only what is wrong").check()
+    expect(page.locator(".events li.tone-ok")).to_have_count(0)
+    expect(page.locator(".events li.tone-bad").filter(has_text="broken:0 failed").first).to_be_visible()
 
 
 def test_a_guest_sees_everything_may_do_nothing_and_is_back_by_himself(browser: Browser, tmp_path: Path) -> None:
@@ -234,6 +240,38 @@ http: {{listen: 127.0.0.1:{port}, root_path: /queues/pool}}
         expect(page.locator("#banner")).to_be_hidden()
         expect(page.get_by_text("adopted")).to_be_visible()
         assert qp.running("w", 1)["w:0"] == pid
+
+
+def test_horizon_is_shown_with_its_supervisors_and_what_is_wrong_with_it(browser: Browser, tmp_path: Path) -> None:
+    port = free_port()
+    with RedisServer() as server:
+        app = stand_in(tmp_path / "app", server.port)
+        text = f"app: {app}\nphp: [sh]\nprograms: {{horizon: {{type: horizon}}}}\nhttp: {{listen: 127.0.0.1:{port}}}\n"
+        with Queuepool(tmp_path / "qp", text) as qp, Tab(browser, f"http://127.0.0.1:{port}/") as tab:
+            qp.up()
+            eventually(lambda: "listening" in qp.journal(), what="it listens")
+            page = tab.page
+            page.goto(tab.url)
+            tab.live()
+            pool = page.get_by_role("article", name="horizon")
+            expect(pool).to_contain_text("Horizon is running, with 3 workers")
+            row = pool.get_by_role("table", name="Supervisors of Horizon").locator("tbody tr")
+            expect(row).to_have_count(1)
+            expect(row.get_by_role("rowheader")).to_have_text("one")
+            expect(row.get_by_role("cell").nth(0)).to_have_text("default")
+            expect(row.get_by_role("cell").nth(1)).to_have_text("default: 3")
+            expect(row.get_by_role("cell").nth(2)).to_contain_text("1–4")
+            assert tab.flaws() == []
+            page.set_viewport_size({"width": 360, "height": 740})
+            assert tab.too_wide() <= 0
+            (app / "paused").touch()  # as `php artisan horizon:pause` by hand
+            expect(pool).to_contain_text("Horizon is paused")
+            expect(page.get_by_role("region", name="Not as it should be")).to_contain_text("paused")
+            expect(pool.locator("tbody").last).to_contain_text("Paused")
+            server.stop()
+            expect(page.get_by_role("region", name="Not as it should be")).to_contain_text("refuses connections")
+            expect(row).to_have_count(0)
+            assert tab.complaints == []
 
 
 PICTURES = ("overview", "queues")
@@ -313,6 +351,16 @@ def test_it_is_used_by_keyboard_alone(tab: Tab) -> None:
     expect(page.get_by_role("button", name="Hide processes")).to_have_attribute("aria-expanded", "true")
 
 
+SAID = {
+    "scaled by an operator; held at release 1: a deploy was rolled back": "由操作员调整了数量；停在版本 1：部署已回滚",
+    "waiting for redis at 127.0.0.1:6379 (exit 1: a; b)": "等待 redis at 127.0.0.1:6379（退出码 1：a; b）",
+    "exit 1: x: y; restarting too often, waits": "退出码 1：x: y；重启过于频繁，等待中",
+    "killed by the kernel: out of memory: App\\Jobs\\Mail": "被内核结束：内存不足：App\\Jobs\\Mail",
+    "anything else; as it is": "anything else; as it is",
+    "": "",
+}
+
+
 def test_it_speaks_chinese_to_who_prefers_it_and_keeps_what_was_chosen(browser: Browser, site: Site) -> None:
     with Tab(browser, site.url, locale="zh-CN") as tab:
         page = tab.page
@@ -322,9 +370,21 @@ def test_it_speaks_chinese_to_who_prefers_it_and_keeps_what_was_chosen(browser: 
         expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
         expect(page.get_by_role("link", name="概览")).to_be_visible()
         expect(page.get_by_role("article", name="laravel-worker")).to_contain_text("运行 4 / 4")
+        expect(page.get_by_role("article", name="broken")).to_contain_text("退出码 3：no such table")
+        expect(page.locator(".problems")).to_contain_text("broken: 1 个中有 1 个无法运行：退出码 3：no such table")
         tab.picture("overview-zh")
         page.get_by_label("语言").select_option("en")
         expect(page.get_by_role("link", name="Overview")).to_be_visible()
+        expect(page.locator(".problems")).to_contain_text("broken: 1 of 1 cannot run: exit 3: no such table")
+        said = page.evaluate(
+            """async texts => {
+                const { said, speak } = await import('./assets/i18n.js');
+                await speak('zh-CN');
+                return texts.map(said);
+            }""",
+            list(SAID),
+        )
+        assert said == list(SAID.values())
         page.reload()
         expect(page.get_by_role("link", name="Overview")).to_be_visible()
         assert tab.complaints == []
@@ -352,6 +412,25 @@ def test_a_deploy_is_planned_begun_and_watched(tab: Tab, site: Site) -> None:
     after = qp.running("laravel-worker", 4)
     assert not set(before.values()) & set(after.values())
     assert {os.path.basename(p["release"]) for p in qp.processes("laravel-worker")} == {"2"}
+    expect(page.locator(".deploy .notes").first).to_contain_text("1 → 2 · by admin")
+    qp("deploy", "--force", "mail")
+    earlier = page.get_by_role("region", name="Earlier deploys").locator("li")
+    expect(earlier).to_have_count(1)
+    expect(earlier).to_contain_text("done")
+    expect(earlier).to_contain_text(re.compile("by admin · took [0-9.]+s · .*restarted"))
+    qp.write(qp.file.read_text().replace("observe: 0.1s", 'before: ["false"]'))
+    assert qp.try_("deploy", "--force", "mail").returncode == 1
+    expect(page.locator(".deploy header")).to_contain_text("rolled back")
+    expect(page.get_by_role("progressbar")).to_have_count(0)  # nothing went forward
+    expect(page.locator(".failure")).to_contain_text("`false` ended with 1")
+    qp.write(qp.file.read_text().replace('before: ["false"]', "observe: 0.1s"))
+    qp("deploy", "--force", "mail")
+    expect(earlier.first).to_contain_text("`false` ended with 1")
+    tab.go("events")
+    page.get_by_label("Search events").fill("rolled_back")
+    expect(page.locator(".events li.tone-bad")).to_have_count(1)
+    tab.go("deploys")
+    assert tab.flaws() == []
 
 
 def test_the_page_says_that_the_daemon_was_killed_and_finds_the_next_one(browser: Browser, site: Site) -> None:
@@ -362,15 +441,26 @@ def test_the_page_says_that_the_daemon_was_killed_and_finds_the_next_one(browser
         expect(page.get_by_text("The connection to the daemon is lost, trying again")).to_be_visible()
         expect(page.locator("#live")).to_have_text("connection lost")
         qp.up()
+        expect(page.locator("#banner")).to_be_hidden()
+        tab.live()
+        assert page.url.endswith("#/events")
+        expect(page.locator(".events")).to_contain_text("laravel-worker:0 was found running")
+        tab.go("overview")
+        pool = page.get_by_role("article", name="mail")
+        pool.get_by_role("button", name="Restart").click()
+        page.get_by_role("dialog", name="Restart mail?").get_by_role("button", name="Restart").click()
+        expect(page.locator(".toast").last).to_contain_text("1 restarted")  # one is still logged in
+        (Path(qp.run.state) / "sessions.json").unlink()
+        qp.kill()
+        qp.up()
         link = page.get_by_role("alert").get_by_role("link", name="Log in")
-        expect(link).to_be_visible()  # sessions end with the daemon
+        expect(link).to_be_visible()
         link.click()
         page.fill("[name=username]", "admin")
         page.fill("[name=password]", "secret")
         page.click("form.login button")
         tab.live()
-        assert page.url.endswith("#/events")
-        expect(page.locator(".events")).to_contain_text("laravel-worker:0 was found running")
+        assert page.url.endswith("#/overview")
         assert {said for said in tab.complaints if "ERR_" not in said and "401" not in said} == set()
 
 

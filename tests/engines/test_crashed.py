@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ import pytest
 
 from queuepool.domain.desired import Revision
 from queuepool.domain.names import ProcessName
+from queuepool.domain.ooms import OomKills
 from queuepool.domain.pool import Autorestart, Launch, LogPolicy, Policy, PoolSpec, ProcessSpec
 from queuepool.domain.work import Job
 from queuepool.engines.life import Life
@@ -24,6 +26,7 @@ from queuepool.engines.local import LocalEngine
 from queuepool.engines.record import Record
 from queuepool.logs.pump import Pump
 from queuepool.system import children, procstat
+from queuepool.system.cgroups import oom_kills
 from queuepool.system.rundir import RunDirectory
 
 NAME = ProcessName("w", 0)
@@ -72,6 +75,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
         publish=lambda kind, subject, facts: made.exits.append(str(kind)),
         changed=lambda pool, number: None,
         crashed=lambda name, job, code: made.crashes.append((name, job, code)),
+        oom_killed=OomKills(lambda: oom_kills(str(tmp_path)), time.monotonic).was_one,
     )
     made = Place(engine, tmp_path)
     asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, engine.endings.children_ended)
@@ -110,6 +114,22 @@ def test_a_process_that_ends_in_a_job_is_told_of(tmp_path: Path, ending: str, co
         work = at.engine.board.work("w")
         assert work is not None
         assert work.all.done == 1
+
+    in_place(tmp_path, run)
+
+
+def test_the_kernel_s_count_tells_a_kill_for_memory_from_another(tmp_path: Path) -> None:
+    events = tmp_path / "sys/fs/cgroup/memory.events"
+    for path, text in ((tmp_path / "proc/self/cgroup", "0::/\n"), (events, "oom 0\noom_kill 3\n")):
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+
+    async def run(at: Place) -> None:
+        for kills, reason in ((3, "killed (SIGKILL): by a job's timeout"), (4, "killed by the kernel: out of memory")):
+            events.write_text(f"oom {kills}\noom_kill {kills}\n")
+            life = at.begin("import os; os.kill(os.getpid(), 9)")
+            await at.until(lambda life=life: life.process.code is not None)  # type: ignore[misc]
+            assert life.process.reason.startswith(reason)
 
     in_place(tmp_path, run)
 

@@ -1,6 +1,6 @@
 """The example application with a real Laravel Horizon, from the directory that QUEUEPOOL_TEST_HORIZON names: a checkout
 of github.com/laravel/horizon that fits the installed framework (5.22 is the newest for Laravel 8.83). Horizon is in no
-Debian package, so tests that need it are skipped elsewhere."""
+Debian package, so tests that need it are skipped elsewhere. And a stand-in for it, which needs nothing."""
 
 from __future__ import annotations
 
@@ -78,3 +78,38 @@ def table(text: str) -> list[list[str]]:
 def without_time(text: str) -> str:
     """Without the times that artisan prints."""
     return re.sub(r"\d+(\.\d+)?ms", "", text)
+
+
+_ARTISAN = """
+[ "$1" = horizon ] || exit 1
+trap 'exit 0' TERM
+trap '' USR2
+redis() {{ : "$(redis-cli -p {port} "$@")"; }} # its own stdout stays what it is: by that it is found and ended
+while :; do
+    status=running
+    [ ! -f paused ] || status=paused
+    now=$(date +%s)
+    redis HSET "demo_horizon:master:{host}-abcd" name {host}-abcd pid $$ status $status environment local \\
+        supervisors '["{host}-abcd:one"]'
+    redis EXPIRE "demo_horizon:master:{host}-abcd" 15
+    redis ZADD demo_horizon:masters "$now" {host}-abcd
+    redis HSET "demo_horizon:supervisor:{host}-abcd:one" name {host}-abcd:one master {host}-abcd pid $$ \\
+        status $status processes '{{"redis:default":3}}' \\
+        options '{{"connection":"redis","queue":"default","maxProcesses":4}}'
+    redis EXPIRE "demo_horizon:supervisor:{host}-abcd:one" 30
+    redis ZADD demo_horizon:supervisors "$now" {host}-abcd:one
+    sleep 0.3 &
+    wait $!
+done
+"""
+
+
+def stand_in(root: Path, port: int) -> Path:
+    """An application whose artisan is a shell script that beats in the Redis at `port` as Horizon does, with its own
+    pid: run it with `php: [sh]`. PHP cannot run it, so its .env is believed. While there is a file `paused`, it is."""
+    root.mkdir()
+    host = re.sub(r"[^a-z0-9-]", "", os.uname().nodename.lower()) or "host"
+    (root / "artisan").write_text(_ARTISAN.format(port=port, host=host))
+    (root / "composer.json").write_text('{"require": {"laravel/horizon": "^5.0"}}')
+    (root / ".env").write_text(f"APP_NAME=Demo\nQUEUE_CONNECTION=redis\nREDIS_PORT={port}\n")
+    return root

@@ -3,7 +3,7 @@
 
 import { h, id } from "./dom.js";
 import { icon } from "./icons.js";
-import { t } from "./i18n.js";
+import { said, t } from "./i18n.js";
 
 const PATIENCE_SECONDS = 20; // then the page stops listening; the operation goes on
 const SHOWN_SECONDS = 6;
@@ -268,7 +268,7 @@ function planned(program) {
   }
   const why = [...(program.changed ?? [])];
   if (program.restarted?.length) why.push(program.restarted[0].why);
-  return [": ", parts.join(", "), why.length ? h("div", { class: "hint" }, [...new Set(why)].join("; ")) : null];
+  return [": ", parts.join(", "), why.length ? h("div", { class: "hint" }, [...new Set(why)].map(said).join("; ")) : null];
 }
 
 export async function abortDeploy() {

@@ -17,6 +17,9 @@ export function short(seconds) {
   return `${Math.round(seconds / 86400)}d`;
 }
 
+// How long something took that is over: 0.4s, 12s, and from then on as a clock.
+export const lasted = (seconds) => (seconds < 99.5 ? short(seconds) : clock(seconds));
+
 // Supervisor's form: 0:00:12, or 2d 3:04:05.
 export function clock(seconds) {
   const whole = Math.max(0, Math.floor(seconds));

@@ -42,7 +42,7 @@ export const TONES = {
 };
 
 // Events by how they are to be taken; those that are not here are plain news.
-export const EVENT_TONES = {
+const EVENT_TONES = {
   fatal: "bad",
   spawn_failed: "bad",
   config_refused: "bad",
@@ -69,5 +69,11 @@ export const EVENT_TONES = {
   scaled: "busy",
   deploy: "busy",
   deploy_started: "busy",
-  deploy_ended: "busy",
+  deploy_ended: "ok",
+  refused: "warn",
+  notify_trouble: "warn",
+  notify_well: "ok",
+  events_dropped: "warn",
 };
+
+export const toneOfEvent = ({ event, result }) => (event === "deploy_ended" && result !== "done" ? "bad" : EVENT_TONES[event] ?? "idle");

@@ -4,7 +4,7 @@ import { act, buttons, scale } from "./actions.js";
 import { Keyed, h, id, set, show, text } from "./dom.js";
 import { number, rate, short } from "./format.js";
 import { change, icon } from "./icons.js";
-import { t } from "./i18n.js";
+import { said, t } from "./i18n.js";
 import { ProcessRow, open, stateOf, toneOf } from "./process.js";
 
 const TABLE_AT_ONCE = 12; // a larger pool is shown as a strip first
@@ -48,16 +48,16 @@ export class Overview {
 
 // Sentences about what is not as it should be, each thing once.
 export function problemsOf({ daemon, programs, queues, redis }) {
-  const found = new Set(daemon.problems);
-  const known = (words) => [...found].some((one) => one.includes(words));
+  const found = new Map(daemon.problems.map((one) => [one, said(one)]));
+  const known = (words) => [...found.keys()].some((one) => one.includes(words));
   for (const { name, problems, horizon } of programs.values()) {
-    for (const one of [...problems, ...(horizon?.problems ?? [])]) found.add(`${name}: ${one}`);
+    for (const one of [...problems, ...(horizon?.problems ?? [])]) found.set(`${name}: ${one}`, `${name}: ${said(one)}`);
   }
-  for (const [where, { up, why }] of redis) if (!up && !known(where)) found.add(`${where}: ${why}`);
+  for (const [where, { up, why }] of redis) if (!up && !known(where)) found.set(`${where}: ${why}`, `${where}: ${said(why)}`);
   for (const { connection, queue, why } of queues.values()) {
-    if (why && why !== "not asked yet" && !known(why)) found.add(`${connection}:${queue}: ${why}`);
+    if (why && why !== "not asked yet" && !known(why)) found.set(`${connection}:${queue}: ${why}`, `${connection}:${queue}: ${said(why)}`);
   }
-  return [...found];
+  return [...found.values()];
 }
 
 // A program that the file does not have any more, of which something still lives.
@@ -192,7 +192,7 @@ class Pool {
     show(this.kind, program.kind && program.kind !== "worker");
     const notes = [];
     if (wanted !== numprocs) notes.push(t("pool.file", { n: numprocs }));
-    if (program.reason && program.reason !== "numprocs") notes.push(program.reason);
+    if (program.reason && program.reason !== "numprocs") notes.push(said(program.reason));
     if (program.done !== null && program.done !== undefined) {
       notes.push(t("pool.done", { n: number(program.done), rate: rate(program.rate) }));
       if (program.failed) notes.push(t("pool.failed", { n: number(program.failed) }));

@@ -4,7 +4,7 @@ import { act, mayAct } from "./actions.js";
 import { fill, h, id, set, show, text } from "./dom.js";
 import { baseName, clock, moment, now, number, percent, size } from "./format.js";
 import { TONES, change, icon } from "./icons.js";
-import { t } from "./i18n.js";
+import { said, t } from "./i18n.js";
 
 export const toneOf = (process) => {
   if (!process.wanted && !process.retiring && process.state !== "RUNNING") return "idle";
@@ -38,7 +38,7 @@ export function doing(process) {
     if (process.paused) return { words: t("job.paused") };
     return process.says ? { words: t("job.idle"), since: process.idle_since, idle: true } : { words: "" };
   }
-  return { words: process.reason };
+  return { words: said(process.reason) };
 }
 
 export class ProcessRow {
@@ -125,7 +125,7 @@ export function open(process) {
       mark.update(toneOf(found), stateOf(found));
       const rows = [
         ["process.name", found.name],
-        ["process.reason", found.reason],
+        ["process.reason", said(found.reason)],
         ["process.pid", found.pid],
         ["process.uptime", found.pid && found.started_at ? clock(now() - found.started_at) : null],
         ["process.since", found.pid && found.started_at ? moment(found.started_at) : found.changed_at ? moment(found.changed_at) : null],

@@ -10,6 +10,7 @@ export class Store {
     this.birth = "";
     this.daemon = null;
     this.deploy = null;
+    this.deploys = [];
     this.known = false;
     this.events = [];
     this.missed = false;
@@ -24,6 +25,7 @@ export class Store {
     for (const name of TABLES) this[name] = new Map(state[name]);
     this.daemon = state.daemon;
     this.deploy = state.deploy;
+    this.deploys = state.deploys;
     this.known = true;
   }
 
@@ -31,6 +33,7 @@ export class Store {
     for (const name of TABLES) if (changes[name]) this[name] = changed(this[name], changes[name]);
     if ("daemon" in changes) this.daemon = changes.daemon;
     if ("deploy" in changes) this.deploy = changes.deploy;
+    if ("deploys" in changes) this.deploys = changes.deploys;
     this.add(events);
     this.sample(now);
   }

@@ -101,7 +101,7 @@ def killed(facts: Facts) -> Iterator[Note]:
     """SIGKILL leaves no chance to say anything. Three do it: Laravel's worker itself, when a job takes longer than its
     timeout (then it often says before that the job has timed out); the kernel, when memory is used up (see host.oom);
     and a person or a script. 137 is 128 + 9, a shell's way to say it."""
-    yield from _deaths(facts, "killed", "timeout")
+    yield from _deaths(facts, "killed", "timeout", "oom")
 
 
 @CHECKS.add("segfault", Severity.ERROR, "PHP itself does not crash")
