@@ -11,9 +11,8 @@ from hatchling.builders.wheel import WheelBuilder
 from starlette.requests import Request
 
 from queuepool.control.dashboard_assets import TYPES, answer, load
-from queuepool.controller.deploytold import _WORDS
 from queuepool.domain.exits import meaning
-from queuepool.domain.rollout import Look, Phase, Rollout, Turn, waits_for, why_held
+from queuepool.domain.rollout import PHASES, Look, Phase, Rollout, Turn, waits_for, why_held
 
 ASSETS = Path(load.__wrapped__.__code__.co_filename).parent / "assets"
 PACKAGE = ASSETS.parents[1]
@@ -56,7 +55,7 @@ def test_what_the_daemon_says_of_processes_and_deploys_is_known_in_chinese_as_it
             assert part.strip(" :;()") in code, sentence
     patterns = [re.compile(re.escape(blank.sub("BLANK", sentence)).replace("BLANK", ".+")) for sentence in known]
     said = {*(meaning(code) for code in (1, 12, 126, 127, 255, -1, -9, -11, -15, None)), meaning(-9, oom=True)}
-    said |= {*_WORDS.values(), why_held(Turn((0,), (), 1, was="/r/7")), waits_for(Rollout({}, Phase.REST), Look({}))}
+    said |= {*PHASES.values(), why_held(Turn((0,), (), 1, was="/r/7")), waits_for(Rollout({}, Phase.REST), Look({}))}
     assert [sentence for sentence in said if not any(pattern.fullmatch(sentence) for pattern in patterns)] == []
 
 

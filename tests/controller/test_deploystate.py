@@ -76,7 +76,8 @@ def test_deploys_that_ended_are_kept_the_last_first_and_no_more_than_enough(tmp_
         assert broken.rows() == []
         assert "going on without the earlier deploys" in said[-1]
     path.unlink()
-    path.mkdir()
+    Path(f"{path}.new").mkdir()
+    broken = DeployHistory(str(tmp_path), said.append)
     broken.add(ended, report_of(ended, 0.0))
     assert "would forget this deploy" in said[-1]
     assert [row["id"] for row in broken.rows()] == [ended.id], "it is known as long as the daemon lives"
