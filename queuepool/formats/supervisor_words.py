@@ -80,11 +80,13 @@ def _whole_lines(text: str, wrong: Wrong) -> list[str]:
 def _joined(words: list[str], wrong: Wrong) -> list[str]:
     """With the parts of a list for artisan that a blank after a comma took apart: `--queue=high, low`."""
     at = next((at for at, word in enumerate(words) if posixpath.basename(word) == "artisan"), len(words))
-    made = words[: at + 1]
+    made = [[word] for word in words[: at + 1]]
+    goes_on = False
     for word in words[at + 1 :]:
-        if len(made) > at + 1 and re.match(r"(--queue=)?[^-\s].*,\Z", made[-1]) and not word.startswith("-"):
-            made[-1] += word
+        if goes_on and not word.startswith("-"):
+            made[-1].append(word)
             wrong(f"has a blank in a list, so that {quoted(word)} is a word of its own", "nothing: it was joined")
         else:
-            made.append(word)
-    return made
+            made.append([word])
+        goes_on = word.endswith(",") and (goes_on or word.startswith("--queue=") or not word.startswith("-"))
+    return ["".join(parts) for parts in made]

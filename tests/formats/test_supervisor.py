@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -209,6 +210,23 @@ def test_a_listener_that_ends_its_parent_is_said() -> None:
 def test_a_word_of_another_tool_is_known(word: str, option: str) -> None:
     _, drafts = imported(program(f"{word}=x"))
     assert f"did you mean {option}?" in said(drafts)[word]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "nice " * 4_000 + "php /srv/shop/artisan queue:work",
+        "sh -c 'php /srv/shop/artisan queue:work" + " &>a" * 4_000 + " b'",
+        "sh -c '" + "cd /srv;" * 4_000 + "php artisan queue:work'",
+        "php /srv/shop/artisan queue:work --queue=" + "a, " * 4_000 + "b",
+        "A=1 " * 4_000 + "php /srv/shop/artisan queue:work",
+    ],
+    ids=lambda command: command[:20],
+)
+def test_a_command_that_is_long_is_read_in_a_moment(command: str) -> None:
+    began = time.process_time()
+    imported(program("", command))
+    assert time.process_time() - began < 10
 
 
 def test_a_worker_without_a_user_is_said_to_run_as_root() -> None:
