@@ -21,7 +21,7 @@ _PHP = re.compile(r"(?:ea-|ls)?php[0-9.]*(-cli)?\Z")
 _WITH_VALUE = frozenset({"-d", "-c"})
 _ELSEWHERE = frozenset({"docker", "docker-compose", "podman", "kubectl", "ssh", "sail", "ddev", "lando", "nsenter"})
 """What runs a command in a container, or on another machine."""
-_REDIRECTION = re.compile(r"(?:[0-9]*>>?&?[0-9]*|\||&|&&|\|\||<)\Z|[0-9]*>>?&?[^=]*\Z")
+_REDIRECTION = re.compile(r"(?:[0-9]*>>?&?[0-9]*|&&?|<)\Z|[0-9&]*>>?&?[^=]*\Z|\|[^=]*\Z")
 ENDLESS = frozenset(
     [
         *("schedule:work", "reverb:start", "pulse:check", "pulse:work", "octane:start", "websockets:serve"),
