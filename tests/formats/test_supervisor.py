@@ -200,6 +200,18 @@ def test_an_expansion_without_its_last_letter_is_taken_as_it_was_meant() -> None
     assert "holds a % that is not doubled" in said(drafts)["process_name"]
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "php8.3 /srv/shop/artisan schedule:run",
+        "/bin/sh -c 'while [ true ]; do (php8.3 /srv/shop/artisan schedule:run -v &); sleep 60; done'",
+    ],
+)
+def test_beside_a_scheduler_that_looks_once_stands_what_looks_every_minute(command: str) -> None:
+    files, _ = imported(program("autorestart=true", command))
+    assert "\n    # command: php8.3 /srv/shop/artisan schedule:work   # instead, " in files["queuepool.yml"]
+
+
 def test_an_application_whose_place_is_a_variable_keeps_it() -> None:
     command = "php artisan queue:work"
     files, _ = imported(program("directory=%(ENV_ROOT)s/app", command))
