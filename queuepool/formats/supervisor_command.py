@@ -91,12 +91,13 @@ def _unwrapped(
 ) -> Command | None:
     """As a program of its own type, without what stands before it; None when it is not one."""
     bare = unwrap(words)
-    if bare.directory is not None:
-        directory = posixpath.join(directory or "", bare.directory)
-    found = _artisan(bare.words, directory, program, say, around)
+    there = directory if bare.directory is None else posixpath.join(directory or "", bare.directory)
+    found = _artisan(bare.words, there, program, say, around)
     if found is None or not bare.names:
         return found
     _say_unwrapped(bare, program, say)
+    if directory is not None and there is not None and posixpath.normpath(there) != posixpath.normpath(directory):
+        say(Verdict.CHANGED, "directory", "is where the shell of its command went")
     keys = found.keys if bare.nice is None else {**found.keys, "nice": bare.nice}
     shell = "exec" not in bare.names and any(name.endswith(" -c") for name in bare.names)
     return replace(found, keys=keys, environment=bare.environment, user=bare.user, shell=shell)
