@@ -225,8 +225,9 @@ def read_files(files: Sequence[str], environ: Mapping[str, str]) -> Found:
                 remarks.append(_about_file(path, f"{error.message}; Supervisor leaves it out without a word"))
     whole = ini.read(sources)
     if not whole.sections:
+        first = f"; {whole.faults[0].where} {whole.faults[0].what}" if whole.faults else ""
         raise UsageError(
-            f"cannot import {_shown(sources)}: it holds no [section] of Supervisor",
+            f"cannot import {_shown(sources)}: it holds no [section] of Supervisor{clean(first)}",
             "name a file such as /etc/supervisor/supervisord.conf",
         )
     return Found(sources, understand(whole, around), around, remarks)

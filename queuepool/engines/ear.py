@@ -11,7 +11,7 @@ import termios
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
-from queuepool.domain.listener import Listener, Told
+from queuepool.domain.listener import Hearing, Listener, Told
 from queuepool.domain.pool import Launch
 from queuepool.system import children
 
@@ -56,6 +56,11 @@ class Ear:
     def usable(self) -> bool:
         """Whether something can be written to it."""
         return self.fd >= 0
+
+    @property
+    def answers(self) -> bool:
+        """Whether it prints no more than it is asked, as far as is known."""
+        return self.listener.state is not Hearing.UNKNOWN
 
     def complaint(self, now: float) -> str:
         """What a person should know of it, "" when all is well. now: on the engine's clock."""

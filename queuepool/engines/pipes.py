@@ -72,7 +72,7 @@ class Pipes:
             hear, tap = life.desk.hear if life.desk and not stream else None, self._tap(life, stream)
             self.pump.attach(
                 (life.key, stream), str(life.name), fd, policies[stream], adopted=adopted, hear=hear, tap=tap,
-                prompt=tap is life.ear is not None,
+                prompt=life.ear is not None and tap is life.ear and life.ear.answers,
             )  # fmt: skip
             self._keep(f"{life.key}.{stream}", fd)
         life.attached = True

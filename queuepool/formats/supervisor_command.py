@@ -18,10 +18,11 @@ from queuepool.formats.supervisor_words import mended, shell_only
 from queuepool.formats.supervisor_wrappers import SHELLS, Unwrapped, unwrap
 
 _PHP = re.compile(r"(?:ea-|ls)?php[0-9.]*(-cli)?\Z")
+_SCHEDULE_RUN = re.compile(r"(?:^|[\s(\"'])((?:[\w./-]*/)?php[0-9.]*)\s+([\w./%()-]*artisan)\s+schedule:run\b")
 _WITH_VALUE = frozenset({"-d", "-c"})
 _ELSEWHERE = frozenset({"docker", "docker-compose", "podman", "kubectl", "ssh", "sail", "ddev", "lando", "nsenter"})
 """What runs a command in a container, or on another machine."""
-_REDIRECTION = re.compile(r"(?:[0-9]*>>?&?[0-9]*|\||&|&&|\|\||<)\Z|[0-9]*>>?&?[^=]*\Z")
+_REDIRECTION = re.compile(r"(?:[0-9]*>>?&?[0-9]*|&&?|<)\Z|[0-9&]*>>?&?[^=]*\Z|\|[^=]*\Z")
 ENDLESS = frozenset(
     [
         *("schedule:work", "reverb:start", "pulse:check", "pulse:work", "octane:start", "websockets:serve"),
@@ -35,7 +36,7 @@ ENDLESS = frozenset(
 class Command:
     """What is to be run. keys: of queuepool.yml. app: the Laravel root, None when the command has none. directory:
     where it runs, None for the app. shell: whether it is `sh -c`. endless: whether it is to run for ever. environment,
-    user: what the command line itself set."""
+    user: what the command line itself set. instead: a command that does the same better, "" for none."""
 
     kind: str
     keys: dict[str, Any] = field(repr=False)
@@ -46,6 +47,7 @@ class Command:
     endless: bool = False
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     user: str | None = None
+    instead: str = ""
 
 
 Say = Callable[..., None]
@@ -89,12 +91,13 @@ def _unwrapped(
 ) -> Command | None:
     """As a program of its own type, without what stands before it; None when it is not one."""
     bare = unwrap(words)
-    if bare.directory is not None:
-        directory = posixpath.join(directory or "", bare.directory)
-    found = _artisan(bare.words, directory, program, say, around)
+    there = directory if bare.directory is None else posixpath.join(directory or "", bare.directory)
+    found = _artisan(bare.words, there, program, say, around)
     if found is None or not bare.names:
         return found
     _say_unwrapped(bare, program, say)
+    if directory is not None and there is not None and posixpath.normpath(there) != posixpath.normpath(directory):
+        say(Verdict.CHANGED, "directory", "is where the shell of its command went")
     keys = found.keys if bare.nice is None else {**found.keys, "nice": bare.nice}
     shell = "exec" not in bare.names and any(name.endswith(" -c") for name in bare.names)
     return replace(found, keys=keys, environment=bare.environment, user=bare.user, shell=shell)
@@ -142,7 +145,9 @@ def _as_it_stands(words: list[str], written: str, directory: str | None, say: Sa
     app = _known(_app(words[at], directory), around) if at is not None and not shell else None
     keys = {"command": _one_line(written)}
     endless = at is not None and not shell and any(word in ENDLESS for word in words[at + 1 :])
-    return Command("command", keys, app, directory=directory, shell=shell, endless=endless)
+    runs = _SCHEDULE_RUN.search(written)
+    instead = f"{runs[1]} {runs[2]} schedule:work" if runs else ""
+    return Command("command", keys, app, directory=directory, shell=shell, endless=endless, instead=instead)
 
 
 def _say_shell_only(words: Sequence[str], say: Say) -> None:

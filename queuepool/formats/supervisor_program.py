@@ -89,6 +89,10 @@ class OneProgram(Part):
         self.logs.carry()
         self._environment()
         self._without_equivalent()
+        if found.instead:
+            self.below.append(
+                f"command: {found.instead}   # instead, from Laravel 8 on: it looks every minute by itself"
+            )
         self._typos()
         self._only_what_fits()
         return Draft(self.name, program, found.kind, self.keys, found.app, found.php, self.below, found.shell)

@@ -32,7 +32,7 @@ Wrong = Callable[[str, str], None]
 def mended(command: str, wrong: Wrong) -> str:
     """The command, one to be split as shlex does. wrong: what is said of what was not as it stands there: what, todo.
     Raises ValueError for a quote that is not closed."""
-    text = _without_marks(command, wrong)
+    text = _without_marks(_without_end(command, wrong), wrong)
     words = _joined(_whole_lines(text, wrong), wrong)
     return text if words == _split(text) else shlex.join(words)
 
@@ -41,6 +41,20 @@ def shell_only(words: Sequence[str]) -> str:
     """What of these words only a shell would replace, "" for nothing."""
     found = (_EXPANSION.search(word) for word in words)
     return next((match[0] for match in found if match), "")
+
+
+def _without_end(command: str, wrong: Wrong) -> str:
+    """Without the quotes around all of it, and without a `;` at its end, which is no more than a part of the last
+    word."""
+    words = _split(command) or []
+    if len(words) == 1 and any(posixpath.basename(word) == "artisan" for word in (_split(words[0]) or ())[:-1]):
+        wrong("stands in quotes, so that all of it is the name of one program", "nothing: they were left out")
+        return words[0]
+    end = re.search(r"(?<=[^\s\\;]);\s*\Z", command)
+    if end is None or not words or _split(command[: end.start()]) is None:
+        return command
+    wrong("ends with a `;`, which is part of its last word", "nothing: it was left out")
+    return command[: end.start()]
 
 
 def _without_marks(command: str, wrong: Wrong) -> str:
@@ -80,11 +94,13 @@ def _whole_lines(text: str, wrong: Wrong) -> list[str]:
 def _joined(words: list[str], wrong: Wrong) -> list[str]:
     """With the parts of a list for artisan that a blank after a comma took apart: `--queue=high, low`."""
     at = next((at for at, word in enumerate(words) if posixpath.basename(word) == "artisan"), len(words))
-    made = words[: at + 1]
+    made = [[word] for word in words[: at + 1]]
+    goes_on = False
     for word in words[at + 1 :]:
-        if len(made) > at + 1 and re.match(r"(--queue=)?[^-\s].*,\Z", made[-1]) and not word.startswith("-"):
-            made[-1] += word
+        if goes_on and not word.startswith("-"):
+            made[-1].append(word)
             wrong(f"has a blank in a list, so that {quoted(word)} is a word of its own", "nothing: it was joined")
         else:
-            made.append(word)
-    return made
+            made.append([word])
+        goes_on = word.endswith(",") and (goes_on or word.startswith("--queue=") or not word.startswith("-"))
+    return ["".join(parts) for parts in made]

@@ -13,9 +13,12 @@ from dataclasses import dataclass, field, replace
 
 SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh"})
 _ASSIGNED = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)\Z", re.DOTALL)
+MOST_WRAPPERS = 20
+LONGEST_SCRIPT = 4096
+"""A person writes less; a search in more may take long."""
 _NICE = 10
 """What nice(1) adds when it is given no number."""
-_SILENCED = re.compile(r"(?:\s+(?:[12&]?>>?\s*[^\s;&|<>()]+|2>&1|&>\s*[^\s;&|<>()]+|&))+\s*\Z")
+_SILENCED = re.compile(r"(?:\s+(?:[12&]?>>?\s*[^\s;&|<>()]+|2>&1|&))+\s*\Z")
 _CHANGED_TO = re.compile(r"\s*cd\s+(?P<to>[^\s;&|<>()$`*?'\"~-][^\s;&|<>()$`*?'\"]*)\s*(?:&&|;)\s*")
 _HARMLESS = re.compile(r"%\([A-Za-z0-9_]+\)[0-9]*[sd]|'[^']*'|\"[^\"$`\\]*\"")
 """Expansions of Supervisor, and what stands in quotes."""
@@ -39,7 +42,7 @@ class Unwrapped:
 def unwrap(words: Sequence[str]) -> Unwrapped:
     """The words without everything before them that can be said otherwise; the rest begins with something else."""
     found = Unwrapped(tuple(words))
-    while len(found.words) > 1:
+    while len(found.words) > 1 and len(found.names) < MOST_WRAPPERS:
         name = posixpath.basename(found.words[0])
         step = _STEPS.get(name, _shell if name in SHELLS else _assignments)(found)
         if step is None:
@@ -145,6 +148,8 @@ def _shell(found: Unwrapped) -> Unwrapped | None:
 
 
 def _script(found: Unwrapped, script: str, name: str) -> Unwrapped | None:
+    if len(script) > LONGEST_SCRIPT:
+        return None
     directory = found.directory
     while match := _CHANGED_TO.match(script):
         directory = posixpath.join(directory or "", match["to"])

@@ -87,7 +87,7 @@ def test_an_application_each_gets_a_file_each(tmp_path: Path) -> None:
     [
         (b"\0\1\2\xff", "is not a text file"),
         (b"", "holds no [section]"),
-        (b"hello", "holds no [section]"),
+        (b"hello", "holds no [section] of Supervisor; x.conf:1 stands before any [section]"),
         (b"\xff\xfe[\n", "holds no [section]"),
         (b"[supervisord]\n", "no program in it"),
         (b"[program:x]\n", "no program in it"),

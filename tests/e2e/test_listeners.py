@@ -149,6 +149,23 @@ def test_what_is_wrong_with_a_listener_is_said(qp: Queuepool) -> None:
     assert garbage in shown
 
 
+def test_one_that_floods_its_output_does_not_keep_the_daemon_busy(qp: Queuepool, tmp_path: Path) -> None:
+    """Neither the daemon that sees it begin, nor the next one."""
+    with Queuepool(tmp_path, "programs:\n" + program("flood", "floods")) as own:
+        own.up()
+        eventually(lambda: "which is not the protocol" in own.state("flood:0", "RUNNING")["reason"], 30, "it is seen")
+        for _ in range(2):
+            daemon = psutil.Process(own.run.pid())
+            began = time.monotonic()
+            woken = daemon.num_ctx_switches().voluntary
+            time.sleep(1.0)
+            seconds = time.monotonic() - began
+            assert (daemon.num_ctx_switches().voluntary - woken) / seconds < 700, "a thousand lines a second"
+            own.kill()
+            own.up()
+            own.running("flood", 1)
+
+
 def test_a_process_knows_its_names_as_supervisors_clients_do(qp: Queuepool) -> None:
     file = qp.directory / "names"
     names = dict(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,10 @@ def test_a_command_that_begins_with_cd_runs_in_that_directory() -> None:
         ("php\u00a0/srv/shop/artisan queue:work —tries=2 ；三次", {"tries": 2}),
         ("php /srv/shop/artisan queue:work --queue=a, b, c redis", {"queue": ["a", "b", "c"], "connection": "redis"}),
         ("ea-php82 -f /srv/shop/artisan queue:work", {}),
+        ('"php /srv/shop/artisan queue:work --tries=2"', {"tries": 2}),
+        ("php /srv/shop/artisan queue:work --tries=2;", {"tries": 2}),
+        ("php /srv/shop/artisan queue:work redis &> /dev/null", {"connection": "redis"}),
+        ("php /srv/shop/artisan queue:work redis |tee /tmp/log", {"connection": "redis"}),
         ("sh -c 'exec php /srv/shop/artisan queue:work --queue=%(ENV_Q)s'", {"queue": "${Q}"}),
         ("php /srv/shop/artisan queue:work --queue=%(ENV_Q)s,low", {"queue": ["%(ENV_Q)s", "low"]}),
     ],
@@ -154,6 +159,8 @@ def test_a_worker_is_found_behind_what_stands_before_it(command: str, keys: dict
         "timeout 60 php /srv/shop/artisan queue:work",
         "sudo php /srv/shop/artisan queue:work",
         "env -i php /srv/shop/artisan queue:work",
+        "find /srv/shop -name artisan -exec php {} queue:work \\;",
+        "'/srv/my shop/run'",
         "nice -n 5",
     ],
 )
@@ -193,6 +200,18 @@ def test_an_expansion_without_its_last_letter_is_taken_as_it_was_meant() -> None
     assert "holds a % that is not doubled" in said(drafts)["process_name"]
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "php8.3 /srv/shop/artisan schedule:run",
+        "/bin/sh -c 'while [ true ]; do (php8.3 /srv/shop/artisan schedule:run -v &); sleep 60; done'",
+    ],
+)
+def test_beside_a_scheduler_that_looks_once_stands_what_looks_every_minute(command: str) -> None:
+    files, _ = imported(program("autorestart=true", command))
+    assert "\n    # command: php8.3 /srv/shop/artisan schedule:work   # instead, " in files["queuepool.yml"]
+
+
 def test_an_application_whose_place_is_a_variable_keeps_it() -> None:
     command = "php artisan queue:work"
     files, _ = imported(program("directory=%(ENV_ROOT)s/app", command))
@@ -209,6 +228,23 @@ def test_a_listener_that_ends_its_parent_is_said() -> None:
 def test_a_word_of_another_tool_is_known(word: str, option: str) -> None:
     _, drafts = imported(program(f"{word}=x"))
     assert f"did you mean {option}?" in said(drafts)[word]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "nice " * 4_000 + "php /srv/shop/artisan queue:work",
+        "sh -c 'php /srv/shop/artisan queue:work" + " &>a" * 4_000 + " b'",
+        "sh -c '" + "cd /srv;" * 4_000 + "php artisan queue:work'",
+        "php /srv/shop/artisan queue:work --queue=" + "a, " * 4_000 + "b",
+        "A=1 " * 4_000 + "php /srv/shop/artisan queue:work",
+    ],
+    ids=lambda command: command[:20],
+)
+def test_a_command_that_is_long_is_read_in_a_moment(command: str) -> None:
+    began = time.process_time()
+    imported(program("", command))
+    assert time.process_time() - began < 10
 
 
 def test_a_worker_without_a_user_is_said_to_run_as_root() -> None:

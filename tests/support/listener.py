@@ -18,6 +18,9 @@ def main() -> None:
     file, mode = sys.argv[1], (sys.argv[2:] or ["ok"])[0]
     if mode == "garbage at once":
         say("hello\n")
+    while mode == "floods":
+        say("hello\n")
+        time.sleep(0.0005)
     out = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     while True:
         say("READY\n")
