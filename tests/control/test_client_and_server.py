@@ -74,7 +74,7 @@ def test_every_request_there_is_arrives_as_it_was_sent(daemon: FakeDaemon, clien
         messages.Update(("x",), wait=False), messages.Queues(("q",)), messages.Redis(),
         messages.Await(seconds=3), messages.Shutdown(hurry=True),
         messages.Upgrade(), messages.Reopen(),
-        messages.PlanDeploy(("x",), force=True), messages.DeployStatus(),
+        messages.PlanDeploy(("x",), force=True), messages.DeployStatus(), messages.DeployHistory(),
         messages.Deploy(("x",), timeout=5, batch="25%"), messages.FollowDeploy(), messages.AbortDeploy(),
         messages.Notify(test=True, targets=("ops",)),
     ]  # fmt: skip
