@@ -428,7 +428,7 @@ def test_a_deploy_is_planned_begun_and_watched(tab: Tab, site: Site) -> None:
     expect(earlier.first).to_contain_text("`false` ended with 1")
     tab.picture("deploys")
     tab.go("events")
-    page.get_by_label("Search events").fill("rolled_back")
+    page.get_by_label("Search events").fill("rolled")
     expect(page.locator(".events li.tone-bad")).to_have_count(1)
     tab.go("deploys")
     assert tab.flaws() == []
