@@ -82,15 +82,19 @@ def _crash_loop(alarm: Alarm, notice: Notice, limits: Limits, sight: Sight | Non
 def _memory(alarm: Alarm, notice: Notice, limits: Limits, sight: Sight | None) -> Notice:
     count = "1 process was" if alarm.total == 1 else f"{alarm.total} processes were"
     reasons = [why for why in alarm.members.values() if why]
-    kernel = bool(reasons) and all(why.startswith(OOM) for why in reasons)
+    how = (
+        next((words for words in (OOM, "killed (SIGKILL)") if all(why.startswith(words) for why in reasons)), "")
+        if reasons
+        else ""
+    )
     notice = replace(
         notice,
-        title=f"{alarm.subject}: {count} {OOM if kernel else 'killed or out of memory'}",
+        title=f"{alarm.subject}: {count} {how or 'killed or out of memory'}",
         severity=Severity.WARNING,
         facts={"times": alarm.total},
     )
     told = _why(alarm, notice, None, f"{_some(alarm)}.")
-    return replace(told, title=notice.title) if kernel else told  # it says why already
+    return replace(told, title=notice.title) if how else told  # it says enough; the rest is in the text
 
 
 def _memory_limit(alarm: Alarm, notice: Notice, limits: Limits, sight: Sight | None) -> Notice:

@@ -151,6 +151,14 @@ class Endings:
 
     def _check_sweeps(self) -> None:
         for pid, life in list(self._sweeps.items()):
-            if pid in self._sweeps and not children.signal_tree(pid, 0) and not procstat.session_members(pid):
+            if pid in self._sweeps and _is_gone(pid):
                 del self._sweeps[pid]
                 self._tell_gone(life, pid)
+
+
+def _is_gone(leader: int) -> bool:
+    """Whether nothing of a tree lives. A leader that was adopted may stay a zombie for ever: its parent is whoever
+    takes orphans here, in a container often a pid 1 that reaps none. All of /proc is read only where it may be so."""
+    if children.signal_tree(leader, 0) and procstat.exit_of_zombie(leader) is None:
+        return False
+    return not procstat.session_members(leader)

@@ -27,6 +27,17 @@ SPEC = HttpSpec(
 )
 
 
+ANOTHER_ANN = pytest.mark.parametrize(
+    "user",
+    [
+        Account("ann", Role.VIEWER, Secret("plain", "right")),
+        Account("ann", Role.OPERATOR, Secret("plain", "other")),
+        Account("eve", Role.OPERATOR, Secret("plain", "right")),
+    ],
+    ids=["another role", "another password", "gone"],
+)
+
+
 class Clock:
     now = 1000.0
 
@@ -220,15 +231,7 @@ def test_a_session_that_is_used_all_the_time_ends_at_its_age(door: Access, clock
     asyncio.run(visit())
 
 
-@pytest.mark.parametrize(
-    "user",
-    [
-        Account("ann", Role.VIEWER, Secret("plain", "right")),
-        Account("ann", Role.OPERATOR, Secret("plain", "other")),
-        Account("eve", Role.OPERATOR, Secret("plain", "right")),
-    ],
-    ids=["another role", "another password", "gone"],
-)
+@ANOTHER_ANN
 def test_a_change_of_an_account_ends_its_sessions_and_their_streams(door: Access, user: Account) -> None:
     async def visit() -> None:
         ann, bob = await door.login("ann", "right", ""), await door.login("bob", "b", "")
@@ -351,15 +354,7 @@ def test_sessions_outlive_the_daemon(tmp_path: Path) -> None:
     assert life.said == []
 
 
-@pytest.mark.parametrize(
-    "user",
-    [
-        Account("ann", Role.VIEWER, Secret("plain", "right")),
-        Account("ann", Role.OPERATOR, Secret("plain", "other")),
-        Account("eve", Role.OPERATOR, Secret("plain", "right")),
-    ],
-    ids=["another role", "another password", "gone"],
-)
+@ANOTHER_ANN
 def test_a_change_of_an_account_while_no_daemon_ran_ends_its_sessions(tmp_path: Path, user: Account) -> None:
     life = Life(tmp_path)
 

@@ -265,6 +265,10 @@ def test_a_kill_by_the_kernel_is_told_as_such_and_a_mixed_lot_is_not() -> None:
     [notice] = world.after(60)
     assert notice.title == "mail: 1 process was killed by the kernel: out of memory"
     assert "lower `numprocs:` of mail" in explain("mail", -9, meaning(-9, [b"Connection refused"], oom=True)).remedy
+    world.hear(Kind.EXITED, "mail:0", code=-9, reason=meaning(-9))
+    [notice] = world.after(REPEAT_SECONDS)
+    assert notice.title == "mail: 1 process was killed (SIGKILL)"
+    assert "Why: was killed (SIGKILL): by a job's timeout, by the kernel" in notice.text
     for number, oom in enumerate((True, False, False)):
         world.hear(Kind.EXITED, f"mail:{number}", code=-9, reason=meaning(-9, oom=oom))
     [again] = world.after(REPEAT_SECONDS)

@@ -116,6 +116,7 @@ def test_jobs_are_seen_while_they_are_done(tab: Tab, app: LaravelApp) -> None:
     expect(page.locator(".figures div", has_text="Workers busy").locator(".value")).to_have_text(re.compile("[1-4]"))
     held.unlink()
     expect(pool.get_by_text(re.compile("[1-9][0-9]* jobs done"))).to_be_visible()
+    expect(page.locator(".figures div", has_text="Jobs ready").locator(".more")).to_have_text(re.compile("^wait [0-9]"))
     tab.go("queues")
     queue = page.get_by_role("article", name="redis:default")
     expect(queue.locator("canvas")).to_have_count(2)
@@ -129,6 +130,9 @@ def test_jobs_are_seen_while_they_are_done(tab: Tab, app: LaravelApp) -> None:
 def test_what_does_not_run_is_said_with_the_reason_and_its_last_words(tab: Tab) -> None:
     page = tab.page
     expect(page.get_by_role("region", name="Not as it should be")).to_contain_text("broken")
+    page.get_by_role("button", name="broken: 1 of 1 cannot run").click()
+    expect(page.get_by_role("article", name="broken")).to_be_focused()
+    expect(page.get_by_role("article", name="broken")).to_be_in_viewport()
     page.get_by_role("button", name="broken", exact=True).click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("Last exit code")
@@ -426,8 +430,9 @@ def test_a_deploy_is_planned_begun_and_watched(tab: Tab, site: Site) -> None:
     qp.write(qp.file.read_text().replace('before: ["false"]', "observe: 0.1s"))
     qp("deploy", "--force", "mail")
     expect(earlier.first).to_contain_text("`false` ended with 1")
+    tab.picture("deploys")
     tab.go("events")
-    page.get_by_label("Search events").fill("rolled_back")
+    page.get_by_label("Search events").fill("rolled")
     expect(page.locator(".events li.tone-bad")).to_have_count(1)
     tab.go("deploys")
     assert tab.flaws() == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import shutil
 import signal
@@ -88,6 +89,9 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
         for pid in pids:
             children.signal_tree(pid, signal.SIGKILL)
         shutil.rmtree(short)
+        # Else the orphans of every later test would become children of this process, which reaps none: a worker of a
+        # killed daemon that the next one has adopted would never be seen to end.
+        ctypes.CDLL(None).prctl(36, 0, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
 
 
 def in_place(tmp_path: Path, run: Callable[[Place], Awaitable[None]]) -> None:

@@ -13,7 +13,7 @@ export class Overview {
   constructor(store) {
     this.store = store;
     this.figures = new Keyed(h("dl", { class: "figures" }), (key) => new Figure(key));
-    this.problems = new Keyed(h("ul"), () => new Problem());
+    this.problems = new Keyed(h("ul"), () => new Problem((name) => this.pools.parts.get(name)?.come()));
     this.problemBox = h("section", { class: "problems", "aria-label": t("problems") }, h("h2", {}, t("problems")), this.problems.parent);
     this.pools = new Keyed(h("div", { class: "pools" }), (key) => new Pool(key));
     this.node = h(
@@ -30,7 +30,7 @@ export class Overview {
     const { programs, processes } = this.store;
     this.figures.update(figures(this.store));
     const problems = problemsOf(this.store);
-    this.problems.update(problems.map((one) => [one, one]));
+    this.problems.update(problems.map((one) => [one.words, one]));
     show(this.problemBox, problems.length);
     const members = new Map([...programs.keys()].map((name) => [name, []]));
     for (const entry of processes) {
@@ -46,16 +46,16 @@ export class Overview {
   }
 }
 
-// Sentences about what is not as it should be, each thing once.
+// What is not as it should be, each thing once: {words, program}; program: undefined where it is not of one.
 export function problemsOf({ daemon, programs, queues, redis }) {
-  const found = new Map(daemon.problems.map((one) => [one, said(one)]));
+  const found = new Map(daemon.problems.map((one) => [one, { words: said(one) }]));
   const known = (words) => [...found.keys()].some((one) => one.includes(words));
   for (const { name, problems, horizon } of programs.values()) {
-    for (const one of [...problems, ...(horizon?.problems ?? [])]) found.set(`${name}: ${one}`, `${name}: ${said(one)}`);
+    for (const one of [...problems, ...(horizon?.problems ?? [])]) found.set(`${name}: ${one}`, { words: `${name}: ${said(one)}`, program: name });
   }
-  for (const [where, { up, why }] of redis) if (!up && !known(where)) found.set(`${where}: ${why}`, `${where}: ${said(why)}`);
+  for (const [where, { up, why }] of redis) if (!up && !known(where)) found.set(`${where}: ${why}`, { words: `${where}: ${said(why)}` });
   for (const { connection, queue, why } of queues.values()) {
-    if (why && why !== "not asked yet" && !known(why)) found.set(`${connection}:${queue}: ${why}`, `${connection}:${queue}: ${said(why)}`);
+    if (why && why !== "not asked yet" && !known(why)) found.set(`${connection}:${queue}: ${why}`, { words: `${connection}:${queue}: ${said(why)}` });
   }
   return [...found.values()];
 }
@@ -83,14 +83,15 @@ function figures({ programs, processes, queues }) {
     for (const queue of queues.values()) if (queue[field] !== null) total = (total ?? 0) + queue[field];
     return total;
   };
-  const longest = [...queues.values()].reduce((most, queue) => Math.max(most, queue.oldest ?? 0), 0);
+  // Which job waits longest is told by new Laravels alone; how long a job will wait, by the pace of the workers.
+  const longest = [...queues.values()].reduce((most, { oldest, wait }) => Math.max(most, oldest ?? 0, wait ?? 0), 0);
   const list = [
     ["running", { value: `${number(running)}`, more: t("figure.of", { n: number(wanted) }), tone: running >= wanted ? "ok" : running ? "warn" : "bad" }],
     ["busy", { value: says ? number(busy) : "–", more: t("figure.atwork") }],
   ];
   if (queues.size) {
     list.push(
-      ["ready", { value: number(sum("ready")), more: sum("ready") === null ? "" : t("figure.oldest", { time: short(longest) }) }],
+      ["ready", { value: number(sum("ready")), more: sum("ready") === null ? "" : t("figure.wait", { time: short(longest) }) }],
       ["in", { value: rate(sum("rate_in")), more: t("figure.persecond") }],
       ["done", { value: rate(sum("rate_done")), more: t("figure.persecond") }],
     );
@@ -114,13 +115,18 @@ class Figure {
 }
 
 class Problem {
-  constructor() {
+  constructor(go) {
     this.words = h("span");
-    this.node = h("li", { class: "tone-warn" }, icon("warn"), this.words);
+    this.link = h("button", { type: "button", class: "link", onclick: () => go(this.program) });
+    this.node = h("li", { class: "tone-warn" }, icon("warn"), this.words, this.link);
   }
 
-  update(words) {
-    text(this.words, words);
+  update({ words, program }) {
+    this.program = program;
+    text(this.words, program ? "" : words);
+    text(this.link, program ? words : "");
+    show(this.words, !program);
+    show(this.link, program);
   }
 }
 
@@ -168,7 +174,7 @@ class Pool {
     this.actions = h("div", { class: "actions", role: "group", "aria-label": t("pool.actions", { name }) }, own, own.length ? others : null, more);
     this.node = h(
       "article",
-      { class: "pool", "aria-labelledby": heading },
+      { class: "pool", "aria-labelledby": heading, tabindex: -1 },
       h("header", {}, h("h3", { id: heading }, name), this.kind, this.status, this.actions),
       this.notes,
       this.horizon.node,
@@ -209,6 +215,13 @@ class Pool {
     text(this.summary, large ? tally(rows) : "");
     this.rows.update(this.opened ? rows : []);
     this.shown = rows;
+  }
+
+  // Be seen, with all its processes.
+  come() {
+    if (!this.opened) this.open(true);
+    this.node.scrollIntoView({ block: "start" });
+    this.node.focus({ preventScroll: true });
   }
 
   open(opened, chosen = true) {
