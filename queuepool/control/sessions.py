@@ -4,13 +4,14 @@ changed meanwhile still ends them. Whose session it is, is access.py's matter.""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from queuepool.controller.keeping import Complain, KeptFile, Recovered, nobody
 
 NAME = "sessions.json"
 
@@ -35,15 +36,19 @@ class Kept:
 
 
 class SessionStore:
-    """The file in the directory `state`. complain: told in words when it cannot be written or read, once."""
+    """The file in the directory `state`. complain: told in words when it cannot be written or read (KeptFile)."""
 
     def __init__(
-        self, state: str, complain: Callable[[str], None] = lambda text: None, clock: Callable[[], float] = time.time
+        self,
+        state: str,
+        complain: Complain = nobody,
+        recovered: Recovered = nobody,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.path = os.path.join(state, NAME)
         self.clock = clock
-        self._complain = complain
-        self._said = False
+        loss = "whoever is logged in will have to log in again after a restart of the daemon"
+        self._file = KeptFile(self.path, loss, complain, recovered)
 
     def load(self) -> Kept:
         """What was kept; nothing where there is none, or it cannot be read."""
@@ -61,7 +66,7 @@ class SessionStore:
             return Kept()
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not of this version"
-            self._complain(f"cannot read {self.path} ({why}); whoever was logged in has to log in again")
+            self._file.complain(f"cannot read {self.path} ({why}); whoever was logged in has to log in again")
             return Kept()
 
     def save(self, proofs: Mapping[str, str], sessions: Iterable[KeptSession]) -> None:
@@ -69,17 +74,4 @@ class SessionStore:
         rows = [asdict(one) for one in sessions]
         if not rows and not os.path.exists(self.path):
             return
-        content = json.dumps({"proofs": dict(proofs), "sessions": rows})
-        temporary = self.path + ".new"
-        try:
-            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with os.fdopen(fd, "w") as file:
-                file.write(content)
-            os.replace(temporary, self.path)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            if not self._said:
-                self._said = True
-                what = f"cannot save {self.path}: {error.strerror}"
-                self._complain(f"{what}; whoever is logged in will have to log in again after a restart of the daemon")
+        self._file.write(json.dumps({"proofs": dict(proofs), "sessions": rows}).encode())

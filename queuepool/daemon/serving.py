@@ -113,7 +113,7 @@ class Serving:
                 daemon.journal.add,
                 self._problem,
                 daemon.defect,
-                tcp.SessionStore(daemon.directory.state, daemon.complain),
+                tcp.SessionStore(daemon.directory.state, daemon.complain, daemon.recovered),
             )
         await self._tcp.use(daemon.controller.loaded.http)
 

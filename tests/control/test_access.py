@@ -312,7 +312,7 @@ class Life:
         self.state, self.now, self.said = state, 5e8, list[str]()
 
     def begin(self, spec: HttpSpec = SPEC) -> Access:
-        store = SessionStore(str(self.state), self.said.append, lambda: self.now)
+        store = SessionStore(str(self.state), self.said.append, clock=lambda: self.now)
         began = self.now
         door = Access(lambda: 7.0 + self.now - began, store)
         door.take_up(store.load())
