@@ -30,7 +30,6 @@ from queuepool.controller.watches import RedisWatch
 from queuepool.domain.names import ProcessName
 from queuepool.domain.observed import DaemonView, Snapshot
 from queuepool.domain.pool import Loaded
-from queuepool.domain.states import State
 from queuepool.engines.supervisord import SupervisordEngine
 from queuepool.engines.supervisord_client import CannotReread, SupervisordAway
 from queuepool.engines.supervisord_link import Link
@@ -50,6 +49,9 @@ PATIENCE_SECONDS = 30.0
 """How long a supervisord may be away in the middle before the command gives up."""
 LOOKS = (messages.Reread, messages.PlanDeploy, messages.DeployStatus, messages.Queues, messages.Redis)
 """What changes nothing, and so may be asked at any time."""
+LEFT = "left in the middle: `queuepool status` shows what is not done yet, `queuepool update` goes on with it"
+SAY_THEMSELVES = (messages.Shutdown, messages.Deploy, messages.FollowDeploy, messages.AbortDeploy)
+"""Whose commands say what becomes of it when they are interrupted."""
 ONLY_A_DAEMON: tuple[type[Any], ...] = (messages.Upgrade, messages.Reopen)
 
 
@@ -99,6 +101,10 @@ class InProcess(Client):
         former = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that goes away leaves nothing half done
         try:
             return _run(work())
+        except KeyboardInterrupt:
+            if not isinstance(request, SAY_THEMSELVES):
+                self.tell(LEFT)
+            raise
         finally:
             signal.signal(signal.SIGHUP, former)
             os.close(lock)
@@ -257,6 +263,8 @@ class _Parts:
         await self._mend(request, progress)
         reply = await handler(self.operator, request, progress)
         await self.controller.until(self._all_begun)
+        if not getattr(request, "wait", True):  # nobody would replace the others later
+            await self.controller.until(lambda: not self.leftovers.coming())
         await self.engine.idle()
         return reply
 
@@ -268,11 +276,6 @@ class _Parts:
             if not self.controller.waits_for(spec)
             for slot in self.controller.desire(spec).slots
         )
-
-    def _stuck(self) -> bool:
-        """Whether a process cannot start, so that the others keep their places."""
-        lives = (life for found in self.engine.lives.values() for life in found if life.process.wanted)
-        return any(life.process.state in (State.BACKOFF, State.FATAL) for life in lives)
 
     async def _mend(self, request: Request, progress: Progress) -> None:
         """Go on with what a command before this one left undone; an interrupted deploy first of all."""
@@ -294,7 +297,7 @@ class _Parts:
             self.owner.tell(line)
         self.engine.run()
         if not interrupted:
-            await self.controller.until(lambda: self._stuck() or not self.leftovers.undone())
+            await self.controller.until(lambda: not self.leftovers.coming())
         if not interrupted:
             return
         assert self.deploys.saved is not None
