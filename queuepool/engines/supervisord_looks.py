@@ -57,8 +57,8 @@ class Looks:
         be looked."""
         found = await asyncio.to_thread(self._link.look)
         self._strays.look(self._link.memory, found, self._pools())
-        failing = any(info.state in FAILING for info in found.infos.values())
-        ends = await self._ends() if failing else {}
+        failed = any(info.state in (*FAILING, State.STARTING) for info in found.infos.values())
+        ends = await self._ends() if failed else {}
         for section, made in found.entries.items():
             self._adopt(section, made, found.infos.get(section))
         self._take(found)
@@ -72,6 +72,9 @@ class Looks:
                 life.paused = memory.pids.get(section) == (info.pid, procstat.birth(info.pid) or "")
             if life.process.state in FAILING:
                 self._explain(life, section, info, ends)
+            elif life.process.state is State.STARTING:
+                death = self._death(life, section, info, ends)
+                life.process = replace(life.process, reason=sight.tried_again(death, life.spec.policy))
 
     async def again(self) -> None:
         """Look, and take over what has changed. Raises QueuepoolError."""

@@ -136,13 +136,26 @@ def ended(process: Process, info: Info, death: Death, policy: Policy) -> Sight:
     if end.asked:
         return Sight(replace(process, reason="restarted in Supervisor, not by queuepool"))
     why = "ended; Supervisor's log does not say how" if end.code is None else meaning(end.code, death.lines)
-    recycled = not failing and (end.code in policy.recycle_codes or end.code in policy.exitcodes)
+    recycled = not failing and _is_recycle(end, policy)
     kind = Kind.RECYCLED if recycled else Kind.FATAL if process.state is State.FATAL else Kind.EXITED
     told = _tell(kind, code=end.code, reason=why, failures=process.failures + 1)
     process = replace(process, code=end.code, reason="" if recycled else why)
     if not recycled:
         process = replace(process, crashes=process.crashes + 1, failures=process.failures + failing)
     return Sight(process, (told,))
+
+
+def tried_again(death: Death, policy: Policy) -> str:
+    """Why one that is starting had to be started again, by the end of the process before it; "" when that was asked
+    for, or a recycle, or when there was none."""
+    end = death.ending
+    if end is None or end.asked or end.code is None or _is_recycle(end, policy):
+        return ""
+    return meaning(end.code, death.lines)
+
+
+def _is_recycle(end: Ending, policy: Policy) -> bool:
+    return end.code in policy.recycle_codes or end.code in policy.exitcodes
 
 
 def _tell(kind: Kind, **facts: str | int | None) -> Tell:

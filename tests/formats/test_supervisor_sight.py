@@ -21,6 +21,7 @@ from queuepool.formats.supervisor_sight import (
     may_have_ended,
     seen,
     state_of,
+    tried_again,
 )
 from queuepool.formats.supervisor_slots import Entry
 
@@ -142,6 +143,21 @@ def test_an_end_nobody_asked_for_counts_unless_it_is_a_recycle(
     assert (now.crashes, now.failures) == counts
     assert reason in now.reason
     assert now.wanted
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        (Death(Ending(3, False), (b"no",)), "exit 3: no"),
+        (Death(Ending(0, False)), ""),
+        (Death(Ending(12, False)), ""),
+        (Death(Ending(3, True)), ""),
+        (Death(Ending(None, False)), ""),
+        (Death(None), ""),
+    ],
+)
+def test_one_that_is_starting_says_why_it_had_to_be_started_again(how: Death, reason: str) -> None:
+    assert tried_again(how, WORKER) == reason
 
 
 def test_one_that_comes_up_again_has_no_reason_and_no_failures_left() -> None:
