@@ -25,7 +25,7 @@ TIMEOUT = 30.0
 SHUTDOWN_STATE, BAD_NAME, NO_FILE, NOT_EXECUTABLE, SPAWN_ERROR = 6, 10, 20, 21, 50
 ALREADY_STARTED, NOT_RUNNING, ALREADY_ADDED, STILL_RUNNING, CANT_REREAD = 60, 70, 90, 91, 92
 """Faults of Supervisor (supervisor/xmlrpc.py)."""
-LOG_BYTES = 16384
+LOG_BYTES = 131072
 """How much of the end of its log is read to learn how processes ended."""
 SUCCESS = 80
 STATE_RUNNING = 1

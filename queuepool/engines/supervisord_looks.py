@@ -4,7 +4,6 @@ formats/supervisor_sight.py's; what is done about it supervisord_rounds.py's."""
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -15,16 +14,14 @@ from queuepool.domain.states import State
 from queuepool.engines.life import Life
 from queuepool.engines.supervisord_link import Link, Memory, Seen
 from queuepool.engines.supervisord_lives import SupervisedLives
+from queuepool.engines.supervisord_prints import Prints
 from queuepool.engines.supervisord_strays import Strays
 from queuepool.formats import supervisor_sight as sight
 from queuepool.formats.supervisor_ends import Ending, endings
 from queuepool.formats.supervisor_sight import FAILING, RESTED, Info
 from queuepool.formats.supervisor_slots import Entry
-from queuepool.logs.tail import last
 from queuepool.system import procstat
 
-LAST_LINES = 20
-"""How many of the last lines of a process that ended are kept, to tell why."""
 Ends = Mapping[str, list[Ending]]
 """Section -> how its processes ended lately, by supervisord's log."""
 
@@ -49,6 +46,7 @@ class Looks:
         self.strangers: frozenset[str] = frozenset()
         self.supervisord = 0
         self.lost = False
+        self.prints = Prints()
         self._link, self._lives, self._strays = link, lives, strays
         self._pools, self._clock = pools, clock
 
@@ -155,9 +153,7 @@ class Looks:
         death = sight.death(info, self.states[section], ends.get(section, ()))
         if not death.unasked:
             return death
-        path = life.spec.stdout.path
-        with contextlib.suppress(OSError):
-            life.last_lines = tuple(last(path, lines=LAST_LINES).splitlines()) if path else ()
+        life.last_lines = self.prints.take(life.spec.stdout.path)
         return replace(death, lines=life.last_lines)
 
     def _tell(self, life: Life, now: sight.Sight) -> None:

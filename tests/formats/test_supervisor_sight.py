@@ -132,6 +132,7 @@ def test_one_that_was_told_to_end_is_stopped_however_it_ended(state: State) -> N
         (info(State.FATAL, trouble=TOO_QUICKLY), Death(Ending(3, False)), ["fatal"], (1, 1), "3"),
         (info(State.FATAL, trouble="can't find command"), Death(None), ["spawn_failed"], (1, 1), "can't find command"),
         (info(State.RUNNING, 8), Death(Ending(None, False)), ["started", "exited"], (1, 0), "log does not say how"),
+        (info(State.RUNNING, 8), Death(Ending(None, False), (b"no",)), ["started", "exited"], (1, 0), "any more: no"),
         (info(State.RUNNING, 8), Death(Ending(0, True)), ["started"], (0, 0), "restarted in Supervisor"),
     ],
 )  # fmt: skip
