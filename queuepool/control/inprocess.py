@@ -30,6 +30,7 @@ from queuepool.controller.watches import RedisWatch
 from queuepool.domain.names import ProcessName
 from queuepool.domain.observed import DaemonView, Snapshot
 from queuepool.domain.pool import Loaded
+from queuepool.engines.former import refuse_former
 from queuepool.engines.supervisord import SupervisordEngine
 from queuepool.engines.supervisord_client import CannotReread, SupervisordAway
 from queuepool.engines.supervisord_link import Link
@@ -145,9 +146,8 @@ class _Parts:
             self.journal.listeners.append(self.log)
         self.store = OverrideStore(self.directory.overrides, self.problems.append)
         self.settings = SettingsStore(self.directory.state, self.problems.append)
-        instance = os.path.basename(self.directory.path)
         self.engine = SupervisordEngine(
-            Link(self.loaded.engine, self.directory.config, instance, self.directory.state),
+            Link(self.loaded.engine, self.directory),
             publish=self.journal.add,
             changed=lambda pool, number: self._noticed(pool, number),
             patience=lambda pool: self.insight.patience_of(pool),
@@ -184,6 +184,7 @@ class _Parts:
         try:
             await self.engine.begin()
             if self.touch:
+                refuse_former(self.loaded.engine, self.directory)
                 self.engine.link.check()
                 self.engine.link.file.refuse_unwritable()
             if self.deploys.store.matters():

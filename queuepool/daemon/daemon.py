@@ -120,9 +120,8 @@ class Daemon:
         from queuepool.engines.supervisord_link import Link
 
         self.settings = SettingsStore(self.directory.state, self.complain)
-        instance = os.path.basename(self.directory.path)
         return SupervisordEngine(
-            Link(loaded.engine, self.directory.config, instance, self.directory.state),
+            Link(loaded.engine, self.directory),
             publish=self.journal.add,
             changed=lambda pool, number: self.controller.noticed(pool, number),
             failed=self._suspect,

@@ -182,6 +182,37 @@ def test_a_daemon_beside_it_takes_over_and_leaves_them_running(tmp_path: Path) -
         assert not list(site.conf.iterdir())
 
 
+def test_an_engine_that_is_changed_while_the_other_one_has_processes_is_refused(tmp_path: Path) -> None:
+    """Each of them would be there twice."""
+    Releases(tmp_path).to("1")
+    with Supervised(tmp_path, config(2)) as site:
+        site.qp("up")
+        before = site.running("w", 2)
+        site.qp.write(config(2))
+        done = site.qp.try_("up", "-d")
+        assert done.returncode == 2
+        assert "error: cannot run the programs here: supervisord has w_00, w_01 of " in done.stderr
+        assert "hint: put that `engine` back, `queuepool down`, then change it; where" in done.stderr
+        assert site.running("w", 2) == before
+        site.write(config(2))
+        site.qp("down")
+        site.qp.write(config(2))
+        site.qp("up", "-d")
+        site.qp.kill()
+        site.write(config(2))
+        for command in ("up",), ("up", "-d"):
+            done = site.qp.try_(*command)
+            assert done.returncode == 2
+            assert "error: cannot hand the programs over: w:0, w:1 of " in done.stderr
+        assert site.states().keys() == {"other"}
+        site.qp.write(config(2))
+        site.qp("up", "-d")
+        site.qp("down")
+        site.write(config(2))
+        site.qp("up")
+        site.running("w", 2)
+
+
 def test_what_cannot_be_is_said_with_what_to_type(tmp_path: Path) -> None:
     (tmp_path / "current").mkdir()
     elsewhere = tmp_path / "elsewhere"
