@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from queuepool.config.load import load
-from queuepool.control import inprocess
+from queuepool.control import alone, inprocess
 from queuepool.control.inprocess import InProcess
 from queuepool.control.messages import Continue, Pause, Restart, Scale, Signal, Start, Stop, Update
 from queuepool.engines import supervisord_link
@@ -480,7 +480,7 @@ def test_whenever_the_command_is_killed_the_next_one_goes_on(pool: Supervised, g
 def test_a_supervisord_that_is_killed_in_the_middle_is_said_and_the_next_command_goes_on(
     pool: Supervised, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inprocess, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(alone, "PATIENCE_SECONDS", 1.0)
     before = pool.running("w", 2)
 
     def hold(method: str) -> None:
