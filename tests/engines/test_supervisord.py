@@ -171,7 +171,7 @@ def test_an_interrupted_command_says_what_becomes_of_it(pool: Supervised) -> Non
 def test_a_pause_is_known_to_the_next_command_and_ends_with_its_process(pool: Supervised) -> None:
     (pool.root / "artisan").touch()
     php = pool.root / "php"
-    php.write_text("#!/bin/sh\ntrap '' USR2\nexec sleep 1000\n")
+    php.write_text("#!/bin/sh\n[ \"$2\" = queue:work ] || exit 1\ntrap '' USR2\nexec sleep 1000\n")
     php.chmod(0o755)
     keys = "{connection: redis, queue: a, numprocs: 2, startsecs: 0, stdout_logfile: p.log}"
     pool.write(f"app: .\nphp: {php}\nprograms:\n  p: {keys}\n")
