@@ -255,6 +255,7 @@ def test_a_place_where_our_file_cannot_be_is_said_before_anything_is_done(
             pool.conf.touch()
     try:
         done = pool.qp.try_("scale", "w", "3", under=WITHOUT_ROOTS_RIGHTS)
+        found = pool.qp.try_("doctor").stdout if instead == "nothing" else "(supervisord.file)"
     finally:
         if away.exists():
             pool.conf.unlink(missing_ok=True)
@@ -266,6 +267,7 @@ def test_a_place_where_our_file_cannot_be_is_said_before_anything_is_done(
     assert done.stderr.startswith(f"error: cannot {verb} {file}: {why}\nhint: {hint}"), done.stderr
     assert pool.running("w", 2) == before
     assert pool.status()["programs"][0]["wanted"] == 2, "nothing is left for the next command"
+    assert "(supervisord.file)" in found
 
 
 @pytest.mark.root
