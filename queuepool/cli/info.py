@@ -60,7 +60,7 @@ def _daemon_pid(ctx: click.Context) -> None:
         path = context.config_path()
         found = RunDirectory(path).pid()
         if found is None:
-            raise DaemonUnreachable(f"no daemon runs for {path}", "start it with `queuepool up`")
+            raise DaemonUnreachable(f"no daemon runs for {path}", "`queuepool up -d` starts one")
     if context.json:
         context.print_json({"daemon": found})
     else:

@@ -106,7 +106,7 @@ async def restart(operator: Operator, request: messages.Restart, progress: Progr
         if not lives:
             return not_wanted(control, name)
         if lives[-1].revision.serial < serial:
-            return None
+            return ("failed", _why_kept(control, name.pool)) if control.stands_still(name.pool) else None
         newest = lives[-1]
         if newest.state is State.RUNNING and len(lives) == 1:
             return "restarted", ""
@@ -116,6 +116,16 @@ async def restart(operator: Operator, request: messages.Restart, progress: Progr
         return None
 
     return await follow(control, names, verdict, progress, wait=request.wait, promise="restarted")
+
+
+def _why_kept(control: Controller, pool: str) -> str:
+    """Why no process of a pool is replaced any more."""
+    dead = [
+        str(name)
+        for name in control.engine.slots.get(pool, {})
+        if any(life.wanted and life.state is State.FATAL for life in control.engine.seen(name))
+    ]
+    return f"it keeps its place while {', '.join(dead)} is FATAL: `queuepool start {' '.join(dead)}` first"
 
 
 async def signal(operator: Operator, request: messages.Signal, progress: Progress) -> Reply:

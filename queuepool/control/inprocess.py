@@ -1,53 +1,28 @@
 """Operations without a daemon, for engines that keep processes alive by themselves: a command builds the controller in
-its own process, has the one operation done, and leaves. It is asked like a daemon's Client (client.py).
+its own process (alone.py), has the one operation done, and leaves. It is asked like a daemon's Client (client.py).
 
-What a daemon would know is kept in the same files: overrides, the deploy, the settings in force. No two commands change
-something at a time; one that was killed in the middle left a state with which the next one goes on.
+No two commands change something at a time; one that was killed in the middle left a state with which the next one goes
+on.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from queuepool import __version__
-from queuepool.control import messages, operations
-from queuepool.control.client import START_HINT, Client
-from queuepool.control.leftovers import Leftovers
-from queuepool.controller.controller import Controller
-from queuepool.controller.deploys import Deploys
-from queuepool.controller.insight import Insight
-from queuepool.controller.journal import Journal, LogFile
-from queuepool.controller.overrides import OverrideStore
-from queuepool.controller.settings import SettingsStore
-from queuepool.controller.versions import read
-from queuepool.controller.watches import RedisWatch
-from queuepool.domain.names import ProcessName
-from queuepool.domain.observed import DaemonView, Snapshot
-from queuepool.domain.pool import Loaded
-from queuepool.domain.states import State
-from queuepool.engines.supervisord import SupervisordEngine
-from queuepool.engines.supervisord_client import CannotReread, SupervisordAway
-from queuepool.engines.supervisord_link import Link
-from queuepool.engines.supervisord_strays import living
-from queuepool.errors import DaemonUnreachable, QueuepoolError
-from queuepool.laravel.ping import ping
-from queuepool.system import commands
+from queuepool.control import messages
+from queuepool.control.alone import Alone, Progress
+from queuepool.control.client import Client
+from queuepool.errors import DaemonUnreachable
 from queuepool.system.rundir import RunDirectory
 
 if TYPE_CHECKING:
     from queuepool.control.messages import Request
 
-Progress = Callable[[dict[str, Any]], None]
-
-BUSY_SECONDS = 0.2
-PATIENCE_SECONDS = 30.0
-"""How long a supervisord may be away in the middle before the command gives up."""
 LOOKS = (
     messages.Reread,
     messages.PlanDeploy,
@@ -57,11 +32,10 @@ LOOKS = (
     messages.Redis,
 )
 """What changes nothing, and so may be asked at any time."""
+LEFT = "left in the middle: `queuepool status` shows what is not done yet, `queuepool update` goes on with it"
+SAY_THEMSELVES = (messages.Shutdown, messages.Deploy, messages.FollowDeploy, messages.AbortDeploy)
+"""Whose commands say what becomes of it when they are interrupted."""
 ONLY_A_DAEMON: tuple[type[Any], ...] = (messages.Upgrade, messages.Reopen)
-
-
-class SupervisordUnreachable(DaemonUnreachable):
-    """No supervisord, and no daemon either."""
 
 
 class InProcess(Client):
@@ -79,8 +53,8 @@ class InProcess(Client):
         """See Client.status. Raises SupervisordUnreachable, ConfigError, UsageError."""
 
         async def look() -> dict[str, Any]:
-            async with _Parts(self, touch=False) as parts:
-                plain: dict[str, Any] = json.loads(json.dumps(parts.snapshot(tuple(names)).to_json()))
+            async with Alone(self.config, self.directory, self._note, touch=False) as alone:
+                plain: dict[str, Any] = json.loads(json.dumps(alone.snapshot(tuple(names)).to_json()))
                 return plain
 
         return _run(look())
@@ -97,8 +71,8 @@ class InProcess(Client):
         touch = not isinstance(request, LOOKS)
 
         async def work() -> dict[str, Any]:
-            async with _Parts(self, touch=touch) as parts:
-                return await parts.perform(request, on_progress or (lambda item: None), on_idle)
+            async with Alone(self.config, self.directory, self._note, touch=touch) as alone:
+                return await alone.perform(request, on_progress or (lambda item: None), on_idle)
 
         if not touch:
             return _run(work())
@@ -106,6 +80,10 @@ class InProcess(Client):
         former = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that goes away leaves nothing half done
         try:
             return _run(work())
+        except KeyboardInterrupt:
+            if not isinstance(request, SAY_THEMSELVES):
+                self._note(LEFT)
+            raise
         finally:
             signal.signal(signal.SIGHUP, former)
             os.close(lock)
@@ -117,10 +95,6 @@ class InProcess(Client):
             f"what commands did is in {self.directory.log}; `queuepool up -d` starts a daemon",
         )
 
-    def tell(self, line: str) -> None:
-        """Something that a person should know."""
-        self._note(line)
-
     def _acquire(self) -> int:
         """The lock of those that change something. Raises Locked."""
         self.directory.make()
@@ -130,239 +104,3 @@ class InProcess(Client):
 def _run(work: Any) -> dict[str, Any]:
     answer: dict[str, Any] = asyncio.run(work)
     return answer
-
-
-class _Parts:
-    """What a daemon has, built for one operation. touch: whether it may change anything."""
-
-    def __init__(self, owner: InProcess, *, touch: bool) -> None:
-        self.owner, self.touch = owner, touch
-        self.directory = owner.directory
-        self.problems: list[str] = []
-        self.loaded = self._read()
-        self.journal = Journal()
-        self.log = LogFile(self.directory.log)
-        if touch:
-            self.journal.listeners.append(self.log)
-        self.store = OverrideStore(self.directory.overrides, self.problems.append)
-        self.settings = SettingsStore(self.directory.state, self.problems.append)
-        instance = os.path.basename(self.directory.path)
-        self.engine = SupervisordEngine(
-            Link(self.loaded.engine, self.directory.config, instance, self.directory.state),
-            publish=self.journal.add,
-            changed=lambda pool, number: self._noticed(pool, number),
-            patience=lambda pool: self.insight.patience_of(pool),
-            touch=touch,
-            busy=BUSY_SECONDS,
-            idle=1.0,
-        )
-        self.engine.environment = {"QUEUEPOOL_CONFIG": self.directory.config}
-        self.controller = Controller(self.engine, self.store, self.journal, self.loaded, used=self._used)
-        self.leftovers = Leftovers(self.controller, self.engine)
-        self.insight = Insight(lambda: self.controller.pools)
-        self.watch = RedisWatch(
-            self.insight.redis_of, _ping, lambda: list(self.controller.pools), lambda pool, what: None, self.journal
-        )
-        self.deploys = Deploys(
-            self.controller, self.directory.state, commands.run, away=self.watch.blame, complain=self.problems.append
-        )
-        self.known = self.settings.load()
-        self.operator = operations.Operator(
-            self.controller,
-            self.insight,
-            load=self._read,
-            shutdown=self._shutdown,
-            upgrade=_never,
-            reopen=lambda: 0,
-            deploys=self.deploys,
-            listen=_nothing_wrong,
-        )
-
-    async def __aenter__(self) -> _Parts:
-        pools = self.known if self.known is not None else {} if self.touch else self.loaded.pools
-        self.controller.pools = dict(pools)
-        self.engine.know(pools)
-        try:
-            await self.engine.begin()
-            if self.touch:
-                self.engine.link.check()
-                self.engine.link.file.refuse_unwritable()
-            if self.deploys.store.matters():
-                await asyncio.to_thread(self.deploys.store.warm)
-                self.deploys.restore()
-        except BaseException as error:
-            await self.__aexit__()
-            if isinstance(error, SupervisordAway):
-                raise SupervisordUnreachable(error.message, self._with_survivors(error.hint)) from None
-            raise
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.deploys.close()
-        await self.watch.close()
-        await self.engine.close()
-        await self.insight.close()
-        self.log.close()
-
-    def _read(self) -> Loaded:
-        loaded = read(self.owner.config)
-        if loaded.engine.type == "local":
-            raise DaemonUnreachable(f"cannot reach the daemon at {self.directory.socket}", START_HINT)
-        return loaded
-
-    def _noticed(self, pool: str, number: bool) -> None:
-        if self.touch:
-            self.controller.noticed(pool, number)
-
-    def _used(self) -> None:
-        if self.touch:
-            self.settings.save(self.controller.pools)
-
-    async def perform(self, request: Request, progress: Progress, on_idle: Callable[[], None] | None) -> dict[str, Any]:
-        """The reply, once all is done that would be left half done without a daemon. Raises QueuepoolError."""
-        work = asyncio.ensure_future(self._perform(request, progress))
-        try:
-            while not work.done():
-                await asyncio.wait({work}, timeout=1.0)
-                if on_idle is not None and not work.done():
-                    on_idle()
-                self._give_up()
-            return work.result()
-        finally:
-            if not work.done():
-                work.cancel()
-                with contextlib.suppress(asyncio.CancelledError, QueuepoolError):
-                    await work
-
-    def _give_up(self) -> None:
-        """Raises what keeps us from going on: at once where only a person can mend it, after a while where supervisord
-        is away."""
-        trouble, since = self.engine.trouble, self.engine.troubled_at
-        if trouble is None or since is None:
-            return
-        patient = isinstance(trouble, SupervisordAway) and not isinstance(trouble, CannotReread)
-        if not patient or self.engine.clock() - since > PATIENCE_SECONDS:
-            hint = f"{trouble.hint}; then `queuepool update` goes on with what is not done yet"
-            if isinstance(trouble, SupervisordAway):
-                hint = self._with_survivors(hint)
-            raise type(trouble)(f"cannot go on: {trouble.message}", hint)
-
-    def _with_survivors(self, hint: str) -> str:
-        """The hint, and who works on while nobody watches over them."""
-        there = living(self.engine.link.memory)
-        return f"{hint}; its processes that still run: {', '.join(there)}" if there else hint
-
-    async def _perform(self, request: Request, progress: Progress) -> dict[str, Any]:
-        handler = operations.OPERATIONS[_name(request)][1]
-        if not self.touch:
-            if isinstance(request, messages.Queues | messages.Redis):
-                self.controller.pools = dict(self.known if self.known is not None else self.loaded.pools)
-                await self.insight.servers.prepare()
-                if isinstance(request, messages.Queues):
-                    await self.insight.monitor.look(wait=True)
-            return await handler(self.operator, request, progress)
-        await self._mend(request, progress)
-        reply = await handler(self.operator, request, progress)
-        await self.controller.until(self._all_begun)
-        await self.engine.idle()
-        return reply
-
-    def _all_begun(self) -> bool:
-        """Whether each process that should run was begun: nobody would begin it later."""
-        return all(
-            any(life.wanted for life in self.engine.seen(ProcessName(spec.name, slot)))
-            for spec in self.controller.pools.values()
-            if not self.controller.waits_for(spec)
-            for slot in self.controller.desire(spec).slots
-        )
-
-    def _stuck(self) -> bool:
-        """Whether a process cannot start, so that the others keep their places."""
-        lives = (life for found in self.engine.lives.values() for life in found if life.process.wanted)
-        return any(life.process.state in (State.BACKOFF, State.FATAL) for life in lives)
-
-    async def _mend(self, request: Request, progress: Progress) -> None:
-        """Go on with what a command before this one left undone; an interrupted deploy first of all."""
-        interrupted = self.deploys.under_way
-        if self.known is None and not isinstance(request, messages.Update | messages.Deploy):
-            raise QueuepoolError(
-                f"supervisord does not have the programs of {self.directory.config} yet",
-                "`queuepool up` hands them over to it",
-            )
-        if isinstance(request, messages.Shutdown):  # nothing is begun that is to end
-            self.engine.run()
-            return
-        self.controller.poke(*self.controller.pools, *{name.pool for name in self.engine.lives})
-        left = self.leftovers.left()
-        self.controller.turn()
-        if not interrupted and left:
-            self.owner.tell(f"a command was interrupted before this one; going on with {self.leftovers.shown(left)}")
-        for line in (*([self.engine.lost] if self.engine.lost else []), *self.engine.strays):
-            self.owner.tell(line)
-        self.engine.run()
-        if not interrupted:
-            await self.controller.until(lambda: self._stuck() or not self.leftovers.undone())
-        if not interrupted:
-            return
-        assert self.deploys.saved is not None
-        if not isinstance(request, messages.FollowDeploy | messages.AbortDeploy):
-            self.owner.tell(f"the deploy {self.deploys.saved.id} was interrupted; going on with it first")
-        self.deploys.resume()
-        if not isinstance(request, messages.FollowDeploy | messages.AbortDeploy):
-            async for event in self.deploys.story.follow():
-                progress(event) if isinstance(request, messages.Deploy) else None
-
-    async def _shutdown(self, hurry: bool) -> None:
-        """Stop everything and take it out of Supervisor."""
-        drained = asyncio.ensure_future(self.controller.drain())
-        if hurry:
-            for name in self.controller.alive():
-                self.engine.kill(name, "told to hurry")
-        await drained
-        self.store.end()
-        await self.engine.take_out()
-        self.settings.forget()
-
-    def snapshot(self, names: tuple[str, ...]) -> Snapshot:
-        """As a daemon's. Raises UsageError."""
-        programs, processes = self.controller.views(usage=True)
-        if names:
-            programs, processes = operations.chosen(self.controller, names, programs, processes)
-        view = DaemonView(
-            pid=self.engine.supervisord,
-            version=__version__,
-            config=self.directory.config,
-            socket=self.engine.link.where,
-            state="RUNNING",
-            problems=(*self.loaded.problems, *self.problems, *self.engine.problems, *self._undone()),
-            log=self.directory.log,
-            engine=self.loaded.engine.type,
-        )
-        return Snapshot(view, tuple(programs), tuple(processes))
-
-    def _undone(self) -> tuple[str, ...]:
-        found = []
-        if self.deploys.under_way and self.directory.pid_alone() is None:
-            found.append("a deploy was interrupted: `queuepool deploy --follow` goes on with it, `--abort` goes back")
-        if self.known is None:
-            found.append("supervisord does not have these programs yet: `queuepool up` hands them over to it")
-            return tuple(found)
-        if not self.deploys.under_way and self.directory.pid_alone() is None:
-            found += self.leftovers.problems()
-        return tuple(found)
-
-
-def _name(request: Request) -> str:
-    return type(request).__name__.lower()
-
-
-async def _ping(target: Any) -> str | None:
-    return await ping(target)
-
-
-async def _nothing_wrong() -> str:
-    return ""
-
-
-async def _never() -> dict[str, Any]:
-    raise QueuepoolError("no daemon runs")

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from queuepool.controller.controller import Controller
 from queuepool.domain.names import ProcessName
 from queuepool.engines.supervisord import SupervisordEngine
+from queuepool.formats.supervisor_sight import FAILING
 
 CHANGED = "a command was interrupted, or somebody changed something in Supervisor; `queuepool update` mends it"
 
@@ -25,12 +26,24 @@ class Leftovers:
         for spec in self._controller.pools.values():
             if self._controller.waits_for(spec):
                 continue
-            for slot, revision in self._controller.desire(spec).slots.items():
+            want = self._controller.desire(spec)
+            for slot, revision in want.slots.items():
                 name = ProcessName(spec.name, slot)
+                if slot in want.waiting:
+                    continue
                 lives = [life for life in self._engine.seen(name) if life.wanted]
                 if not lives or not lives[-1].meets(revision) or self._engine.is_queued(name):
                     found.append(name)
         return tuple(found)
+
+    def coming(self) -> tuple[ProcessName, ...]:
+        """What of it comes by itself: where a process of a pool cannot start, the others keep their places."""
+        return tuple(name for name in self.undone() if not self._is_stuck(name.pool))
+
+    def _is_stuck(self, pool: str) -> bool:
+        lives = (life for lives in self._engine.slots.get(pool, {}).values() for life in lives)
+        failing = any(life.process.wanted and life.process.state in FAILING for life in lives)
+        return failing or self._controller.stands_still(pool)
 
     def over(self) -> tuple[ProcessName, ...]:
         """What should not run any more and was not told so yet."""

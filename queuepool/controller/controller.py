@@ -18,7 +18,7 @@ from queuepool.domain.events import Kind
 from queuepool.domain.names import ProcessName, UnknownName, select
 from queuepool.domain.observed import ProcessView, ProgramView
 from queuepool.domain.pool import Loaded, PoolSpec
-from queuepool.domain.reconcile import End, is_calm, reconcile, settled
+from queuepool.domain.reconcile import End, is_calm, reconcile, settled, stands_still
 from queuepool.domain.states import State
 from queuepool.domain.supervisor_events import group_notice
 from queuepool.domain.work import CountsView
@@ -188,6 +188,14 @@ class Controller:
     def waits_for(self, spec: PoolSpec) -> str:
         """The dependency that keeps a pool from starting, or ""."""
         return next((name for name in spec.depends_on if name in self.pools and not self.is_ready(name)), "")
+
+    def stands_still(self, pool: str) -> bool:
+        """Whether a pool is not as it should be, and will not become so without a person. Only where the engine leaves
+        FATAL processes alone."""
+        spec = self.pools.get(pool)
+        if spec is None or self.engine.surges:
+            return False
+        return stands_still(self.desire(spec), self.engine.observe(pool), self.waits_for(spec))
 
     def is_ready(self, pool: str) -> bool:
         """Whether each wanted process of a pool is RUNNING, or has finished as expected, and there is one."""

@@ -15,6 +15,7 @@ from queuepool.controller.versions import read
 from queuepool.daemon.daemon import Daemon, Echo
 from queuepool.daemon.upgrading import passed_on
 from queuepool.domain.pool import Loaded
+from queuepool.engines.former import refuse_former
 from queuepool.system import children
 from queuepool.system.rundir import RunDirectory
 
@@ -51,6 +52,8 @@ def run(
         lock = directory.acquire()
     alone = None
     try:
+        if not passed:
+            refuse_former(loaded.engine, directory)
         if loaded.engine.type != "local":
             alone = directory.acquire_alone()
         return asyncio.run(_main(loaded, directory, lock, passed, foreground, ready, echo))

@@ -128,9 +128,8 @@ class Daemon:
             lambda text: in_loop(self.complain, text),
             lambda *said: in_loop(self.recovered, *said),
         )
-        instance = os.path.basename(self.directory.path)
         return SupervisordEngine(
-            Link(loaded.engine, self.directory.config, instance, self.directory.state),
+            Link(loaded.engine, self.directory),
             publish=self.journal.add,
             changed=lambda pool, number: self.controller.noticed(pool, number),
             failed=self._suspect,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Sequence
+from itertools import pairwise
 
 OOM = "killed by the kernel: out of memory"
 """What is said of an end that was the work of the kernel's OOM killer, and so where it is known again."""
@@ -52,7 +53,7 @@ def meaning(code: int | None, last_lines: Sequence[bytes] = (), oom: bool = Fals
 
 def telling(lines: Sequence[bytes]) -> str:
     """The line that says most about a failure: the last one that speaks of an error, else the last one with text."""
-    texts = [_clean(line) for line in lines]
+    texts = [_clean(line) for line in _joined(lines)]
     texts = [text for text in texts if any(c.isalnum() for c in text)]
     for text in reversed(texts):
         if any(word in text.lower() for word in ("error", "exception", "fatal", "cannot", "not found", "refused")):
@@ -60,7 +61,28 @@ def telling(lines: Sequence[bytes]) -> str:
     return texts[-1][:200] if texts else ""
 
 
+_ANSI = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
+_BLOCK = re.compile(rb"^In \S+ line \d+:[ \t]*\n(?:[ \t]*\n)*((?:  .*\S.*\n)+)", re.M)
+"""An exception as Symfony writes it: cut to the width of the terminal, also in the middle of a word, and filled up with
+blanks, two of them as a margin (Console/Application.php, doRenderThrowable)."""
+
+
+def _joined(lines: Sequence[bytes]) -> list[bytes]:
+    """The lines, with the message of each exception in one."""
+    text = b"".join(_ANSI.sub(b"", line).rstrip(b"\r\n") + b"\n" for line in lines)
+    return _BLOCK.sub(_message, text).splitlines()
+
+
+def _message(block: re.Match[bytes]) -> bytes:
+    pieces = block[1].splitlines()
+    message = pieces[0].strip()
+    for before, piece in pairwise(pieces):
+        cut = len(before) - len(before.rstrip()) == 2
+        message += (b"" if cut else b" ") + piece[2:].rstrip()
+    return message + b"\n"
+
+
 def _clean(line: bytes) -> str:
     """A line fit for a screen: without colours and control characters."""
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line.decode("utf-8", "replace"))
+    text = line.decode("utf-8", "replace")
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -51,6 +51,8 @@ class End:
 
 
 SETTLED = frozenset({State.RUNNING, State.EXITED})
+_RESTING = frozenset({State.RUNNING, State.FATAL, State.STOPPED})
+"""States that last. EXITED does not where the tool that keeps the process starts it again."""
 Action = Begin | End
 Observed = Mapping[ProcessName, Sequence[Seen]]
 
@@ -67,7 +69,7 @@ def reconcile(pool: DesiredPool, seen: Observed, blocked_by: str = "") -> list[A
     for process, lives in seen.items():
         if process.slot not in pool.slots and process.slot not in pool.waiting:
             actions += [End(process, life.life, pool.why_ended(process.slot)) for life in lives if life.wanted]
-    ready, surging = 0, 0
+    ready, surging, resting = 0, 0, 0
     stale: list[tuple[ProcessName, Seen]] = []
     for slot, revision in pool.slots.items():
         process = ProcessName(name, slot)
@@ -77,6 +79,9 @@ def reconcile(pool: DesiredPool, seen: Observed, blocked_by: str = "") -> list[A
                 actions.append(Begin(process))
             continue
         ready += any(life.state is State.RUNNING for life in lives)
+        resting += all(
+            life.state is State.STOPPED for life in lives
+        )  # by hand, in the tool that keeps it: its own wish
         if slot in pool.waiting:
             continue
         right = next((life for life in reversed(lives) if life.meets(revision)), None)
@@ -92,11 +97,13 @@ def reconcile(pool: DesiredPool, seen: Observed, blocked_by: str = "") -> list[A
             actions += [End(process, life.life, "replaced") for life in lives[1:]]  # a replacement overtaken by another
             stale.append((process, lives[0]))
     if stale and not blocked_by:
-        actions += _replace(stale, pool, ready, surging)
+        actions += _replace(stale, pool, pool.wanted - resting, ready, surging)
     return actions
 
 
-def _replace(stale: list[tuple[ProcessName, Seen]], pool: DesiredPool, ready: int, surging: int) -> list[Action]:
+def _replace(
+    stale: list[tuple[ProcessName, Seen]], pool: DesiredPool, wanted: int, ready: int, surging: int
+) -> list[Action]:
     surge, unavailable = pool.spec.strategy.limits(pool.wanted)
     actions: list[Action] = []
     for process, old in stale:
@@ -105,7 +112,7 @@ def _replace(stale: list[tuple[ProcessName, Seen]], pool: DesiredPool, ready: in
         elif surging < surge:
             surging += 1
             actions.append(Begin(process))
-        elif ready > pool.wanted - unavailable:
+        elif ready > wanted - unavailable:
             ready -= 1
             actions.append(End(process, old.life, "replaced"))
     return actions
@@ -127,6 +134,13 @@ def is_calm(pool: DesiredPool, seen: Observed) -> bool:
         len(lives) == 1 and lives[0].wanted and lives[0].meets(pool.slots.get(process.slot))
         for process, lives in seen.items()
     )
+
+
+def stands_still(pool: DesiredPool, seen: Observed, blocked_by: str = "") -> bool:
+    """Whether the pool is not as desired, and will not become so by itself: what may be missing is missing already, of
+    processes that nobody starts again."""
+    moving = any(life.state not in _RESTING for lives in seen.values() for life in lives)
+    return not moving and not settled(pool, seen) and not reconcile(pool, seen, blocked_by)
 
 
 def settled(pool: DesiredPool, seen: Observed) -> bool:

@@ -25,7 +25,7 @@ TIMEOUT = 30.0
 SHUTDOWN_STATE, BAD_NAME, NO_FILE, NOT_EXECUTABLE, SPAWN_ERROR = 6, 10, 20, 21, 50
 ALREADY_STARTED, NOT_RUNNING, ALREADY_ADDED, STILL_RUNNING, CANT_REREAD = 60, 70, 90, 91, 92
 """Faults of Supervisor (supervisor/xmlrpc.py)."""
-LOG_BYTES = 16384
+LOG_BYTES = 131072
 """How much of the end of its log is read to learn how processes ended."""
 SUCCESS = 80
 STATE_RUNNING = 1
@@ -40,6 +40,7 @@ _REMEDIES = {
     errno.EACCES: "run this as a user who may use its socket: `sudo queuepool ...`",
 }
 """Why the connection to it fails -> what to type."""
+_SOON = "wait until its processes have ended and `supervisorctl status` answers, then the same again"
 
 
 class SupervisordAway(QueuepoolError):
@@ -106,7 +107,7 @@ class Supervisord:
         if state.get("statecode") != STATE_RUNNING:
             raise SupervisordAway(
                 f"cannot use supervisord at {endpoint}: it is {state.get('statename')}",
-                "try again when `supervisorctl status` answers",
+                _SOON,
             )
         if self._ask("getIdentification") == "queuepool":
             raise QueuepoolError(
@@ -212,7 +213,9 @@ class Supervisord:
             if fault.faultCode in fine:
                 return else_[fine.index(fault.faultCode)]
             if fault.faultCode == SHUTDOWN_STATE:
-                raise self._away("it is shutting down or restarting") from None
+                raise SupervisordAway(
+                    f"cannot ask supervisord at {self.endpoint}: it is shutting down or restarting", _SOON
+                ) from None
             if fault.faultCode == CANT_REREAD:
                 raise CannotReread(
                     f"supervisord at {self.endpoint} cannot read its files: {str(fault.faultString)[:300]}",

@@ -19,10 +19,9 @@ from queuepool.formats import supervisor_slots as slots
 from queuepool.formats.supervisor_sight import Info
 from queuepool.formats.supervisor_steps import Steps
 from queuepool.logs.opening import find_owner, open_log
+from queuepool.system.rundir import RunDirectory
 
 ANSWER_SECONDS = 10.0
-MEMORY = "supervisord.json"
-"""What we had in Supervisor, in the directory `state`: for when our file is gone, or supervisord was killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +39,9 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What was there when it was last written down: entries, section -> (pid, birth), pid and birth of supervisord.
-    paused: sections whose process, with that pid, was told to take no jobs."""
+    """What was there when it was last written down, for when our file is gone or supervisord was killed: entries,
+    section -> (pid, birth), pid and birth of supervisord. paused: sections whose process, with that pid, was told to
+    take no jobs."""
 
     entries: Mapping[str, slots.Entry] = field(default_factory=dict)
     pids: Mapping[str, tuple[int, str]] = field(default_factory=dict)
@@ -50,14 +50,15 @@ class Memory:
 
 
 class Link:
-    """The way to one supervisord. owner: the queuepool.yml. state: a directory of ours."""
+    """The way to one supervisord. owner: the queuepool.yml. directory: ours."""
 
-    def __init__(self, engine: EngineSpec, owner: str, instance: str, state: str) -> None:
-        self.engine, self.owner, self.instance = engine, owner, instance
+    def __init__(self, engine: EngineSpec, directory: RunDirectory) -> None:
+        self.engine, self.owner = engine, directory.config
+        self.instance = os.path.basename(directory.path)
         self.where = ""
         """Where it answered."""
-        self._memory_path = os.path.join(state, MEMORY)
-        self.memory = self._remembered()
+        self._memory_path = directory.supervised
+        self.memory = remembered(self._memory_path)
         self._client: Supervisord | None = None
         self._lock = threading.Lock()
         self._closed = False
@@ -203,16 +204,18 @@ class Link:
                 json.dump(value, file)
             os.replace(temporary, self._memory_path)
 
-    def _remembered(self) -> Memory:
-        try:
-            with open(self._memory_path) as file:
-                value = json.load(file)
-            pids = {str(name): (int(pid), str(birth)) for name, (pid, birth) in value["pids"].items()}
-            pid, birth = value["supervisord"]
-            paused = frozenset(map(str, value.get("paused", ())))
-            return Memory(slots.from_json(value["entries"]), pids, (int(pid), str(birth)), paused)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return Memory()
+
+def remembered(path: str) -> Memory:
+    """What was kept in the file of that path."""
+    try:
+        with open(path) as file:
+            value = json.load(file)
+        pids = {str(name): (int(pid), str(birth)) for name, (pid, birth) in value["pids"].items()}
+        pid, birth = value["supervisord"]
+        paused = frozenset(map(str, value.get("paused", ())))
+        return Memory(slots.from_json(value["entries"]), pids, (int(pid), str(birth)), paused)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return Memory()
 
 
 def _make_room(policy: LogPolicy) -> None:

@@ -4,7 +4,6 @@ formats/supervisor_sight.py's; what is done about it supervisord_rounds.py's."""
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -15,16 +14,14 @@ from queuepool.domain.states import State
 from queuepool.engines.life import Life
 from queuepool.engines.supervisord_link import Link, Memory, Seen
 from queuepool.engines.supervisord_lives import SupervisedLives
+from queuepool.engines.supervisord_prints import Prints
 from queuepool.engines.supervisord_strays import Strays
 from queuepool.formats import supervisor_sight as sight
 from queuepool.formats.supervisor_ends import Ending, endings
 from queuepool.formats.supervisor_sight import FAILING, RESTED, Info
 from queuepool.formats.supervisor_slots import Entry
-from queuepool.logs.tail import last
 from queuepool.system import procstat
 
-LAST_LINES = 20
-"""How many of the last lines of a process that ended are kept, to tell why."""
 Ends = Mapping[str, list[Ending]]
 """Section -> how its processes ended lately, by supervisord's log."""
 
@@ -49,6 +46,7 @@ class Looks:
         self.strangers: frozenset[str] = frozenset()
         self.supervisord = 0
         self.lost = False
+        self.prints = Prints()
         self._link, self._lives, self._strays = link, lives, strays
         self._pools, self._clock = pools, clock
 
@@ -57,8 +55,8 @@ class Looks:
         be looked."""
         found = await asyncio.to_thread(self._link.look)
         self._strays.look(self._link.memory, found, self._pools())
-        failing = any(info.state in FAILING for info in found.infos.values())
-        ends = await self._ends() if failing else {}
+        failed = any(info.state in (*FAILING, State.STARTING) for info in found.infos.values())
+        ends = await self._ends() if failed else {}
         for section, made in found.entries.items():
             self._adopt(section, made, found.infos.get(section))
         self._take(found)
@@ -72,6 +70,9 @@ class Looks:
                 life.paused = memory.pids.get(section) == (info.pid, procstat.birth(info.pid) or "")
             if life.process.state in FAILING:
                 self._explain(life, section, info, ends)
+            elif life.process.state is State.STARTING:
+                death = self._death(life, section, info, ends)
+                life.process = replace(life.process, reason=sight.tried_again(death, life.spec.policy))
 
     async def again(self) -> None:
         """Look, and take over what has changed. Raises QueuepoolError."""
@@ -152,9 +153,7 @@ class Looks:
         death = sight.death(info, self.states[section], ends.get(section, ()))
         if not death.unasked:
             return death
-        path = life.spec.stdout.path
-        with contextlib.suppress(OSError):
-            life.last_lines = tuple(last(path, lines=LAST_LINES).splitlines()) if path else ()
+        life.last_lines = self.prints.take(life.spec.stdout.path)
         return replace(death, lines=life.last_lines)
 
     def _tell(self, life: Life, now: sight.Sight) -> None:

@@ -149,8 +149,10 @@ class Rounds:
             looks.written, looks.lost = dict(plan.file), False
         if plan:
             logs = {section: self._logs(plan.file[section]) for section in plan.add}
-            failed = await asyncio.to_thread(self._link.perform, plan, logs)
             owners = {entries[name].section: life for name, life in wanted.items()}
+            for section in (*plan.add, *plan.start):
+                looks.prints.mark(owners[section].spec.stdout.path)
+            failed = await asyncio.to_thread(self._link.perform, plan, logs)
             self._performed([owners[section] for section in (*plan.add, *plan.start)], failed)
         else:
             self._performed([life for life in wanted.values() if self._runs_already(life)], {})

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from queuepool.domain.events import Kind
-from queuepool.domain.exits import meaning
+from queuepool.domain.exits import meaning, telling
 from queuepool.domain.lifecycle import Process, Tell
 from queuepool.domain.pool import Policy
 from queuepool.domain.states import State
@@ -135,14 +135,32 @@ def ended(process: Process, info: Info, death: Death, policy: Policy) -> Sight:
         return Sight(replace(process, reason=info.trouble), (_tell(Kind.SPAWN_FAILED, reason=info.trouble),))
     if end.asked:
         return Sight(replace(process, reason="restarted in Supervisor, not by queuepool"))
-    why = "ended; Supervisor's log does not say how" if end.code is None else meaning(end.code, death.lines)
-    recycled = not failing and (end.code in policy.recycle_codes or end.code in policy.exitcodes)
+    why = meaning(end.code, death.lines) if end.code is not None else _unknown(death.lines)
+    recycled = not failing and _is_recycle(end, policy)
     kind = Kind.RECYCLED if recycled else Kind.FATAL if process.state is State.FATAL else Kind.EXITED
     told = _tell(kind, code=end.code, reason=why, failures=process.failures + 1)
     process = replace(process, code=end.code, reason="" if recycled else why)
     if not recycled:
         process = replace(process, crashes=process.crashes + 1, failures=process.failures + failing)
     return Sight(process, (told,))
+
+
+def _unknown(lines: Sequence[bytes]) -> str:
+    said = telling(lines)
+    return "ended; Supervisor's log does not say how any more" + (f": {said}" if said else "")
+
+
+def tried_again(death: Death, policy: Policy) -> str:
+    """Why one that is starting had to be started again, by the end of the process before it; "" when that was asked
+    for, or a recycle, or when there was none."""
+    end = death.ending
+    if end is None or end.asked or end.code is None or _is_recycle(end, policy):
+        return ""
+    return meaning(end.code, death.lines)
+
+
+def _is_recycle(end: Ending, policy: Policy) -> bool:
+    return end.code in policy.recycle_codes or end.code in policy.exitcodes
 
 
 def _tell(kind: Kind, **facts: str | int | None) -> Tell:

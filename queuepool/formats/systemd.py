@@ -73,6 +73,8 @@ _HEAD = (
 Description=queuepool, Laravel queue workers of {config}
 # Order alone, where these are on this machine. Workers that come before Redis wait for it.
 After=network.target redis-server.service redis.service mariadb.service mysql.service postgresql.service
+# With `engine: supervisord` that has to answer first.
+After=supervisor.service supervisord.service
 # Never give up: without the daemon nothing restarts a worker.
 StartLimitIntervalSec=0
 """

@@ -45,6 +45,7 @@ class RunDirectory:
         self.jobs = os.path.join(self.path, "jobs")
         self.overrides = os.path.join(self.state, "overrides.json")
         self.log = os.path.join(self.state, "queuepool.log")
+        self.supervised = os.path.join(self.state, "supervisord.json")
 
     def make(self) -> None:
         """Make the directories, private to their owner. Raises QueuepoolError when they cannot be made or are not

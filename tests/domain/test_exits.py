@@ -17,6 +17,18 @@ from queuepool.domain.units import signal_number
             (b"In Connection.php line 3:", b"  Connection refused [tcp://x]", b""),
             "exit 1: Connection refused [tcp://x]",
         ),
+        (
+            1,
+            (
+                b"\x1b[33mIn PackageManifest.php line 177:\x1b[39m",
+                b"                                    ",
+                b"  \x1b[37;41mThe bootstrap/cache directory mu\x1b[39;49m  ",
+                b"  \x1b[37;41mst be present and               \x1b[39;49m  ",
+                b"  \x1b[37;41mwritable.                       \x1b[39;49m  ",
+                b"",
+            ),
+            "exit 1: The bootstrap/cache directory must be present and writable.",
+        ),
         (255, (b"PHP Fatal error:  Out of memory", b"x"), "255: PHP fatal error: PHP Fatal error: Out of memory"),
         (2, (b"\x1b[31mError\x1b[0m\tred",), "exit 2: Error red"),
         (12, (), "worker above its --memory limit, ended after a job"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from queuepool.domain.desired import Overrides, Rolling, desired
 from queuepool.domain.names import ProcessName
 from queuepool.domain.pool import Launch, LogPolicy, Policy, PoolSpec, ProcessSpec, Strategy
-from queuepool.domain.reconcile import Begin, End, Seen, is_calm, reconcile, settled
+from queuepool.domain.reconcile import Begin, End, Seen, is_calm, reconcile, settled, stands_still
 from queuepool.domain.states import State
 
 
@@ -171,6 +171,23 @@ def test_a_replacement_that_does_not_come_up_leaves_the_old_one_working() -> Non
     world.lives[name][1] = replace(world.lives[name][1], state=State.BACKOFF)
     assert reconcile(want, world.lives) == []
     assert not settled(want, world.lives)
+
+
+def test_one_that_was_stopped_by_hand_does_not_keep_the_others_from_being_replaced() -> None:
+    """Of two, one may be missing; the one that somebody stopped on purpose is not, but one that failed is."""
+    spec = pool(2, strategy=Strategy(0, 1))
+    want = desired(spec, Overrides(restarts={ProcessName("w", 0): 1}, serial=1))
+    fresh = desired(spec, Overrides()).slots[1]
+
+    def there(state: State) -> dict[ProcessName, list[Seen]]:
+        return {
+            ProcessName("w", 0): [Seen(1, fresh, State.RUNNING, True)],
+            ProcessName("w", 1): [Seen(2, fresh, state, True)],
+        }
+
+    assert reconcile(want, there(State.STOPPED)) == [End(ProcessName("w", 0), 1, "replaced")]
+    assert reconcile(want, there(State.FATAL)) == []
+    assert [state.name for state in State if stands_still(want, there(state))] == ["FATAL"]
 
 
 def test_one_that_takes_no_jobs_is_replaced_without_waiting_for_its_turn() -> None:

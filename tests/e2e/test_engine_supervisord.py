@@ -75,6 +75,7 @@ def test_a_deploy_replaces_each_process_once_and_a_broken_release_is_rolled_back
     assert "w  3 of 3 running\n  w:w_00   RUNNING   pid " in site.qp("status")
     assert set(releases_of(site).values()) == {"1"}
     releases = Releases(site.root)
+    (site.root / "logs/w_00.log").write_text("cannot do anything\n")
     releases.to("2")
     assert {p["stale"] for p in site.status()["processes"]} == {True}
     code, report, _ = deploy(site)
@@ -89,7 +90,7 @@ def test_a_deploy_replaces_each_process_once_and_a_broken_release_is_rolled_back
     code, report, _ = deploy(site)
     assert (code, report["result"]) == (1, "rolled_back"), report
     assert report["failure"]["exit_code"] == 3
-    assert "it is broken" in report["failure"]["last_lines"]
+    assert report["failure"]["last_lines"] == ["it is broken"], "and nothing of the process before it"
     assert set(releases_of(site).values()) == {"2"}
     pids = site.running("w", 3)
     assert len(set(pids.values()) & set(after.values())) == 2, "only the one that was tried was replaced"
@@ -100,7 +101,7 @@ def test_a_deploy_replaces_each_process_once_and_a_broken_release_is_rolled_back
     site.qp("scale", "w", "4")
     assert set(releases_of(site).values()) == {"2"}, "what is new is of the release that is held"
     assert site.pids("other") == other
-    assert site.qp("logs", "w") == "w:0 | it is broken\n", "each has a log of its own"
+    assert site.qp("logs", "w") == "w:0 | cannot do anything\nw:0 | it is broken\n", "each has a log of its own"
 
 
 def test_a_deploy_that_was_killed_is_found_again(tmp_path: Path) -> None:
@@ -179,6 +180,37 @@ def test_a_daemon_beside_it_takes_over_and_leaves_them_running(tmp_path: Path) -
         assert site.qp("down").endswith("down\n")
         assert site.states().keys() == {"other"}
         assert not list(site.conf.iterdir())
+
+
+def test_an_engine_that_is_changed_while_the_other_one_has_processes_is_refused(tmp_path: Path) -> None:
+    """Each of them would be there twice."""
+    Releases(tmp_path).to("1")
+    with Supervised(tmp_path, config(2)) as site:
+        site.qp("up")
+        before = site.running("w", 2)
+        site.qp.write(config(2))
+        done = site.qp.try_("up", "-d")
+        assert done.returncode == 2
+        assert "error: cannot run the programs here: supervisord has w_00, w_01 of " in done.stderr
+        assert "hint: put that `engine` back, `queuepool down`, then change it; where" in done.stderr
+        assert site.running("w", 2) == before
+        site.write(config(2))
+        site.qp("down")
+        site.qp.write(config(2))
+        site.qp("up", "-d")
+        site.qp.kill()
+        site.write(config(2))
+        for command in ("up",), ("up", "-d"):
+            done = site.qp.try_(*command)
+            assert done.returncode == 2
+            assert "error: cannot hand the programs over: w:0, w:1 of " in done.stderr
+        assert site.states().keys() == {"other"}
+        site.qp.write(config(2))
+        site.qp("up", "-d")
+        site.qp("down")
+        site.write(config(2))
+        site.qp("up")
+        site.running("w", 2)
 
 
 def test_what_cannot_be_is_said_with_what_to_type(tmp_path: Path) -> None:

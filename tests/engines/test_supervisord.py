@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from queuepool.config.load import load
-from queuepool.control import inprocess
+from queuepool.control import alone, inprocess
 from queuepool.control.inprocess import InProcess
 from queuepool.control.messages import Continue, Pause, Restart, Scale, Signal, Start, Stop, Update
 from queuepool.engines import supervisord_link
@@ -25,6 +25,7 @@ from queuepool.errors import DaemonUnreachable, QueuepoolError
 from queuepool.formats.supervisor_sight import BY_HAND
 from queuepool.system.procstat import birth
 from tests.support.ports import free_port
+from tests.support.started import Started
 from tests.support.supervised import Supervised
 from tests.support.supervisord import bin_of
 from tests.support.wait import eventually
@@ -127,10 +128,57 @@ def test_one_that_was_stopped_in_supervisor_is_said_and_left_until_it_is_started
     pool.running("w", 3)
 
 
+def test_what_was_stopped_in_supervisor_keeps_nobody_waiting(pool: Supervised) -> None:
+    before = pool.running("w", 2)
+    pool.sv.ctl("stop", "w_01")
+    assert [r["result"] for r in pool.ask(Restart(("w:0",)))["results"]] == ["restarted"]
+    assert pool.running("w", 1)["w_00"] != before["w_00"]
+    assert pool.states()["w_01"][0] == "STOPPED"
+
+
+def test_one_that_is_fatal_keeps_the_others_in_their_place_which_is_said(pool: Supervised) -> None:
+    """No more than one may be missing at a time."""
+    flag = pool.root / "flag"
+    text = "  f: {command: [sh, -c, 'test $QUEUEPOOL_SLOT = 0 || test -e %s || exit 3; exec sleep 1000'], numprocs: 2, "
+    pool.write("programs:\n" + text % flag + "startsecs: 1, startretries: 0, stdout_logfile: f.log}\n")
+    pool.ask(Update())
+    before = pool.running("f", 1)
+    eventually(lambda: pool.states()["f_01"][0] == "FATAL", what="it is given up")
+    for request in (Restart(("f:0",)), Restart(("f:0",), wait=False)):
+        [result] = pool.ask(request)["results"]
+        why = "it keeps its place while f:1 is FATAL: `queuepool start f:1` first"
+        assert (result["result"], result["message"]) == ("failed", why)
+    assert pool.running("f", 1) == before
+    flag.touch()
+    pool.ask(Start(("f:1",)))
+    pool.running("f", 2)
+    pool.ask(Update())  # nothing is stale any more: what was left is done
+    assert pool.running("f", 2)["f_00"] != before["f_00"]
+
+
+def test_a_restart_that_nobody_waits_for_is_done_all_the_same(pool: Supervised) -> None:
+    """Without a daemon nobody would go on with it."""
+    before = pool.running("w", 2)
+    pool.ask(Restart(("w",), wait=False))
+    assert not set(pool.running("w", 2).values()) & set(before.values())
+
+
+def test_an_interrupted_command_says_what_becomes_of_it(pool: Supervised) -> None:
+    pool.write("programs:\n" + program("s", 1, stop=5))
+    pool.ask(Update())
+    with Started(pool.qp, "restart", "s") as command:
+        eventually(lambda: pool.states()["s"][0] == "STOPPING", 30, what="it was told to stop")
+        command.process.send_signal(signal.SIGINT)
+        assert command.end() == 130
+    assert command.text() == f"{inprocess.LEFT}\n\ninterrupted\n"
+    pool.ask(Update())
+    pool.running("s", 1)
+
+
 def test_a_pause_is_known_to_the_next_command_and_ends_with_its_process(pool: Supervised) -> None:
     (pool.root / "artisan").touch()
     php = pool.root / "php"
-    php.write_text("#!/bin/sh\ntrap '' USR2\nexec sleep 1000\n")
+    php.write_text("#!/bin/sh\n[ \"$2\" = queue:work ] || exit 1\ntrap '' USR2\nexec sleep 1000\n")
     php.chmod(0o755)
     keys = "{connection: redis, queue: a, numprocs: 2, startsecs: 0, stdout_logfile: p.log}"
     pool.write(f"app: .\nphp: {php}\nprograms:\n  p: {keys}\n")
@@ -214,6 +262,7 @@ def test_a_place_where_our_file_cannot_be_is_said_before_anything_is_done(
             pool.conf.touch()
     try:
         done = pool.qp.try_("scale", "w", "3", under=WITHOUT_ROOTS_RIGHTS)
+        found = pool.qp.try_("doctor").stdout if instead == "nothing" else "(supervisord.file)"
     finally:
         if away.exists():
             pool.conf.unlink(missing_ok=True)
@@ -225,6 +274,7 @@ def test_a_place_where_our_file_cannot_be_is_said_before_anything_is_done(
     assert done.stderr.startswith(f"error: cannot {verb} {file}: {why}\nhint: {hint}"), done.stderr
     assert pool.running("w", 2) == before
     assert pool.status()["programs"][0]["wanted"] == 2, "nothing is left for the next command"
+    assert "(supervisord.file)" in found
 
 
 @pytest.mark.root
@@ -442,7 +492,7 @@ def test_whenever_the_command_is_killed_the_next_one_goes_on(pool: Supervised, g
 def test_a_supervisord_that_is_killed_in_the_middle_is_said_and_the_next_command_goes_on(
     pool: Supervised, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inprocess, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(alone, "PATIENCE_SECONDS", 1.0)
     before = pool.running("w", 2)
 
     def hold(method: str) -> None:

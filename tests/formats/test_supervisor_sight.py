@@ -21,6 +21,7 @@ from queuepool.formats.supervisor_sight import (
     may_have_ended,
     seen,
     state_of,
+    tried_again,
 )
 from queuepool.formats.supervisor_slots import Entry
 
@@ -131,6 +132,7 @@ def test_one_that_was_told_to_end_is_stopped_however_it_ended(state: State) -> N
         (info(State.FATAL, trouble=TOO_QUICKLY), Death(Ending(3, False)), ["fatal"], (1, 1), "3"),
         (info(State.FATAL, trouble="can't find command"), Death(None), ["spawn_failed"], (1, 1), "can't find command"),
         (info(State.RUNNING, 8), Death(Ending(None, False)), ["started", "exited"], (1, 0), "log does not say how"),
+        (info(State.RUNNING, 8), Death(Ending(None, False), (b"no",)), ["started", "exited"], (1, 0), "any more: no"),
         (info(State.RUNNING, 8), Death(Ending(0, True)), ["started"], (0, 0), "restarted in Supervisor"),
     ],
 )  # fmt: skip
@@ -142,6 +144,21 @@ def test_an_end_nobody_asked_for_counts_unless_it_is_a_recycle(
     assert (now.crashes, now.failures) == counts
     assert reason in now.reason
     assert now.wanted
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        (Death(Ending(3, False), (b"no",)), "exit 3: no"),
+        (Death(Ending(0, False)), ""),
+        (Death(Ending(12, False)), ""),
+        (Death(Ending(3, True)), ""),
+        (Death(Ending(None, False)), ""),
+        (Death(None), ""),
+    ],
+)
+def test_one_that_is_starting_says_why_it_had_to_be_started_again(how: Death, reason: str) -> None:
+    assert tried_again(how, WORKER) == reason
 
 
 def test_one_that_comes_up_again_has_no_reason_and_no_failures_left() -> None:

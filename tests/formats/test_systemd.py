@@ -36,6 +36,10 @@ def test_a_crash_of_the_daemon_leaves_the_workers_and_is_mended_at_once() -> Non
     assert "RestartPreventExitStatus=0 2 4" in text
 
 
+def test_a_supervisord_whose_processes_it_drives_comes_first() -> None:
+    assert "After=supervisor.service supervisord.service" in lines(UNIT)
+
+
 def test_it_says_when_it_is_ready_and_that_it_lives() -> None:
     assert {"Type=notify", "NotifyAccess=main", "WatchdogSec=30"} <= set(lines(UNIT))
 

@@ -62,15 +62,16 @@ def included(facts: Facts) -> Iterator[Note]:
         )
 
 
-@CHECKS.add("file", Severity.ERROR, "Our file is as queuepool wrote it", unless=("supervisord.found",))
+@CHECKS.add(
+    "file", Severity.ERROR, "Our file is as queuepool wrote it, and can be written anew", unless=("supervisord.found",)
+)
 def file(facts: Facts) -> Iterator[Note]:
     """The file is written anew at each scale, stop, update and deploy. One that somebody edited, or that is of another
-    queuepool.yml, is left as it is, and nothing is done until it is out of the way."""
+    queuepool.yml, is left as it is, and nothing is done until it is out of the way. Neither is anything where its
+    directory is missing, or not for this user to write in."""
     seen = _seen(facts)
     if seen is not None and seen.refused:
-        yield Note(
-            SUBJECT, "has a file in our place that cannot be used", (seen.refused,), seen.remedy or "move it away"
-        )
+        yield Note(SUBJECT, "our file among its own cannot be used", (seen.refused,), seen.remedy or "move it away")
 
 
 @CHECKS.add("names", Severity.ERROR, "No other program of supervisord has one of our names")

@@ -38,6 +38,7 @@ def _look(scene: Scene) -> SupervisedFacts:
     try:
         written = OurFile(installed.file, directory.config).read()
         entries = frozenset(written.entries) if written else frozenset()
+        OurFile(installed.file, directory.config).refuse_unwritable()
     except QueuepoolError as error:
         refused, remedy = error.message, error.hint
     try:
