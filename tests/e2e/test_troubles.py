@@ -211,6 +211,7 @@ def test_a_bad_included_file_takes_down_only_itself(tmp_path: Path) -> None:
         status = qp.try_("status")
         assert status.returncode == 3
         assert "two.yml:2" in calm(status.stdout + status.stderr)
+        assert qp.try_("update").returncode == 3
         two.write_text("programs:\n  two: {type: command, command: sleep 100, startsecs: 0}\n")
         qp("update")
         before = qp.running("two", 1)
