@@ -53,6 +53,11 @@ def lack(programs: Sequence[str], what: str, remedy: str, *, fatal: bool) -> Ite
     yield click.style("   hint: ", fg="cyan") + clean(remedy)
 
 
+def left_out(problem: str) -> str:
+    """A part of the file that is not in force."""
+    return click.style("warning: ", fg="yellow", bold=True) + clean(problem)
+
+
 def duration(seconds: float) -> str:
     """Supervisor's form: 0:00:12, or `2 days, 3:04:05`."""
     days, rest = divmod(int(max(seconds, 0)), 86400)

@@ -481,5 +481,6 @@ def test_without_a_daemon_people_are_told_what_goes_on_without_it(tmp_path: Path
         for command in ("status", "down", "pid"):
             assert qp.try_(command).stderr.endswith(again), command
         assert "error: no daemon runs for" in qp.try_("down").stderr
+        assert qp.try_("events").stderr.endswith(f"; what former ones did stands in {qp.run.log}\n")
         qp.up()
         assert qp("down").endswith("down\n")
