@@ -11,14 +11,14 @@ import click
 
 from queuepool.cli import render
 from queuepool.cli.context import Context, context_of
-from queuepool.cli.options import json_option
+from queuepool.cli.options import Count, json_option
 from queuepool.errors import DaemonUnreachable
 
 
 @click.command()
 @click.option("-f", "--follow", is_flag=True, help="Go on with what happens from now on.")
 @click.option(
-    "-n", "--lines", "count", metavar="N", type=click.IntRange(min=0), default=20, show_default=True,
+    "-n", "--lines", "count", metavar="N", type=Count(), default=20, show_default=True,
     help="How many of the past ones.",
 )  # fmt: skip
 @json_option

@@ -26,7 +26,7 @@ from queuepool.cli.logsources import (
     say_if_missing,
     sources_of,
 )
-from queuepool.cli.options import json_option
+from queuepool.cli.options import Count, json_option
 from queuepool.cli.selectors import names_argument
 from queuepool.errors import UsageError
 
@@ -41,7 +41,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 @click.command()
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is printed from now on, across rotations.")
 @click.option(
-    "-n", "--lines", "count", metavar="N", type=click.IntRange(min=0), default=20, show_default=True,
+    "-n", "--lines", "count", metavar="N", type=Count(), default=20, show_default=True,
     help="How many of the last lines of each log.",
 )  # fmt: skip
 @click.option(

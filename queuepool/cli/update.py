@@ -38,7 +38,7 @@ def reread(ctx: click.Context) -> None:
 @click.pass_context
 def update(ctx: click.Context, names: tuple[str, ...], wait: bool) -> None:
     """Apply what changed in the file, and only that. Processes that did not change are not touched; NAME limits it to
-    these programs."""
+    these programs. Exit 3 when a part of the file could not be applied."""
     apply(context_of(ctx), Update(names, wait=wait))
 
 
