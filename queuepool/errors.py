@@ -27,8 +27,8 @@ _MEANINGS = {
     ExitCode.DONE: "Done, or everything is as it should be.",
     ExitCode.FAILED: "It was tried and failed; the message says what and why.",
     ExitCode.USAGE: "The command line was wrong, or queuepool.yml does not validate. Nothing was changed.",
-    ExitCode.NOT_AS_WANTED: "Something that should run does not (`status`, `up --wait`), it took too long, or "
-    "`doctor --strict` has warnings.",
+    ExitCode.NOT_AS_WANTED: "Something that should run does not (`status`, `up --wait`), a part of the file is not in "
+    "force (`status`, `update`), it took too long, or `doctor --strict` has warnings.",
     ExitCode.LOCKED: "Another daemon already runs for this file, another deploy is under way, or another "
     "command works with its supervisord.",
     ExitCode.NO_DAEMON: "No daemon answers for this file (`queuepool up` starts it), or no supervisord where that is "

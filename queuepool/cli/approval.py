@@ -1,5 +1,5 @@
-"""What `up` says of programs that cannot run before it starts the others, and when it starts nothing at all. What is
-looked at is doctor/preflight.py's matter."""
+"""What `up` says of programs that cannot run, and of parts of the file that cannot be used, before it starts the
+others, and when it starts nothing at all. What is looked at is doctor/preflight.py's matter."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ class Approval:
         from queuepool.cli import render
         from queuepool.doctor.preflight import preflight
 
+        for problem in loaded.problems:
+            self._tell(render.left_out(problem))
         seen = preflight(loaded.pools.values())
         for lack in seen.lacks[:MOST]:
             for line in render.lack(lack.programs, lack.what, lack.remedy, fatal=lack.fatal):

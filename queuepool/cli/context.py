@@ -81,7 +81,13 @@ class Context:
             from queuepool.control.inprocess import InProcess
 
             return InProcess(path, lambda line: click.echo(line, err=True))
-        return Client(directory.socket, timeout)
+
+        def absent() -> str:
+            from queuepool.cli import absence
+
+            return absence.hint(directory)
+
+        return Client(directory.socket, timeout, absent)
 
     def set_color(self, when: str) -> None:
         """Decide on colours. when: always, never or auto, which means a terminal and no NO_COLOR (no-color.org)."""

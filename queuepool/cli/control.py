@@ -69,4 +69,8 @@ def continue_(ctx: click.Context, names: tuple[str, ...]) -> None:
 
 def _ask(ctx: click.Context, request: Start | Stop | Restart | Signal | Pause | Continue) -> None:
     with Progress(context_of(ctx).client(), request.names) as progress:
-        progress.results(progress.ask(request)["results"])
+        results = progress.ask(request)["results"]
+        progress.results(results)
+        if not results:
+            stale = isinstance(request, Restart) and request.stale
+            click.echo(f"{' '.join(request.names)}: {'nothing is stale' if stale else 'no process is there now'}")

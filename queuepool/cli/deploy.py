@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
-from queuepool.cli import ci, render
+from queuepool.cli import ci, deploylines
 from queuepool.cli.context import Context, context_of
 from queuepool.cli.deployshow import Show
 from queuepool.cli.options import json_option
@@ -91,7 +91,7 @@ def deploy(ctx: click.Context, names: tuple[str, ...], **options: Any) -> None:
         if context.json:
             context.print_json(found)
         else:
-            click.echo("\n".join(render.deploy_history(found["deploys"])))
+            click.echo("\n".join(deploylines.history(found["deploys"])))
     else:
         _perform(ctx, context, _request(names, options), options)
 
@@ -111,7 +111,7 @@ def _plan(ctx: click.Context, context: Context, request: PlanDeploy, *, detailed
     if context.json:
         context.print_json(plan)
     else:
-        click.echo("\n".join(render.deploy_plan(plan)))
+        click.echo("\n".join(deploylines.plan(plan)))
     ctx.exit(ExitCode.USAGE if detailed and plan["changes"] else ExitCode.DONE)
 
 
@@ -120,7 +120,7 @@ def _show_last(ctx: click.Context, context: Context) -> None:
     if context.json:
         context.print_json(report)
     else:
-        click.echo("\n".join(render.deploy_report(report)))
+        click.echo("\n".join(deploylines.report(report)))
     ctx.exit(report["exit_code"] or ExitCode.DONE)
 
 
@@ -159,7 +159,7 @@ def _perform(ctx: click.Context, context: Context, request: Request, options: di
     elif report["id"] is None:
         click.echo("nothing to do: every process runs the current release and settings")
     else:
-        click.echo("\n".join(render.deploy_report(report)))
+        click.echo("\n".join(deploylines.report(report)))
     aborted = isinstance(request, AbortDeploy) and report["result"] == "aborted"
     ctx.exit(ExitCode.DONE if aborted else report["exit_code"])
 

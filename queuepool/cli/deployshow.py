@@ -1,5 +1,5 @@
 """Shows a deploy while it goes on: bars at a terminal, lines elsewhere with one each minute in which nothing happens,
-or JSON. How lines look is render.py's; what CI systems want beside them is ci.py's."""
+or JSON. How lines look is deploylines.py's; what CI systems want beside them is ci.py's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from queuepool.cli import render
+from queuepool.cli import deploylines, render
 from queuepool.cli.ci import Ci
 
 HEARTBEAT_SECONDS = 60.0
@@ -85,7 +85,7 @@ class Show:
     def _print(self, event: Mapping[str, Any]) -> None:
         self._last = time.monotonic()
         self._clear()
-        for line in render.deploy_event(event):
+        for line in deploylines.event(event):
             click.echo(line)
         if self._live:
             self._draw()
@@ -93,7 +93,7 @@ class Show:
     def _draw(self) -> None:
         self._clear()
         width = max((len(name) for name in self._bars), default=0)
-        lines = [render.deploy_bar(name, *numbers, width, back=self._back) for name, numbers in self._bars.items()]
+        lines = [deploylines.bar(name, *numbers, width, back=self._back) for name, numbers in self._bars.items()]
         rows = os.get_terminal_size(sys.stdout.fileno()).lines or 24
         lines = lines[: max(1, rows - 3)]
         if self._waiting:

@@ -10,7 +10,7 @@ import click
 from queuepool.cli.context import Context, context_of
 from queuepool.cli.progress import Progress
 from queuepool.control.messages import Shutdown
-from queuepool.errors import DaemonUnreachable, ExitCode, NotAsWanted
+from queuepool.errors import ExitCode, NotAsWanted
 
 if TYPE_CHECKING:
     from queuepool.system.rundir import RunDirectory
@@ -39,7 +39,9 @@ def down(ctx: click.Context, kill: bool) -> None:
         _take_back(ctx, context, hurry=kill)
         return
     if pid is None:
-        raise DaemonUnreachable(f"not running: no daemon has {path}", "`queuepool up` starts it")
+        from queuepool.cli import absence
+
+        raise absence.none_runs(directory)
     try:
         with Progress(context.client()) as progress:
             progress.ask(Shutdown(hurry=kill))

@@ -8,7 +8,7 @@ from queuepool import __version__
 from queuepool.cli.context import context_of
 from queuepool.cli.options import json_option
 from queuepool.cli.selectors import names_argument
-from queuepool.errors import DaemonUnreachable, ExitCode, NoConfig, QueuepoolError
+from queuepool.errors import ExitCode, NoConfig, QueuepoolError
 
 
 @click.command()
@@ -57,10 +57,12 @@ def _daemon_pid(ctx: click.Context) -> None:
     if context.host:
         found = context.client().status()["daemon"]["pid"]
     else:
-        path = context.config_path()
-        found = RunDirectory(path).pid()
+        directory = RunDirectory(context.config_path())
+        found = directory.pid()
         if found is None:
-            raise DaemonUnreachable(f"no daemon runs for {path}", "`queuepool up -d` starts one")
+            from queuepool.cli import absence
+
+            raise absence.none_runs(directory)
     if context.json:
         context.print_json({"daemon": found})
     else:

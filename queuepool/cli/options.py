@@ -13,6 +13,17 @@ from queuepool.cli.context import context_of
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class Count(click.types.IntParamType):
+    """A number of things. click's IntRange says `x>=0` to people."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number. Fails as click wants it."""
+        number: int = super().convert(value, param, ctx)
+        if number < 0:
+            self.fail(f"{number} is below 0.", param, ctx)
+        return number
+
+
 def _set_config(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
     if value is not None:
         context_of(ctx).config = value

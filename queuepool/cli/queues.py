@@ -11,7 +11,7 @@ import click
 
 from queuepool.cli import queue_table, render
 from queuepool.cli.context import Context, context_of
-from queuepool.cli.options import json_option
+from queuepool.cli.options import Count, json_option
 from queuepool.cli.selectors import complete_programs
 from queuepool.cli.watching import watch as keep_watching
 from queuepool.control.messages import Queues, Redis
@@ -37,7 +37,7 @@ class Seconds(click.ParamType[float]):
 @click.command()
 @click.argument("names", metavar="[NAME...]", nargs=-1, shell_complete=complete_programs)
 @click.option("-w", "--watch", is_flag=True, help="Show it again every second, until Ctrl-C.")
-@click.option("--max-depth", type=click.IntRange(0), metavar="N", help="Exit 3 when more jobs than N could start now.")
+@click.option("--max-depth", type=Count(), metavar="N", help="Exit 3 when more jobs than N could start now.")
 @click.option(
     "--max-wait",
     type=Seconds(),

@@ -13,7 +13,7 @@ from queuepool.control.remote import RemoteClient
 from queuepool.errors import QueuepoolError, UsageError
 
 if TYPE_CHECKING:
-    from queuepool.cli.logs import Source
+    from queuepool.cli.logsources import Source
 
 MOST_BYTES = 256 * 1024
 """How far back the last lines of one log are looked for."""

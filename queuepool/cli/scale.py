@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from queuepool.cli.context import context_of
-from queuepool.cli.options import no_wait_option
+from queuepool.cli.options import Count, no_wait_option
 from queuepool.cli.progress import Progress
 from queuepool.cli.selectors import program_argument
 from queuepool.control.messages import Scale
@@ -14,7 +14,7 @@ from queuepool.errors import UsageError
 
 @click.command()
 @program_argument()
-@click.argument("count", metavar="N", type=click.IntRange(min=0), required=False)
+@click.argument("count", metavar="N", type=Count(), required=False)
 @click.option("--reset", is_flag=True, help="Run what the file says again.")
 @no_wait_option
 @click.pass_context

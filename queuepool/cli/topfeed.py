@@ -100,7 +100,7 @@ class Feed:
             snapshot = client.status(self._names)
         except QueuepoolError as error:
             message, hint, now = error.message, error.hint, time.time()
-            gone = isinstance(error, DaemonUnreachable) and hint == START_HINT
+            gone = isinstance(error, DaemonUnreachable) and hint.startswith(START_HINT)
             self._put(lambda data: lost(data, message, hint, now, gone=gone))
             self._daemon = None
             return

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 
-from queuepool.cli.logs import Source, sources_of
+from queuepool.cli.logsources import Source, sources_of
 from queuepool.cli.render import clean, worker_text
 from queuepool.cli.topmodel import Data, Json, Log
 from queuepool.errors import QueuepoolError

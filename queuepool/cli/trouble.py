@@ -30,7 +30,8 @@ def show(error: BaseException, *, color: bool) -> int:
         click.echo(error.format_message(), color=color)
         return ExitCode.USAGE
     if isinstance(error, click.UsageError):
-        message = _one_line(error.format_message()).rstrip(".")
+        possible = getattr(error, "possibilities", None)  # they are the hint
+        message = _one_line(error.message if possible else error.format_message()).rstrip(".")
         _print_error(message[:1].lower() + message[1:], _usage_hint(error), (), color=color)
         return ExitCode.USAGE
     if isinstance(error, click.ClickException):
@@ -93,9 +94,12 @@ def _reader_went_away() -> int:
 
 
 def _usage_hint(error: click.UsageError) -> str:
-    possible = getattr(error, "possibilities", None)
-    if possible:
-        return f"did you mean `{possible[0]}`?"
+    from difflib import get_close_matches
+
+    if near := get_close_matches(
+        getattr(error, "option_name", ""), getattr(error, "possibilities", None) or (), 1, 0.75
+    ):
+        return f"did you mean `{near[0]}`?"
     return f"`{error.ctx.command_path} --help` shows how it is used" if error.ctx else ""
 
 

@@ -14,6 +14,7 @@ import click
 from queuepool.cli import render
 from queuepool.cli.context import Context, context_of
 from queuepool.cli.progress import Progress
+from queuepool.domain.amounts import count
 from queuepool.errors import DaemonUnreachable, ExitCode, Locked, NotAsWanted
 
 WAIT_SECONDS = 60.0
@@ -119,6 +120,9 @@ def _wait(context: Context, seconds: float) -> None:
         click.get_current_context().exit(ExitCode.INTERRUPTED)
     if not reply["ready"]:
         raise _not_ready(reply["waiting"], seconds)
+    if problems := reply.get("problems"):
+        what = count(len(problems), "problem", "problems")
+        raise NotAsWanted(f"not all of the file is in force: {what}", "`queuepool config check` tells them")
     click.echo("everything runs")
 
 

@@ -11,6 +11,7 @@ from queuepool.cli.progress import Progress
 from queuepool.cli.selectors import names_argument
 from queuepool.control.messages import Reopen, Reread, Update, Upgrade
 from queuepool.domain.amounts import count
+from queuepool.errors import NotAsWanted
 
 WOULD = {"added": "available", "changed": "changed", "removed": "disappeared"}
 DID = {"added": "added", "changed": "updated", "removed": "removed"}
@@ -37,7 +38,7 @@ def reread(ctx: click.Context) -> None:
 @click.pass_context
 def update(ctx: click.Context, names: tuple[str, ...], wait: bool) -> None:
     """Apply what changed in the file, and only that. Processes that did not change are not touched; NAME limits it to
-    these programs."""
+    these programs. Exit 3 when a part of the file could not be applied."""
     apply(context_of(ctx), Update(names, wait=wait))
 
 
@@ -48,6 +49,9 @@ def apply(context: Context, request: Update) -> None:
         lines = list(render.changes(reply, DID))
         click.echo("\n".join(lines or [NOTHING]))
         progress.results([item for item in reply["results"] if item["result"] != "unchanged"])
+    if reply["problems"]:
+        what = count(len(reply["problems"]), "problem is", "problems are")
+        raise NotAsWanted(f"not all of the file is in force: {what} told above", "mend it, then `queuepool update`")
 
 
 @click.command()

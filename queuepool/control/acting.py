@@ -160,17 +160,21 @@ async def resume(operator: Operator, request: messages.Continue, progress: Progr
 async def _pause(operator: Operator, selectors: tuple[str, ...], *, paused: bool) -> Reply:
     control = operator.controller
     names = choose(operator, selectors)
-    for name in names:
-        if name.pool in control.pools and not control.pools[name.pool].artisan:
-            raise UsageError(
-                f"cannot pause {name}: only Laravel workers and Horizon know how to pause",
-                f"stop it with `queuepool stop {name}`",
-            )
-    changing = {name for name in names if control.alive_in(name) and not _is_so(control, name, paused=paused)}
+    deaf = {name for name in names if name.pool in control.pools and not control.pools[name.pool].artisan}
+    if deaf and deaf.issuperset(names):
+        word, stop = ("pause", "stop") if paused else ("continue", "start")
+        raise UsageError(
+            f"cannot {word} {names[0]}: only Laravel workers and Horizon know how to pause",
+            f"{stop} it with `queuepool {stop} {names[0]}`",
+        )
+    able = [name for name in names if name not in deaf]
+    changing = {name for name in able if control.alive_in(name) and not _is_so(control, name, paused=paused)}
     if changing:
         note(operator, "pause" if paused else "continue", selectors)
 
     def act(name: ProcessName) -> Verdict:
+        if name in deaf:
+            return "unchanged", "it cannot pause"
         if not control.engine.pause(name, paused):  # also where it is so: a signal by hand may have changed it
             return NOT_RUNNING
         if name not in changing:
@@ -195,8 +199,10 @@ async def scale(operator: Operator, request: messages.Scale, progress: Progress)
     refuse_while_stopping(control)
     spec = control.pools.get(request.name)
     if spec is None:
-        known = ", ".join(control.pools) or "none"
-        raise UsageError(f"cannot scale {request.name}: there is no such program", f"the programs are: {known}")
+        group = control.loaded.groups.get(request.name)
+        known = f"the programs {'of it' if group else 'are'}: {', '.join(group or control.pools) or 'none'}"
+        what = "it is a group, and programs are scaled" if group else "there is no such program"
+        raise UsageError(f"cannot scale {request.name}: {what}", known)
     if request.reset == (request.count is not None):
         raise UsageError("cannot scale: give either a number or --reset", f"queuepool scale {request.name} 4")
     if request.count is not None and not 0 <= request.count <= MOST_PROCESSES:
@@ -212,7 +218,7 @@ async def scale(operator: Operator, request: messages.Scale, progress: Progress)
     was = size(spec, control.store.value)
     now = spec.numprocs if request.count is None else request.count
     if now != was:
-        note(operator, f"scale {'reset' if request.count is None else now}", (request.name,))
+        note(operator, f"scale {'--reset' if request.count is None else now}", (request.name,))
         control.journal.add(Kind.SCALED, spec.name, {"was": was, "wanted": now, "numprocs": spec.numprocs})
     control.store.scale(request.name, now if now != spec.numprocs else None)
     added = tuple(ProcessName(spec.name, slot) for slot in range(was, now))

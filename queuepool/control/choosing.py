@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from queuepool.control import visiting
 from queuepool.controller.controller import Controller
+from queuepool.domain.amounts import count
 from queuepool.domain.events import Kind
 from queuepool.domain.names import ProcessName, UnknownName
 from queuepool.errors import QueuepoolError, UsageError
@@ -39,7 +40,11 @@ def no_such(control: Controller, text: str) -> UsageError:
     """There is nothing of that name, and perhaps something of another."""
     from difflib import get_close_matches
 
-    known = [*control.pools, *control.loaded.groups, *control.displays().values()]
+    pool = text.partition(":")[0]
+    if pool in control.pools and pool != text:
+        there = count(control.desire(control.pools[pool]).size, "process", "processes")
+        return UsageError(f"cannot find {text}: {pool} has {there}", f"see them with `queuepool status {pool}`")
+    known = ["all", *control.pools, *control.loaded.groups, *control.displays().values()]
     near = get_close_matches(text, known, 1)
     hint = f"did you mean {near[0]}?" if near else "see the names with `queuepool status`"
     return UsageError(f"cannot find {text}: there is no such program, group or process", hint)

@@ -43,8 +43,10 @@ class Client:
     alone = False
     """Whether the operations are done in this process, since there is no daemon (inprocess.py)."""
 
-    def __init__(self, socket_path: str, timeout: float = 10.0) -> None:
+    def __init__(self, socket_path: str, timeout: float = 10.0, absent: Callable[[], str] = lambda: START_HINT) -> None:
+        """absent: what to type when nothing answers there."""
         self.socket_path = socket_path
+        self._absent = absent
         self.timeout = timeout
         self.where = f"the daemon at {socket_path}"
         """What is asked, in words."""
@@ -119,7 +121,7 @@ class Client:
         if isinstance(error, PermissionError):
             return DaemonUnreachable(f"{where}: permission denied", self._whose())
         if isinstance(error, FileNotFoundError | ConnectionRefusedError):
-            return DaemonUnreachable(where, START_HINT)
+            return DaemonUnreachable(where, self._absent())
         if isinstance(error, TimeoutError | BlockingIOError):
             return DaemonUnreachable(
                 f"{self.where} did not answer within {self.timeout:g} s",

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from queuepool.control import messages, visiting
 from queuepool.control.choosing import note, refuse_while_stopping
 from queuepool.control.following import Progress, Reply
+from queuepool.controller.controller import announce_refusal
 from queuepool.controller.deploys import Deploys, Wish
 from queuepool.controller.deployview import nothing_done
 from queuepool.domain import units
-from queuepool.domain.events import Kind
 from queuepool.domain.pool import Loaded
 from queuepool.errors import ConfigError, QueuepoolError, UsageError
 
@@ -40,7 +40,7 @@ async def deploy(operator: Operator, request: messages.Deploy, progress: Progres
         loaded = await _load(operator, request.stale)
         await asyncio.to_thread(deploys.store.warm)
     except ConfigError as error:
-        control.journal.add(Kind.CONFIG_REFUSED, "", {"problems": len(error.problems), "reason": str(error)})
+        announce_refusal(control.journal, error)
         raise
     wish = Wish(
         _programs(operator, loaded, request.names),

@@ -106,7 +106,8 @@ class Redis:
 @dataclass(frozen=True, slots=True)
 class Await:
     """Answer when all these processes are as wanted (RUNNING, or finished as they should), or when `seconds` are over.
-    Reply: {"ready": bool, "waiting": [{"name", "display", "state", "reason"}]}."""
+    Reply: {"ready": bool, "waiting": [{"name", "display", "state", "reason"}], "problems": [what of the file is not in
+    force]}."""
 
     names: tuple[str, ...] = ("all",)
     seconds: float = 60.0

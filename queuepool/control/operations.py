@@ -106,6 +106,7 @@ async def wait(operator: Operator, request: messages.Await, progress: Progress) 
     keys = ("name", "display", "state", "reason")
     return {
         "ready": ready,
+        "problems": list(control.loaded.problems),
         "waiting": [{key: getattr(view, key) for key in keys} for view in views if view.name in left and view.wanted],
     }
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from queuepool.control import messages
 from queuepool.control.choosing import no_such, note, refuse_while_stopping
 from queuepool.control.following import Progress, Reply, Verdict, follow, settled, wanted_lives
-from queuepool.controller.controller import Controller, announce
-from queuepool.domain.events import Kind
+from queuepool.controller.controller import Controller, announce, announce_refusal
 from queuepool.domain.names import ProcessName
 from queuepool.domain.pool import Loaded
 from queuepool.errors import ConfigError
@@ -42,7 +41,7 @@ async def update(operator: Operator, request: messages.Update, progress: Progres
     try:
         loaded = await asyncio.to_thread(operator.load)
     except ConfigError as error:
-        control.journal.add(Kind.CONFIG_REFUSED, "", {"problems": len(error.problems), "reason": str(error)})
+        announce_refusal(control.journal, error)
         raise
     unknown = set(request.names) - set(loaded.pools) - set(control.pools)
     if unknown:

@@ -23,6 +23,7 @@ from queuepool.domain.states import State
 from queuepool.domain.supervisor_events import group_notice
 from queuepool.domain.work import CountsView
 from queuepool.engines.base import Engine
+from queuepool.errors import ConfigError
 
 LISTENERS_SECONDS = 3.0
 """How long event listeners get, when all else has stopped, to deal with what they were told of that."""
@@ -375,3 +376,9 @@ def announce(journal: Journal, changes: Changes, loaded: Loaded) -> None:
     )
     for problem in loaded.problems:
         journal.add(Kind.CONFIG_APPLIED, "", {"problem": problem})
+
+
+def announce_refusal(journal: Journal, error: ConfigError) -> None:
+    """Journal that a file was not applied, and all that is wrong with it."""
+    for problem in error.problems or (str(error),):
+        journal.add(Kind.CONFIG_REFUSED, "", {"reason": problem})

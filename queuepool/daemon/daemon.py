@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from queuepool import __version__
-from queuepool.controller.controller import Controller, announce
+from queuepool.controller.controller import Controller, announce, announce_refusal
 from queuepool.controller.journal import Fact, Journal, LogFile
 from queuepool.controller.overrides import OverrideStore
 from queuepool.controller.versions import read
@@ -355,8 +355,7 @@ class Daemon:
         try:
             loaded = await asyncio.to_thread(self.load)
         except ConfigError as error:
-            for problem in error.problems or (str(error),):
-                self.journal.add(Kind.CONFIG_REFUSED, "", {"reason": problem})
+            announce_refusal(self.journal, error)
             return
         if self.deploys.under_way:
             self.journal.add(Kind.CONFIG_REFUSED, "", {"reason": "SIGHUP: a deploy is under way"})

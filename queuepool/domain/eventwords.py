@@ -10,6 +10,9 @@ from collections.abc import Callable
 from queuepool.domain.amounts import count, size, times
 from queuepool.domain.events import Event, Kind
 
+MOST_NAMES = 10
+"""So many programs are named in a sentence."""
+
 Facts = dict[str, str | int | float | bool]
 
 
@@ -43,16 +46,14 @@ def _upgrading(subject: str, facts: Facts) -> str:
 def _applied(subject: str, facts: Facts) -> str:
     if "problem" in facts:
         return f"the file has a problem: {facts['problem']}"
-    changes = [f"{what} {', '.join(str(facts[what]).split())}" for what in ("added", "changed", "removed")
-               if what in facts]  # fmt: skip
+    changes = [f"{what} {_some(str(facts[what]))}" for what in ("added", "changed", "removed") if what in facts]
     if problems := int(facts.get("problems", 0)):
         changes.append(count(problems, "problem"))
     return f"{facts.get('file', 'the file')} is in force: {'; '.join(changes) or 'nothing changed'}"
 
 
 def _refused_file(subject: str, facts: Facts) -> str:
-    more = int(facts.get("problems", 1)) - 1
-    return f"not applied: {facts.get('reason', 'the file has problems')}" + (f" (and {more} more)" if more > 0 else "")
+    return f"not applied: {facts.get('reason', 'the file has problems')}"
 
 
 def _asked(subject: str, facts: Facts) -> str:
@@ -102,6 +103,10 @@ def _written_again(subject: str, facts: Facts) -> str:
     return f"{facts.get('file', 'the log')} is written again" + (f"; {size(lost)} were lost" if lost else "")
 
 
+def _deploy_begins(subject: str, facts: Facts) -> str:
+    return f"deploy {facts.get('deploy', '')} begins: {_some(str(facts.get('programs', '')))}"
+
+
 def _deploy(subject: str, facts: Facts) -> str:
     from queuepool.domain.rollout import PHASES
 
@@ -131,6 +136,12 @@ def _dropped(subject: str, facts: Facts) -> str:
 def _undelivered(subject: str, facts: Facts) -> str:
     lost = f"; lost: {facts['lost']}" if "lost" in facts else ""
     return f"cannot deliver notifications to {facts.get('target', '')}{_why(facts)}{lost}"
+
+
+def _some(names: str) -> str:
+    """The first of many names, and how many more there are."""
+    found = names.split()
+    return ", ".join(found[:MOST_NAMES]) + (f" and {len(found) - MOST_NAMES} more" if len(found) > MOST_NAMES else "")
 
 
 def _why(facts: Facts) -> str:
@@ -170,7 +181,7 @@ WORDS: dict[Kind, str | Callable[[str, Facts], str]] = {
     Kind.SUPERVISORD_TROUBLE: "{reason}",
     Kind.SUPERVISORD_WELL: "supervisord can be worked with again after {seconds} s",
     Kind.LIMIT: "{subject} is recycled: {reason}",
-    Kind.DEPLOY_STARTED: "deploy {deploy} begins: {programs}",
+    Kind.DEPLOY_STARTED: _deploy_begins,
     Kind.DEPLOY: _deploy,
     Kind.DEPLOY_ENDED: _deployed,
     Kind.REQUEUED: "{subject} died in {job}: the job is back on {queue}",

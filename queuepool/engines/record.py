@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass, field, replace
 
 from queuepool.domain.names import ProcessName
+from queuepool.system import procstat
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,10 @@ class Record:
                 if number < len(lines):
                     self.damage = f"{self.path}:{number}: not a record; skipped"
         self.entries = entries if same_boot else {}
+
+    def living(self) -> list[Entry]:
+        """The lives whose leader lives; its pid may be another process's by now."""
+        return [entry for entry in self.entries.values() if entry.pid and procstat.birth(entry.pid) == entry.birth]
 
     def put(self, entry: Entry) -> None:
         """Remember `entry`, in place of an earlier one of the same life."""

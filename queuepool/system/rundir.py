@@ -191,7 +191,7 @@ def _must_be_private(directory: str) -> None:
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         raise QueuepoolError(
             f"cannot use {directory}: it does not belong to the user of this process",
-            "remove it, or set QUEUEPOOL_RUNTIME_DIR to another directory",
+            "a daemon of its owner may run there: run this as that user, or set QUEUEPOOL_RUNTIME_DIR",
         )
     if found.st_mode & 0o077:
         os.chmod(directory, 0o700)

@@ -215,6 +215,20 @@ def test_update_says_what_it_did(daemon: FakeDaemon) -> None:
     assert "unchanged" not in done.stdout
 
 
+def test_an_update_that_left_something_out_exits_with_3(daemon: FakeDaemon) -> None:
+    daemon.replies["update"] = CHANGES | {"results": []}
+    done = call("update")
+    assert done.returncode == ExitCode.NOT_AS_WANTED
+    assert done.stdout.endswith("! a.yml:3: x: odd\n")
+    assert done.stderr.startswith("error: not all of the file is in force: 1 problem is told above\n")
+
+
+def test_what_concerns_no_process_says_so(daemon: FakeDaemon) -> None:
+    daemon.replies |= {"restart": {"results": []}, "start": {"results": []}}
+    assert call("restart", "--stale", "all").stdout == "all: nothing is stale\n"
+    assert call("start", "mail").stdout == "mail: no process is there now\n"
+
+
 def test_a_file_that_does_not_validate_shows_every_problem(daemon: FakeDaemon) -> None:
     daemon.replies["update"] = ConfigError("cannot use q.yml", ("q.yml:1: a: b", "q.yml:2: c: d"), "mend it")
     done = call("update")

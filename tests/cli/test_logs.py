@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from queuepool.cli.logs import parse_since, sources_of
+from queuepool.cli.logs import parse_since
+from queuepool.cli.logsources import sources_of
 from queuepool.errors import UsageError
 from tests.control.fake import FakeDaemon, process, snapshot
 from tests.support.wait import eventually

@@ -92,6 +92,17 @@ def test_a_wrong_command_line_is_one_line_and_one_hint_with_exit_code_2(place: P
     assert lines[1].startswith("hint: ")
 
 
+def test_a_number_below_zero_is_refused_in_words(place: Place) -> None:
+    said = call("logs", "-n", "-1", "w").stderr
+    assert said.startswith("error: invalid value for '-n' / '--lines': -1 is below 0\n")
+    assert "x>=0" not in call("logs", "--help").stdout
+
+
+def test_only_an_option_that_is_meant_is_suggested(place: Place) -> None:
+    assert call("status", "--jsno").stderr == "error: no such option '--jsno'\nhint: did you mean `--json`?\n"
+    assert "token" not in call("update", "--json").stderr
+
+
 def test_no_daemon_has_an_exit_code_of_its_own_and_says_how_to_start_it(place: Place) -> None:
     for command in (["status"], ["start", "all"], ["down"], ["pid"], ["events"], ["reread"], ["scale", "x", "1"]):
         done = call(*command)

@@ -135,7 +135,7 @@ def test_a_second_ctrl_c_does_not_wait_for_jobs(site: Place) -> None:
     terminal = Terminal("up")
     terminal.until(lambda seen: b"| stubborn" in seen.replace(b"\x1b[0m", b""))
     terminal.type(b"\x03")
-    terminal.until(lambda seen: b"waiting for running jobs" in seen)
+    terminal.until(lambda seen: b"Ctrl-C again ends them" in seen)
     terminal.type(b"\x03")
     assert terminal.end() == 0
 

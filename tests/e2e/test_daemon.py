@@ -477,3 +477,18 @@ def test_without_pidfd_everything_works_by_sigchld(tmp_path: Path, report: Repor
 
 def test_the_tests_run_on_the_python_that_they_test() -> None:
     assert sys.version_info >= (3, 11)
+
+
+def test_without_a_daemon_people_are_told_what_goes_on_without_it(tmp_path: Path) -> None:
+    with Queuepool(tmp_path, "programs:\n  w: {type: command, command: sleep 100, startsecs: 0, numprocs: 2}\n") as qp:
+        assert "hint: start it with `queuepool up`\n" in qp.try_("status").stderr
+        qp.up()
+        qp.running("w", 2)
+        qp.kill()
+        again = "hint: start it with `queuepool up`: it takes up the 2 processes that went on without it\n"
+        for command in ("status", "down", "pid"):
+            assert qp.try_(command).stderr.endswith(again), command
+        assert "error: no daemon runs for" in qp.try_("down").stderr
+        assert qp.try_("events").stderr.endswith(f"; what former ones did stands in {qp.run.log}\n")
+        qp.up()
+        assert qp("down").endswith("down\n")

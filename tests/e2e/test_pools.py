@@ -106,6 +106,24 @@ def test_what_changes_nothing_says_so_and_is_not_in_the_journal(tmp_path: Path, 
         assert json.loads(Path(qp.run.overrides).read_text())["scale"] == {}, "it follows the file again"
 
 
+def test_a_name_that_is_nearly_right_is_answered_with_what_there_is(tmp_path: Path, report: Report) -> None:
+    text = "programs:" + program("w", report, numprocs=2) + program("x", report) + "groups: {g: [w, x]}\n"
+    with Queuepool(tmp_path, text) as qp:
+        qp.up()
+
+        def said(*words: str) -> str:
+            done = qp.try_(*words)
+            assert done.returncode == 2
+            return done.stderr
+
+        assert said("stop", "al") == "error: cannot find al: there is no such program, group or process\n" \
+            "hint: did you mean all?\n"  # fmt: skip
+        assert said("stop", "w:2") == "error: cannot find w:2: w has 2 processes\n" \
+            "hint: see them with `queuepool status w`\n"  # fmt: skip
+        assert said("scale", "g", "3") == "error: cannot scale g: it is a group, and programs are scaled\n" \
+            "hint: the programs of it: w, x\n"  # fmt: skip
+
+
 def test_a_process_that_is_not_to_run_is_not_waited_for(tmp_path: Path, report: Report) -> None:
     slow = program("slow", report).replace("startsecs: 0", "startsecs: 1000")
     off = program("off", report, keys="    autostart: false\n")

@@ -162,9 +162,9 @@ def test_details_say_why_it_fails_and_events_tell_what_happened(qp: Queuepool) -
         assert "| no such table" in seen
         assert re.search(r"log +/.*bad", seen)
         screen.type("e")
-        screen.sees("bad:0 failed")
+        screen.sees("bad:0 is FATAL")
         screen.type("/started")
-        screen.sees(lambda text: "bad:0 started" in text and "bad:0 failed" not in text)
+        screen.sees(lambda text: "bad:0 started" in text and "bad:0 is FATAL" not in text)
         screen.type("\r\x1bqq?")
         screen.sees("restart, stop, start")
         screen.type("q")

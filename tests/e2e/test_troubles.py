@@ -205,12 +205,15 @@ def test_a_bad_included_file_takes_down_only_itself(tmp_path: Path) -> None:
     two = tmp_path / "conf.d" / "two.yml"
     two.write_text("programs:\n  two: {type: command, comand: sleep 100}\n")
     with Queuepool(tmp_path, f"include: [conf.d/*.yml]\nprograms:\n{GOOD}") as qp:
-        qp.up()
+        up = qp.try_("up", "--wait")
+        assert up.returncode == 3
+        assert f"warning: {two}:2: programs.two.comand: unknown key" in calm(up.stderr)
         qp.running("good", 1)
         qp.running("one", 1)
         status = qp.try_("status")
         assert status.returncode == 3
         assert "two.yml:2" in calm(status.stdout + status.stderr)
+        assert qp.try_("update").returncode == 3
         two.write_text("programs:\n  two: {type: command, command: sleep 100, startsecs: 0}\n")
         qp("update")
         before = qp.running("two", 1)

@@ -31,8 +31,7 @@ def survivors(directory: RunDirectory) -> tuple[Survivor, ...]:
     """Processes of the record that live; to be asked when no daemon runs."""
     record = Record(directory.record, procstat.boot_id())
     record.load()
-    living = [entry for entry in record.entries.values() if entry.pid and procstat.birth(entry.pid) == entry.birth]
-    return tuple(Survivor(entry.name, entry.pid) for entry in living)
+    return tuple(Survivor(entry.name, entry.pid) for entry in record.living())
 
 
 def place(directory: RunDirectory, *, denied: bool, pid: int | None, crowd: Crowd) -> PlaceFacts:
