@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from queuepool.cli.convert import read_files
@@ -115,7 +115,6 @@ def test_latin_1_is_read_and_said(tmp_path: Path) -> None:
     assert "w.conf:1: is not UTF-8" in call("import", "supervisor", "w.conf").stdout
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.conf").write_bytes(content)

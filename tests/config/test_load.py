@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from queuepool.config.load import load
@@ -295,7 +295,7 @@ _FILES = st.dictionaries(_KEYS, _TREES, max_size=5) | st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(_FILES)
 def test_any_yaml_loads_or_is_refused_with_problems(here: Path, tree: object) -> None:
     import yaml
@@ -303,7 +303,7 @@ def test_any_yaml_loads_or_is_refused_with_problems(here: Path, tree: object) ->
     _only_config_errors(yaml.safe_dump(tree, allow_unicode=True).encode("utf-8", "surrogatepass"))
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=60) | st.text("programs:a{}[],\n -&*!%$'\"0", max_size=60).map(str.encode))
 def test_any_bytes_load_or_are_refused_with_problems(here: Path, content: bytes) -> None:
     _only_config_errors(content)

@@ -11,7 +11,7 @@ from http.client import HTTPConnection
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -111,7 +111,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(data=st.data())
 def test_the_server_takes_just_what_the_schema_allows(served: tuple[FakeDaemon, str], data: st.DataObject) -> None:
     fake, path = served

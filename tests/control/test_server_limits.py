@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from queuepool.control import api, server
@@ -186,7 +186,7 @@ def shared() -> Iterator[tuple[str, FakeDaemon]]:
             yield path, daemon
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None)
 @given(
     data=st.binary(max_size=300), prefix=st.sampled_from([b"", b"GET ", b"POST /api/v1/start HTTP/1.1\r\nHost: x\r\n"])
 )
@@ -205,7 +205,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None)
 @given(
     operation=st.sampled_from(["start", "stop", "scale", "await", "signal", "update", "reread", "shutdown"]),
     body=st.dictionaries(st.sampled_from(["names", "wait", "count", "name", "seconds", "signal"]), JSON, max_size=3)

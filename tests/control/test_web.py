@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from queuepool.control import api, server, tcp
@@ -349,7 +349,7 @@ def test_an_oversize_form_cannot_bring_a_csrf_token(served: Served) -> None:
     assert served.fake.face.acted == []
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(
     st.lists(
         st.sampled_from(

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from queuepool.control import api, server, xmlrpc, xmlrpc_table
@@ -32,7 +32,7 @@ from tests.support.worker import Report, worker_argv
 from .fake import FakeDaemon, serving
 from .test_server_limits import exchange
 
-QUICK = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(max_examples=100, deadline=None)
 
 
 def text_of(programs: dict[str, dict[str, Any]], **more: Any) -> str:

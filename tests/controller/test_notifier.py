@@ -399,7 +399,7 @@ def test_a_test_reaches_each_target_and_ends_the_waiting_of_what_it_reaches(tmp_
             hook.answers.clear()
             results = {one["target"]: one for one in await notifier.test(())}
             assert (results["t0"]["ok"], results["t1"]["why"]) == (True, "false ended with 1")
-            await journal.saw(lambda event: event.kind is Kind.NOTIFIED, 2.0)
+            await journal.saw(lambda event: event.kind is Kind.NOTIFIED, LIMIT)
             with pytest.raises(UsageError, match="cannot test nobody"):
                 await notifier.test(["nobody"])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from queuepool.domain.horizon import (
@@ -195,7 +195,6 @@ PROGRAMS = st.lists(
 )  # fmt: skip
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(view=VIEWS, programs=PROGRAMS, living=st.frozensets(st.integers(1, 5)), host=NAMES)
 def test_of_anything_something_can_be_said(
     view: HorizonView, programs: list[Beside], living: frozenset[int], host: str

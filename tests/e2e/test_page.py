@@ -31,6 +31,7 @@ class Site(LaravelSite):
 
     def __init__(self, root: Path, server: RedisServer) -> None:
         super().__init__(root, server)
+        self.app.hold().unlink()  # until a test wants that jobs go on
         self.make("2")
         port = free_port()
         self.url = f"http://127.0.0.1:{port}/"
@@ -108,9 +109,11 @@ def test_the_form_leads_where_one_wanted_to_go_and_says_what_is_wrong(browser: B
 def test_jobs_are_seen_while_they_are_done(tab: Tab, app: LaravelApp) -> None:
     page = tab.page
     pool = page.get_by_role("article", name="laravel-worker")
+    held = app.hold()
     app.dispatch("Ledger", 150, ms=150)
     expect(pool.get_by_text(re.compile("^Ledger$")).first).to_be_visible()
     expect(page.locator(".figures div", has_text="Workers busy").locator(".value")).to_have_text(re.compile("[1-4]"))
+    held.unlink()
     expect(pool.get_by_text(re.compile("[1-9][0-9]* jobs done"))).to_be_visible()
     tab.go("queues")
     queue = page.get_by_role("article", name="redis:default")

@@ -354,7 +354,7 @@ def test_a_followed_log_shows_its_end_and_what_comes(shared: Both) -> None:
             order(root / "control", f"say {number + 1}")
             lines += [tail.stdout.readline() for _ in range(number + 1)]
         tail.send_signal(signal.SIGINT)
-        tail.communicate(timeout=20)
+        tail.communicate(timeout=60)
         texts.append(plain("".join(lines), shared))
     assert texts[1] == texts[0]
     assert texts[0].startswith("==> Press Ctrl-C to exit <==\ntick\n")
@@ -374,7 +374,7 @@ def test_the_daemons_log_is_shown_and_followed(shared: Both) -> None:
     shared.ours_only("signal", "HUP", "both:cron")
     assert any('asked="signal SIGHUP" names=cron:*' in line for line in iter(follow.stdout.readline, ""))
     follow.send_signal(signal.SIGINT)
-    follow.wait(20)
+    follow.wait(60)
     follow.stdout.close()
 
 

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis.strategies import lists, sampled_from, text
 
 from queuepool.laravel import dotenv
@@ -69,7 +69,7 @@ def named(variables: dict[str, str] | None) -> dict[str, str] | None:
 
 
 @pytest.mark.php
-@settings(max_examples=800, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=800, deadline=None)
 @given(pieces=lists(sampled_from(PIECES) | text(alphabet="AB=x#'\"\\$ {}\n", max_size=4), max_size=14))
 @example(pieces=['A="two\nlines"\nB=${A}'])
 @example(pieces=["A=x\nB=A\nNAME=${${B}}"])

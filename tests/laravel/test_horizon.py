@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from queuepool.domain.horizon import Beside, HorizonView, judge
@@ -175,7 +175,7 @@ HASH = st.dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(name=st.binary(min_size=1, max_size=20), master=HASH, supervisor=HASH, score=st.floats(allow_nan=False))
 def test_any_bytes_in_redis_are_read_without_an_error(
     redis_server: RedisServer, name: bytes, master: dict[bytes, bytes], supervisor: dict[bytes, bytes], score: float

@@ -18,7 +18,7 @@ import pytest
 from queuepool.domain.pool import Launch
 from queuepool.errors import SpawnError
 from queuepool.system import children, procstat
-from tests.support.wait import eventually
+from tests.support.wait import LIMIT, eventually
 
 SHOW = """
 import json, os, resource
@@ -41,7 +41,7 @@ def output(tmp_path: Path) -> Iterator[tuple[int, Path]]:
 
 def finish(pid: int) -> int:
     code = None
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + LIMIT
     while code is None and time.monotonic() < deadline:
         code = children.reap(pid)
         time.sleep(0.002)
@@ -165,7 +165,7 @@ def test_the_end_is_heard_by_pidfd_and_its_status_reaped(script: str, code: int,
     pid = children.spawn(launch("sh", "-c", script), {}, output[0], None)
     fd = children.pidfd(pid)
     assert fd is not None
-    assert select.select([fd], [], [], 20)[0]
+    assert select.select([fd], [], [], LIMIT)[0]
     assert children.reap(pid) == code
     os.close(fd)
     with pytest.raises(ChildProcessError):
@@ -188,7 +188,7 @@ def test_the_exit_of_a_stranger_is_read_where_the_kernel_tells() -> None:
         assert children.exit_of_stranger(fd) is None, "it still runs"
         parent.stdin.write("\n")
         parent.stdin.flush()
-        assert select.select([fd], [], [], 20)[0]
+        assert select.select([fd], [], [], LIMIT)[0]
         release = tuple(map(int, os.uname().release.split(".")[:2]))
         if release >= (6, 15):
             assert eventually(lambda: children.exit_of_stranger(fd), 10, "the exit status of a stranger") == 7
