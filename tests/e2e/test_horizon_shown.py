@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from queuepool.control.client import Client
+from queuepool.control.messages import Pause
 from tests.support.daemon import Queuepool
 from tests.support.redis import RedisServer
 from tests.support.wait import eventually
@@ -84,8 +86,8 @@ def test_status_shows_masters_supervisors_and_workers_and_what_is_wrong(applicat
         (application / "paused").unlink()
         eventually(lambda: not qp.processes("horizon")[0]["paused"], 60, "it goes on", show=lambda: program(qp))
 
-        qp("pause", "horizon")
-        assert qp.processes("horizon")[0]["paused"]
+        Client(qp.run.socket).ask(Pause(("horizon",)))
+        assert qp.processes("horizon")[0]["paused"], "it lasts some seconds, and a command takes one to end"
         eventually(lambda: not qp.processes("horizon")[0]["paused"], 60, "Redis says otherwise, twice")
 
 
