@@ -144,10 +144,10 @@ def test_a_pool_is_scaled_and_restarted_from_the_page(tab: Tab, site: Site) -> N
     pool.get_by_role("button", name="Scale").click()
     page.get_by_role("spinbutton").fill("3")
     page.keyboard.press("Enter")
+    expect(page.locator(".toast")).to_contain_text("mail: 1 -> 3")  # first: it does not stay
     expect(pool.locator("tbody tr")).to_have_count(3)
     expect(pool).to_contain_text("3 of 3 running")
     expect(pool).to_contain_text("the file says 1")
-    expect(page.locator(".toast")).to_contain_text("mail: 1 -> 3")
     before = qp.running("mail", 3)
     [asked] = [e for e in qp.events() if e["fields"].get("asked") == "scale 3"]
     assert asked["fields"]["who"] == "admin"

@@ -6,7 +6,7 @@ import subprocess
 import threading
 
 from tests.support.daemon import Queuepool
-from tests.support.wait import eventually
+from tests.support.wait import LIMIT, eventually
 
 
 class Started:
@@ -43,6 +43,6 @@ class Started:
         eventually(lambda: words in self.text(), what=f"it says {words!r}", show=self.text)
 
     def end(self) -> int:
-        code = self.process.wait(60)
+        code = self.process.wait(2 * LIMIT)
         self._thread.join()
         return code
