@@ -119,7 +119,7 @@ def test_processes_are_shown_by_state_with_what_is_wanted(plain: Queuepool) -> N
     assert seen("queuepool_process_starts_total", program="w") == 3
     started = seen("queuepool_start_time_seconds")
     assert started
-    assert abs(started - time.time()) < 300
+    assert abs(started - time.time()) < 3000
     assert seen("queuepool_resident_memory_bytes", program="w")
     assert seen.total("queuepool_log_written_bytes_total") > 0
 

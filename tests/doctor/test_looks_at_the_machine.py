@@ -75,7 +75,7 @@ def test_kills_are_told_by_the_kernel_alone_and_with_their_time(places: Places, 
     killed = kernel.kills(places)
     assert killed is not None
     assert [(kill.pid, kill.cgroup) for kill in killed] == [(12, False), (13, True)]
-    assert abs(time.time() - 100 - killed[0].time) < 5
+    assert abs(time.time() - 100 - killed[0].time) < 50
 
 
 def test_the_daemons_log_tells_how_often_a_process_crashed(tmp_path: Path) -> None:
