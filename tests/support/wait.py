@@ -18,9 +18,10 @@ def eventually(
 ) -> T:
     """The first true value of `predicate`, asked every 10 ms; an AssertionError when `timeout` seconds have passed.
 
-    A predicate may assert: then it counts as not yet true, and its last message is in the failure. what: the event, in
-    words. show: further facts for the failure, such as the tail of a log. A `timeout` below LIMIT is taken for LIMIT:
-    how long something takes is no reason to fail on a machine that has other things to do.
+    A predicate may assert, or read a file that is not there: then it counts as not yet true, and its last message is in
+    the failure. what: the event, in words. show: further facts for the failure, such as the tail of a log. A `timeout`
+    below LIMIT is taken for LIMIT: how long something takes is no reason to fail on a machine that has other things to
+    do.
     """
     timeout = max(timeout, LIMIT)
     until = time.monotonic() + timeout
@@ -31,7 +32,7 @@ def eventually(
             if value:
                 return value
             last = value
-        except AssertionError as error:
+        except (AssertionError, FileNotFoundError) as error:
             last = error
         if time.monotonic() > until:
             more = f"\n{show()}" if show is not None else ""
