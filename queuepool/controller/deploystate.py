@@ -104,7 +104,7 @@ class DeployStore:
         except FileNotFoundError:
             return None
         except (OSError, ValidationError) as error:
-            self._file.complain(f"cannot read {self.path} ({_short(error)}); going on without the last deploy")
+            self._file.unreadable(f"cannot read {self.path} ({_short(error)}); going on without the last deploy")
             return None
         try:
             with open(self.settings_path, "rb") as file:
@@ -112,7 +112,7 @@ class DeployStore:
         except FileNotFoundError:
             return saved, None
         except (OSError, ValidationError) as error:
-            self._settings_file.complain(
+            self._settings_file.unreadable(
                 f"cannot read {self.settings_path} ({_short(error)}); going on with what the file says"
             )
             return saved, None

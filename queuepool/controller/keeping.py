@@ -39,7 +39,9 @@ class KeptFile:
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
-            self.complain(f"cannot save {self.path}: {error.strerror}; {self._loss}")
+            if not self._said:  # set first: what is told is an event, and may be what is to be written next
+                self._said = f"cannot save {self.path}: {error.strerror}; {self._loss}"
+                self._complain(self._said)
             return False
         if self._said:
             said, self._said = self._said, ""
@@ -51,8 +53,6 @@ class KeptFile:
         with contextlib.suppress(OSError):
             os.unlink(self.path)
 
-    def complain(self, text: str) -> None:
-        """Tell what is wrong with it; also for those who cannot make sense of what stands in it."""
-        if not self._said:
-            self._said = text  # first: what is told is an event, and may be what is to be written next
-            self._complain(text)
+    def unreadable(self, text: str) -> None:
+        """Tell what was lost since nobody can make sense of what stands in it; it stays lost when it is written."""
+        self._complain(text)

@@ -42,7 +42,7 @@ class NoticeStore:
             return Kept()
         except (OSError, ValidationError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not of this version"
-            self._file.complain(f"cannot read {self.path} ({why}); going on without the notifications that waited")
+            self._file.unreadable(f"cannot read {self.path} ({why}); going on without the notifications that waited")
             return Kept()
 
     def save(self, kept: Kept) -> None:

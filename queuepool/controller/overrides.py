@@ -105,7 +105,7 @@ class OverrideStore:
         except FileNotFoundError:
             return Overrides()
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            self._file.complain(
+            self._file.unreadable(
                 f"cannot read {self.path} ({error}); going on without what was scaled or stopped by hand"
             )
             return Overrides()

@@ -33,7 +33,7 @@ class SettingsStore:
             return None
         except (OSError, ValidationError) as error:
             why = getattr(error, "strerror", None) or "it is not of this version"
-            self._file.complain(f"cannot read {self.path} ({why}); `queuepool update` writes it anew")
+            self._file.unreadable(f"cannot read {self.path} ({why}); `queuepool update` writes it anew")
             return None
 
     def forget(self) -> None:

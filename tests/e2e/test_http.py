@@ -200,7 +200,8 @@ def test_the_listener_follows_the_file_and_outlives_an_upgrade_and_the_workers_n
         problem = f"cannot listen on 127.0.0.1:{port}: Address already in use"
         eventually(lambda: problem in qp.status()["daemon"]["problems"], 60, "it says so")
         assert problem in qp.try_("status").stdout
-        assert problem in qp("update")
+        done = qp.try_("update")
+        assert (done.returncode, problem in done.stdout) == (3, True)
         holder.close()
         qp("update")
         here = Remote(f"http://127.0.0.1:{port}")
