@@ -66,7 +66,7 @@ class SessionStore:
             return Kept()
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not of this version"
-            self._file.complain(f"cannot read {self.path} ({why}); whoever was logged in has to log in again")
+            self._file.unreadable(f"cannot read {self.path} ({why}); whoever was logged in has to log in again")
             return Kept()
 
     def save(self, proofs: Mapping[str, str], sessions: Iterable[KeptSession]) -> None:

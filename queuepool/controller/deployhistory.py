@@ -51,7 +51,7 @@ class DeployHistory:
             return []
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or "it is not of this version"
-            self._file.complain(f"cannot read {self.path} ({why}); going on without the earlier deploys")
+            self._file.unreadable(f"cannot read {self.path} ({why}); going on without the earlier deploys")
             return []
         return found
 
