@@ -210,13 +210,13 @@ def test_the_doctor_is_asked_and_the_events_are_searched(tab: Tab) -> None:
     page.get_by_role("button", name="Ask the doctor").click()
     expect(page.locator(".finding", has_text="processes.failing")).to_be_visible()
     tab.go("events")
-    page.get_by_label("Search events").fill("broken failed")
+    page.get_by_label("Search events").fill("broken FATAL")
     expect(page.locator(".events li").first).to_contain_text("no such table")
     page.get_by_label("Search events").fill("")
     expect(page.locator(".events li.tone-ok").first).to_be_visible()
     page.get_by_label("Only what is wrong").check()
     expect(page.locator(".events li.tone-ok")).to_have_count(0)
-    expect(page.locator(".events li.tone-bad").filter(has_text="broken:0 failed").first).to_be_visible()
+    expect(page.locator(".events li.tone-bad").filter(has_text="broken:0 is FATAL").first).to_be_visible()
 
 
 def test_a_guest_sees_everything_may_do_nothing_and_is_back_by_himself(browser: Browser, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_a_daemon_that_crashes_or_hangs_is_started_again_and_finds_its_workers(b
     assert booted.ctl("is-enabled", UNIT) == "enabled"
     workers, daemon = qp.pids("w"), int(booted.show(UNIT, "MainPID"))
     assert daemon == qp.status()["daemon"]["pid"], "READY=1 came from it"
-    assert booted.show(UNIT, "StatusText") == "1 programs"
+    assert booted.show(UNIT, "StatusText") == "1 program"
 
     os.kill(daemon, signal.SIGKILL)
     second = comes_back(booted, daemon)

@@ -106,7 +106,8 @@ def machine(facts: Facts) -> Iterator[Note]:
             what = "cannot run here" if lack.fatal else "cannot keep its log"
             severity = None if lack.fatal else Severity.WARNING
             evidence = (f"needed by {', '.join(programs)}: {lack.what}",)
-            yield Note(f"program {programs[0]}", f"{what}: {lack.what}", evidence, lack.remedy, programs, severity)
+            remedy = lack.remedy or f"look at {facts.file.path}"
+            yield Note(f"program {programs[0]}", f"{what}: {lack.what}", evidence, remedy, programs, severity)
 
 
 @CHECKS.add("mode", Severity.ERROR, "Only its owner may change what says which commands run")
