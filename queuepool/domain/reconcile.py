@@ -79,9 +79,8 @@ def reconcile(pool: DesiredPool, seen: Observed, blocked_by: str = "") -> list[A
                 actions.append(Begin(process))
             continue
         ready += any(life.state is State.RUNNING for life in lives)
-        resting += all(
-            life.state is State.STOPPED for life in lives
-        )  # by hand, in the tool that keeps it: its own wish
+        # By hand, in the tool that keeps it: a wish of its own, not a process that is missing.
+        resting += all(life.state is State.STOPPED for life in lives)
         if slot in pool.waiting:
             continue
         right = next((life for life in reversed(lives) if life.meets(revision)), None)

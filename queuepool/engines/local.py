@@ -27,6 +27,7 @@ from queuepool.domain.supervisor_moves import steps
 from queuepool.domain.work import CountsView, Job, Work, WorkView
 from queuepool.engines.base import Judge
 from queuepool.engines.board import Board
+from queuepool.engines.booting import Booting
 from queuepool.engines.deadlines import Deadlines
 from queuepool.engines.ear import Ear
 from queuepool.engines.ending import Endings
@@ -47,6 +48,10 @@ Publish = Callable[[Kind, str, Mapping[str, str | int | float | bool | None]], o
 
 
 _WAITS = "; waits for "
+
+
+def _pause(pid: int) -> None:
+    children.signal_one(pid, signal.SIGUSR2)
 
 
 class LocalEngine(Lives):
@@ -95,6 +100,7 @@ class LocalEngine(Lives):
         self.listeners = Listeners(lambda life, text: record.change(life, listener=text), publish, pump.calm, clock)
         self.deadlines = Deadlines(clock, self._due)
         self.endings = Endings(clock, self._exited, self._gone)
+        self._booting = Booting(procstat.appetite, clock)
         self._starter = Starter(self._spawn, Pacer(procstat.appetite, clock))
         self._memory = MemoryWatch(self.endings.by_pid, self._too_large)
         self._publish = publish
@@ -191,7 +197,7 @@ class LocalEngine(Lives):
     async def close(self) -> None:
         """See Engine.close."""
         self._closed = True
-        for part in (self._starter, self.deadlines, self.endings, self._memory, self.listeners):
+        for part in (self._starter, self._booting, self.deadlines, self.endings, self._memory, self.listeners):
             part.close()
         for lives in self.lives.values():
             for life in lives:
@@ -465,12 +471,19 @@ class LocalEngine(Lives):
 
     def pause(self, name: ProcessName, paused: bool) -> int:
         """Let the workers of a slot take no jobs (SIGUSR2, Illuminate/Queue/Worker.php), or take them again (SIGCONT);
-        how many it concerned."""
-        done = self.signal(name, signal.SIGUSR2 if paused else signal.SIGCONT)
+        how many it concerned. One that boots is told when it has."""
+        done = 0
         for life in self.lives.get(name, ()):
-            if life.process.pid is not None and life.process.wanted:
+            pid = life.process.pid
+            if pid is not None and life.process.wanted:
+                done += 1
                 life.paused = paused
                 self.record.change(life.number, paused=paused)
+                self._booting.forget(life)
+                if paused:
+                    self._booting.tell(life, pid, _pause)
+                else:
+                    children.signal_one(pid, signal.SIGCONT)
         return done
 
     def unmark(self, name: ProcessName) -> None:

@@ -37,6 +37,18 @@ programs:
 {keys}"""
 
 
+def ledger_ends(app: LaravelApp) -> list[str]:
+    """The lines of jobs that were done (see LedgerFile.php)."""
+    return [line for line in (app.root / "storage/app/ledger.log").read_text().splitlines() if line.startswith("end ")]
+
+
+def held_at_boot(directory: Path) -> tuple[Path, list[str]]:
+    """A PHP that is busy before it boots anything, until the file is there."""
+    gate, prepended = directory / "gate", directory / "wait.php"
+    prepended.write_text(f"<?php while (!file_exists('{gate}')) clearstatcache();")
+    return gate, [*PHP, "-d", f"auto_prepend_file={prepended}"]
+
+
 def test_a_thousand_jobs_are_done_exactly_once_through_kills_and_scaling(
     tmp_path: Path, laravel_app: LaravelApp
 ) -> None:
@@ -246,12 +258,31 @@ def test_paused_workers_take_no_job_until_they_continue(tmp_path: Path, laravel_
         eventually(lambda: laravel_app.ledger().done == 7, what="they go on")
 
 
+def test_a_worker_that_boots_is_paused_when_it_has(tmp_path: Path, laravel_app: LaravelApp) -> None:
+    """Before, it has no handler of the signal, which would end it. The other worker does the jobs."""
+    gate, php = held_at_boot(tmp_path)
+    file = workers(laravel_app, 2).replace(json.dumps(PHP), json.dumps(php))
+    with Queuepool(tmp_path / "qp", file) as qp:
+        qp.up()
+        eventually(lambda: all(p["pid"] for p in qp.processes()), what="both boot")
+        pids = {p["name"]: p["pid"] for p in qp.processes()}
+        assert "_00: paused\n" in qp("pause", "laravel-worker:0")
+        gate.touch()
+        laravel_app.dispatch("Ledger", 2)
+        eventually(lambda: laravel_app.ledger().done == 2, what="they have booted", show=qp.story)
+        laravel_app.dispatch("Ledger", 40, ms=10)
+        eventually(lambda: laravel_app.ledger().done == 42, what="all is done", show=qp.story)
+        by_paused = sum(line.split()[2] == str(pids["laravel-worker:0"]) for line in ledger_ends(laravel_app))
+        assert by_paused <= 3, "those that it had taken when the signal came"
+        assert [p["paused"] for p in qp.processes()] == [True, False]
+        qp("continue", "laravel-worker:0")
+        assert qp.pids() == pids, "none was ended by the signal"
+
+
 def test_fifty_workers_are_not_booted_at_once(tmp_path: Path, laravel_app: LaravelApp) -> None:
     """Twice the cores boot at a time; the others wait for their turn and say so. Here PHP is busy until a gate opens,
     so that no worker has booted before."""
-    gate, prepended = tmp_path / "gate", tmp_path / "wait.php"
-    prepended.write_text(f"<?php while (!file_exists('{gate}')) clearstatcache();")
-    php = [*PHP, "-d", f"auto_prepend_file={prepended}"]
+    gate, php = held_at_boot(tmp_path)
     file = workers(laravel_app, 50).replace(json.dumps(PHP), json.dumps(php))
     with Queuepool(tmp_path / "qp", file) as qp:
         qp.up()
