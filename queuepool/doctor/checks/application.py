@@ -174,7 +174,9 @@ def option(facts: Facts) -> Iterator[Note]:
             if not known and not flags:
                 continue
             named = ", ".join(flags) or known[0].split("`")[1]
-            listed = [f"`artisan {ARTISAN[program.kind]} --help` does not list {flag}" for flag in flags]
+            listed = [
+                f"`artisan {ARTISAN.get(program.kind, program.kind)} --help` does not list {flag}" for flag in flags
+            ]
             yield Note(program.subject, f"its option {named} is not known to Laravel {laravel}, so it cannot start",
                        (*known, *listed), f"take it out of the program ({program.source}), or update Laravel",
                        (program.name,))  # fmt: skip
