@@ -156,13 +156,14 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
         self.process.wait()
         for pid in re.findall(r"spawned: '.*' with pid (\d+)", log.read_text() if log.exists() else ""):
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                if os.getpgid(int(pid)) == int(pid) and _is_of(int(pid), self.directory):
+                if os.getpgid(int(pid)) == int(pid) and _is_of(int(pid), self._short):
                     os.killpg(int(pid), signal.SIGKILL)
         shutil.rmtree(self._short, ignore_errors=True)
 
 
-def _is_of(pid: int, directory: Path) -> bool:
-    """Whether a process works in this directory: the pid of one that ended may be another's by now."""
+def _is_of(pid: int, short: str) -> bool:
+    """Whether a process knows of the supervisord in this directory, by SUPERVISOR_SERVER_URL: the pid of one that ended
+    may be another's by now."""
     with contextlib.suppress(OSError):
-        return os.readlink(f"/proc/{pid}/cwd") == str(directory)
+        return short.encode() in Path(f"/proc/{pid}/environ").read_bytes()
     return False
