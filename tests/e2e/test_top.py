@@ -76,7 +76,7 @@ def assert_given_back(screen: Screen) -> None:
 @pytest.mark.parametrize(("columns", "lines"), SIZES)
 def test_pools_slots_troubles_and_events_are_on_one_screen(qp: Queuepool, columns: int, lines: int) -> None:
     with top(qp, columns=columns, lines=lines) as screen:
-        seen = screen.sees(lambda text: "w_02" in text and "events" in text)
+        seen = screen.sees(lambda text: "w_02" in text and "── events ──" in text)
         first, *_, last = seen.splitlines()
         assert "4 of 5 running  1 down" in first
         assert re.search(r"RUNNING .*\d+(\.\d)? [kM]B", line_of(seen, "w_01"))

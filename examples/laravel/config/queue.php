@@ -10,7 +10,8 @@ return [
             'queue' => env('REDIS_QUEUE', 'default'),
             // Seconds after which a job whose worker vanished is given to another one. A worker's timeout must be less.
             'retry_after' => (int) env('REDIS_QUEUE_RETRY_AFTER', 90),
-            'block_for' => env('REDIS_QUEUE_BLOCK_FOR'),
+            // A number: phpredis dies of a text ("Timeout value must be a LONG").
+            'block_for' => is_numeric(env('REDIS_QUEUE_BLOCK_FOR')) ? (int) env('REDIS_QUEUE_BLOCK_FOR') : null,
         ],
         'database' => [
             'driver' => 'database',
