@@ -33,6 +33,10 @@ IDLE_SECONDS = 1.0
 Progress = Callable[[dict[str, Any]], None]
 
 
+class _Cut(DaemonUnreachable):
+    """The connection was there, and ended without an answer."""
+
+
 class Client:
     """Asks the daemon behind one socket; each call is a connection of its own.
 
@@ -57,7 +61,14 @@ class Client:
         Raises UsageError for a selector that selects nothing, DaemonUnreachable when no daemon answers.
         """
         query = "&".join(f"name={_quote(name)}" for name in names)
-        with self._open("GET", f"/status?{query}" if query else "/status") as answer:
+        target = f"/status?{query}" if query else "/status"
+        try:
+            return self._get(target)
+        except _Cut:  # by an upgrade, mostly: the daemon takes its own place, has the same socket, and answers soon
+            return self._get(target)
+
+    def _get(self, target: str) -> dict[str, Any]:
+        with self._open("GET", target) as answer:
             return answer.object()
 
     def ask(
@@ -128,7 +139,7 @@ class Client:
                 "`queuepool pid` shows its pid; a daemon that hangs can be killed, its workers go on",
             )
         if isinstance(error, ConnectionResetError | EOFError):
-            return DaemonUnreachable(f"{self.where} ended before it answered", START_HINT)
+            return _Cut(f"{self.where} ended before it answered", START_HINT)
         return DaemonUnreachable(f"{where}: {getattr(error, 'strerror', None) or error}", START_HINT)
 
     def _whose(self) -> str:

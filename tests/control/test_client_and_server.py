@@ -240,6 +240,25 @@ def test_a_daemon_that_dies_in_the_middle_of_an_answer_is_an_error_that_says_so(
         thread.join()
 
 
+def test_a_status_that_an_upgrade_cuts_off_is_asked_for_once_more(socket_path: str) -> None:
+    """The daemon takes its own place by exec: its connections end, and the next is answered."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(socket_path)
+        listener.listen(8)
+
+        def be_upgraded() -> None:
+            for answer in (b"", b'HTTP/1.0 200 OK\r\n\r\n{"daemon": {"pid": 7}}\n'):
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(4096)
+                    connection.sendall(answer)
+
+        thread = threading.Thread(target=be_upgraded)
+        thread.start()
+        assert Client(socket_path).status() == {"daemon": {"pid": 7}}
+        thread.join()
+
+
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_somebody_elses_socket_is_named_with_its_owner(daemon: FakeDaemon, socket_path: str) -> None:
