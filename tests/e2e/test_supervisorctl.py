@@ -161,7 +161,6 @@ ALIKE = [
     "start both:cron",
     "start dies",
     "start both:manual",
-    "start done",
     "stop",
     "stop nope",
     "stop nope:*",
