@@ -16,6 +16,7 @@ import click
 from queuepool.cli.render import clean
 from queuepool.control.client import Client
 from queuepool.control.messages import Shutdown, Start, Stop
+from queuepool.domain import amounts
 from queuepool.domain.names import ProcessName
 from queuepool.engines.supervisord_client import Supervisord
 from queuepool.errors import NotRolledBack, QueuepoolError
@@ -36,7 +37,7 @@ MEMORY = "takeover.json"
 
 def count(number: int) -> str:
     """`3 processes`."""
-    return f"{number} process" + ("" if number == 1 else "es")
+    return amounts.count(number, "process", "processes")
 
 
 def _tell(text: str) -> None:

@@ -19,7 +19,7 @@ from queuepool.controller.journal import Journal, LogFile
 from queuepool.controller.overrides import OverrideStore
 from queuepool.controller.settings import SettingsStore
 from queuepool.controller.versions import read
-from queuepool.controller.watches import RedisWatch
+from queuepool.controller.watches import RedisWatch, ping
 from queuepool.domain.names import ProcessName
 from queuepool.domain.observed import DaemonView, Snapshot
 from queuepool.domain.pool import Loaded
@@ -29,7 +29,6 @@ from queuepool.engines.supervisord_client import CannotReread, SupervisordAway
 from queuepool.engines.supervisord_link import Link
 from queuepool.engines.supervisord_strays import living
 from queuepool.errors import DaemonUnreachable, QueuepoolError
-from queuepool.laravel.ping import ping
 from queuepool.system import commands
 from queuepool.system.rundir import RunDirectory
 
@@ -78,7 +77,7 @@ class Alone:
         self.leftovers = Leftovers(self.controller, self.engine)
         self.insight = Insight(lambda: self.controller.pools)
         self.watch = RedisWatch(
-            self.insight.redis_of, _ping, lambda: list(self.controller.pools), lambda pool, what: None, self.journal
+            self.insight.redis_of, ping, lambda: list(self.controller.pools), lambda pool, what: None, self.journal
         )
         self.deploys = Deploys(
             self.controller, self.directory.state, commands.run, away=self.watch.blame, complain=self.problems.append
@@ -217,7 +216,6 @@ class Alone:
         self.engine.run()
         if not interrupted:
             await self.controller.until(lambda: not self.leftovers.coming())
-        if not interrupted:
             return
         assert self.deploys.saved is not None
         if not isinstance(request, messages.FollowDeploy | messages.AbortDeploy):
@@ -269,10 +267,6 @@ class Alone:
 
 def _name(request: Request) -> str:
     return type(request).__name__.lower()
-
-
-async def _ping(target: Any) -> str | None:
-    return await ping(target)
 
 
 async def _nothing_wrong() -> str:

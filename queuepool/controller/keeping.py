@@ -7,6 +7,8 @@ import contextlib
 import os
 from collections.abc import Callable
 
+from queuepool.system.rundir import replace_file
+
 Complain = Callable[[str], object]
 """Told a sentence."""
 Recovered = Callable[[str, str], object]
@@ -30,15 +32,9 @@ class KeptFile:
 
     def write(self, content: bytes) -> bool:
         """Replace what stands in it; whether that was done."""
-        temporary = self.path + ".new"
         try:
-            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with os.fdopen(fd, "wb") as file:
-                file.write(content)
-            os.replace(temporary, self.path)
+            replace_file(self.path, content)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
             if not self._said:  # set first: what is told is an event, and may be what is to be written next
                 self._said = f"cannot save {self.path}: {error.strerror}; {self._loss}"
                 self._complain(self._said)

@@ -14,6 +14,7 @@ from queuepool.doctor.checks.base import Check
 from queuepool.doctor.checks.itself import defect_of
 from queuepool.doctor.facts import Facts
 from queuepool.doctor.finding import Finding, Severity, as_command
+from queuepool.domain.amounts import count
 
 STOPS = (
     "file.valid", "file.empty", "php.found", "php.cli", "php.version", "php.pcntl", "php.disabled",
@@ -57,12 +58,12 @@ class Report:
         """The verdict in one line: "2 errors, 1 warning: laravel-worker cannot run"."""
         counts = {severity: sum(finding.severity is severity for finding in self.findings) for severity in Severity}
         told = ", ".join(
-            f"{counts[severity]} {word}{'s' if counts[severity] != 1 else ''}"
+            count(counts[severity], word)
             for severity, word in ((Severity.ERROR, "error"), (Severity.WARNING, "warning"))
             if counts[severity]
         )
         infos = counts[Severity.INFO]
-        more = f"{infos} {'things' if infos != 1 else 'thing'} worth knowing" if infos else ""
+        more = f"{count(infos, 'thing')} worth knowing" if infos else ""
         if not told:
             checks = f"{self.checks} {'checks' if self.checks != 1 else 'check'} found nothing wrong"
             return f"healthy: {checks}" + (f", and {more}" if more else "")

@@ -16,7 +16,7 @@ def times(number: int) -> str:
 def size(number: float) -> str:
     """Bytes: `41 MB`."""
     for unit in ("B", "kB", "MB"):
-        if number < 999.5:
+        if abs(number) < 999.5:
             return f"{number:.0f} {unit}"
         number /= 1000
     return f"{number:.1f} GB"

@@ -208,15 +208,13 @@ def _step(p: Process, event: Event, now: float, policy: Policy, luck: float) -> 
         case Unblocked():
             waiting = p.blocked and p.state in (State.BACKOFF, State.FATAL) and p.wanted
             p = replace(p, blocked="")
-            return _spawn(p, "", heat=p.heat) if waiting else (p, [])
+            return _spawn(replace(p, failures=0), "") if waiting else (p, [])
 
 
-def _spawn(p: Process, reason: str, *, heat: float | None = None) -> Result:
-    """heat: None when the failures so far are to be remembered, else those are forgotten."""
+def _spawn(p: Process, reason: str) -> Result:
     after = replace(
-        p, state=State.STARTING, pid=None, deadline=None, leader_gone=False, killed=False, reason=reason, wanted=True,
-        failures=p.failures if heat is None else 0, heat=p.heat if heat is None else heat,
-    )  # fmt: skip
+        p, state=State.STARTING, pid=None, deadline=None, leader_gone=False, killed=False, reason=reason, wanted=True
+    )
     return after, [Spawn()]
 
 
@@ -228,7 +226,7 @@ def _start(p: Process, now: float) -> Result:
     if p.blocked:
         after = replace(p, state=State.BACKOFF, wanted=True, deadline=None, reason=f"waiting for {p.blocked}")
         return after, []
-    return _spawn(p, "", heat=0.0)
+    return _spawn(replace(p, failures=0, heat=0.0), "")
 
 
 def _stop(p: Process, why: str, kill: bool, now: float, policy: Policy) -> Result:

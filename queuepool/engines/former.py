@@ -29,7 +29,7 @@ def refuse_former(engine: EngineSpec, directory: RunDirectory) -> None:
         return
     record = Record(directory.record, procstat.boot_id())
     record.load()
-    if living := [one.name for one in record.entries.values() if one.pid and procstat.birth(one.pid) == one.birth]:
+    if living := [one.name for one in record.living()]:
         raise UsageError(
             f"cannot hand the programs over: {_some(living)} of {directory.config} still run, from when its `engine` "
             "was local",

@@ -479,10 +479,10 @@ class LocalEngine(Lives):
                 done += 1
                 life.paused = paused
                 self.record.change(life.number, paused=paused)
-                self._booting.forget(life)
                 if paused:
                     self._booting.tell(life, pid, _pause)
                 else:
+                    self._booting.forget(life)
                     children.signal_one(pid, signal.SIGCONT)
         return done
 

@@ -19,7 +19,7 @@ from queuepool.formats import supervisor_slots as slots
 from queuepool.formats.supervisor_sight import Info
 from queuepool.formats.supervisor_steps import Steps
 from queuepool.logs.opening import find_owner, open_log
-from queuepool.system.rundir import RunDirectory
+from queuepool.system.rundir import RunDirectory, replace_file
 
 ANSWER_SECONDS = 10.0
 
@@ -197,12 +197,8 @@ class Link:
             "supervisord": memory.supervisord,
             "paused": sorted(memory.paused),
         }
-        temporary = self._memory_path + ".new"
         with contextlib.suppress(OSError):  # it is a help, and not what anything rests on
-            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with os.fdopen(fd, "w") as file:
-                json.dump(value, file)
-            os.replace(temporary, self._memory_path)
+            replace_file(self._memory_path, json.dumps(value).encode())
 
 
 def remembered(path: str) -> Memory:

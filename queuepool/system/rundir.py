@@ -1,8 +1,10 @@
 """Where a daemon keeps its socket, lock, pipes and records, found from the path of its queuepool.yml alone, so that a
-command needs to read no file to find its daemon. What is in the records is engines/record.py's and overrides.py's."""
+command needs to read no file to find its daemon; and how a file there is written. What is in the records is
+engines/record.py's and overrides.py's."""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
@@ -162,6 +164,20 @@ def _label(config: str) -> str:
     directory = os.path.dirname(config)
     name = os.path.basename(directory)
     return os.path.basename(os.path.dirname(directory)) if name == "current" else name or "root"
+
+
+def replace_file(path: str, content: bytes) -> None:
+    """Write a file of the owner's alone whole, in place of what was there, or not at all: raises OSError then."""
+    temporary = path + ".new"
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(content)
+        os.replace(temporary, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
 
 
 def _runtime_base(environ: Mapping[str, str]) -> str:

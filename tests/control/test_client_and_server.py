@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +211,26 @@ def test_a_daemon_that_hangs_does_not_hang_the_status(socket_path: str) -> None:
             Client(socket_path, timeout=0.05).status()
 
 
+@contextmanager
+def answering(socket_path: str, *answers: bytes) -> Iterator[None]:
+    """A daemon that ends each connection, one after the other, with one of these answers."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(socket_path)
+        listener.listen(8)
+
+        def answer_all() -> None:
+            for answer in answers:
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(4096)
+                    connection.sendall(answer)
+
+        thread = threading.Thread(target=answer_all)
+        thread.start()
+        yield
+        thread.join()
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -223,40 +245,14 @@ def test_a_daemon_that_hangs_does_not_hang_the_status(socket_path: str) -> None:
 def test_a_daemon_that_dies_in_the_middle_of_an_answer_is_an_error_that_says_so(
     socket_path: str, answer: bytes
 ) -> None:
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(socket_path)
-        listener.listen(8)
-
-        def die() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                connection.recv(4096)
-                connection.sendall(answer)
-
-        thread = threading.Thread(target=die)
-        thread.start()
-        with pytest.raises(DaemonUnreachable, match="ended before it answered"):
-            Client(socket_path).ask(Start(("all",)))
-        thread.join()
+    with answering(socket_path, answer), pytest.raises(DaemonUnreachable, match="ended before it answered"):
+        Client(socket_path).ask(Start(("all",)))
 
 
 def test_a_status_that_an_upgrade_cuts_off_is_asked_for_once_more(socket_path: str) -> None:
     """The daemon takes its own place by exec: its connections end, and the next is answered."""
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(socket_path)
-        listener.listen(8)
-
-        def be_upgraded() -> None:
-            for answer in (b"", b'HTTP/1.0 200 OK\r\n\r\n{"daemon": {"pid": 7}}\n'):
-                connection, _ = listener.accept()
-                with connection:
-                    connection.recv(4096)
-                    connection.sendall(answer)
-
-        thread = threading.Thread(target=be_upgraded)
-        thread.start()
+    with answering(socket_path, b"", b'HTTP/1.0 200 OK\r\n\r\n{"daemon": {"pid": 7}}\n'):
         assert Client(socket_path).status() == {"daemon": {"pid": 7}}
-        thread.join()
 
 
 @pytest.mark.root

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Sequence, Sized
 from typing import Protocol, TypeVar
 
+from queuepool.domain import amounts
+
 MOST_LINES = 6
 
 
@@ -45,11 +47,7 @@ def size(count: float) -> str:
         return "an unknown size"
     if abs(count) >= 10**18:
         return f"{int(count) // 10**9} GB"
-    for unit in ("B", "kB", "MB"):
-        if abs(count) < 999.5:
-            return f"{count:.0f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
+    return amounts.size(count)
 
 
 def percent(part: int, whole: int) -> str:
