@@ -324,8 +324,10 @@ class Controller:
 
     def _absent(self, name: ProcessName, want: DesiredPool) -> ProcessView:
         wanted = name.slot in want.slots
-        blocker = self.waits_for(want.spec)
-        reason = f"waiting for {blocker}" if wanted and blocker else "not started yet" if wanted else want.why
+        reason = want.why if name.slot in want.waiting else want.why_ended(name.slot)
+        if wanted:
+            blocker = self.waits_for(want.spec)
+            reason = f"waiting for {blocker}" if blocker else "not started yet"
         return ProcessView(
             name=str(name),
             display=want.spec.process(name.slot).display,

@@ -251,6 +251,7 @@ def test_stop_start_and_exit_codes(tmp_path: Path, report: Report) -> None:
         qp.kill()
         qp.up()
         qp.running("w", 1)
+        assert qp.processes("w")[1]["reason"] == "stopped", "not what is true of the others"
         qp("start", "w:1")
         qp.running("w", 2)
         assert qp.try_("stop", "nope").returncode == 2
