@@ -8,6 +8,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import fields
+from functools import cached_property
 from math import isfinite
 from typing import Any, Protocol
 
@@ -257,8 +258,13 @@ class _Reader:
 
     def __init__(self, name: str, type_: type[Any]) -> None:
         self._name = name
+        self._type = type_
         self._fields = [field.name for field in fields(type_)]
-        self._adapter: TypeAdapter[Any] = TypeAdapter(type_)
+
+    @cached_property
+    def _adapter(self) -> TypeAdapter[Any]:
+        """Made when the first request of its type arrives: all of them take longer than a hundred starts."""
+        return TypeAdapter(self._type)
 
     def read(self, body: bytes) -> Any:
         """The request in `body`. Raises UsageError, which names every field that is wrong."""

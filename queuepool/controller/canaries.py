@@ -15,8 +15,8 @@ from queuepool.controller.deployhooks import RunCommand
 from queuepool.controller.deploystate import Saved, Settings
 from queuepool.controller.deploytold import Story
 from queuepool.domain import canary, command
-from queuepool.domain.deployment import at_release
 from queuepool.domain.pool import PoolSpec
+from queuepool.domain.release import at_release
 from queuepool.domain.rollout import Failure
 from queuepool.domain.work import What
 from queuepool.errors import QueuepoolError

@@ -9,8 +9,8 @@ from typing import Any
 
 from queuepool.controller.deploystate import Saved
 from queuepool.controller.deploytold import Story
-from queuepool.domain.deployment import at_release
 from queuepool.domain.pool import Deployment
+from queuepool.domain.release import at_release
 from queuepool.domain.rollout import Failure
 from queuepool.errors import SpawnError
 

@@ -1,25 +1,25 @@
-"""The daemon of one queuepool.yml. daemon.py builds and wires its parts, serving.py answers, telling.py notifies,
-upgrading.py takes its own place, signals.py brings signals into the loop; here it is run. Detaching from a terminal is
-cli/detach.py's."""
+"""The daemon of one queuepool.yml. running.py runs it, daemon.py builds and wires its parts, serving.py answers,
+telling.py notifies, upgrading.py takes its own place, signals.py brings signals into the loop. Here the reading of the
+file is begun. Detaching from a terminal is cli/detach.py's."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
-import socket
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
-from queuepool.controller.versions import read
-from queuepool.daemon.daemon import Daemon, Echo
-from queuepool.daemon.upgrading import passed_on
-from queuepool.domain.pool import Loaded
-from queuepool.engines.former import refuse_former
-from queuepool.system import children
-from queuepool.system.rundir import RunDirectory
+from queuepool.system.aside import Aside
+from queuepool.system.procstat import cores
 
-__all__ = ["Echo", "read", "run"]
+if TYPE_CHECKING:
+    from queuepool.daemon.daemon import Echo
+    from queuepool.domain.pool import Loaded
+
+__all__ = ["run"]
+
+LARGEST_ASIDE = 1 << 18
+"""Bytes of a file that is read aside. What thousands of programs come to takes as long to send as to read."""
 
 
 def run(
@@ -38,67 +38,22 @@ def run(
     is not asked where this process takes over from itself. Raises QueuepoolError when it cannot start: ConfigError,
     Locked, ...
     """
-    loaded = read(config_path)
-    children.keep_descriptors_in()
-    directory = RunDirectory(config_path)
-    passed = passed_on()
-    if passed:
-        lock = int(passed["lock"])
-        os.set_inheritable(lock, False)
-        directory.sign(lock)
-    else:
-        approve(loaded)
-        directory.make()
-        lock = directory.acquire()
-    alone = None
-    try:
-        if not passed:
-            refuse_former(loaded.engine, directory)
-        if loaded.engine.type != "local":
-            alone = directory.acquire_alone()
-        return asyncio.run(_main(loaded, directory, lock, passed, foreground, ready, echo))
-    finally:
-        os.close(lock)
-        if alone is not None:
-            os.close(alone)
+    read = begin_to_read(config_path)
+    from queuepool.daemon.running import run_read  # not before: it takes as long to load as the file to be read
+
+    return run_read(config_path, read, foreground, ready, echo, approve)
 
 
-async def _main(
-    loaded: Loaded,
-    directory: RunDirectory,
-    lock: int,
-    passed: dict[str, Any] | None,
-    foreground: bool,
-    ready: Callable[[], None],
-    echo: Echo | None,
-) -> int:
-    daemon = Daemon(loaded, directory, lock, foreground=foreground, echo=echo)
-    listener = _listen(directory, passed)
-    try:
-        daemon.begin(upgraded=passed is not None)
-        if daemon.local is None:
-            await daemon.begin_supervised()
-        await daemon.serve(listener, ready)
-        return await daemon.ended
-    finally:
-        await daemon.end(listener)
+def begin_to_read(path: str) -> Callable[[], Loaded]:
+    """Have the file read, and return what waits for the result: see versions.read. Where there is a second processor
+    it is read there, so that this process can load the daemon's code meanwhile."""
 
+    def read() -> Loaded:
+        from queuepool.controller import versions
 
-def _listen(directory: RunDirectory, passed: dict[str, Any] | None) -> socket.socket:
-    """The listening control socket: passed on by exec, or bound anew, taking the place of a stale one (we hold the
-    lock, so nobody listens there)."""
-    if passed:
-        sock = socket.socket(fileno=int(passed["socket"]))
-        sock.set_inheritable(False)
-    else:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(directory.socket)
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        before = os.umask(0o177)
-        try:
-            sock.bind(directory.socket)
-        finally:
-            os.umask(before)
-        sock.listen(128)
-    sock.setblocking(False)
-    return sock
+        return versions.read(path)
+
+    with contextlib.suppress(OSError):  # of a file that cannot be read, which is told of in its turn
+        if cores() > 1 and os.path.getsize(path) <= LARGEST_ASIDE:
+            return Aside(read).result
+    return read

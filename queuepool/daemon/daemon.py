@@ -20,9 +20,8 @@ from queuepool import __version__
 from queuepool.controller.controller import Controller, announce, announce_refusal
 from queuepool.controller.journal import Fact, Journal, LogFile
 from queuepool.controller.overrides import OverrideStore
-from queuepool.controller.versions import read
 from queuepool.controller.watches import RedisWatch, Refusals, ping
-from queuepool.daemon.serving import Serving
+from queuepool.daemon.serving import Serving, import_reader
 from queuepool.daemon.signals import obey
 from queuepool.daemon.telling import Telling
 from queuepool.daemon.upgrading import replace_process, version_on_disk
@@ -51,6 +50,11 @@ if TYPE_CHECKING:
     from queuepool.engines.supervisord import SupervisordEngine
 
 Echo = Callable[[object, str, bytes], None]
+
+BOOTS_FIRST_SECONDS = 3.0
+"""How long the first look at the queues waits while workers boot. Asking an application is a boot more, and its answer
+is of no use before there are workers."""
+
 T = TypeVar("T")
 
 
@@ -276,7 +280,7 @@ class Daemon:
 
     def load(self) -> Loaded:
         """The file anew. Raises ConfigError."""
-        loaded = read(self.directory.config)
+        loaded = _read(self.directory.config)
         if loaded.engine != self._engine:
             raise ConfigError(
                 f"cannot use {loaded.path}: its `engine` changed, and a daemon keeps the one that it began with",
@@ -309,7 +313,7 @@ class Daemon:
     async def upgrade(self) -> dict[str, Any]:
         """Replace the running code by what is installed now; refused when that does not even start, or when it would
         find a file that it cannot use. Raises ConfigError, QueuepoolError."""
-        await asyncio.to_thread(read, self.directory.config)
+        await asyncio.to_thread(_read, self.directory.config)
         version = await asyncio.to_thread(version_on_disk)
         self.journal.add(Kind.DAEMON_UPGRADING, "", {"was": __version__, "now": version})
         self.state = "UPGRADING"
@@ -479,6 +483,9 @@ class Daemon:
 
     async def _look(self) -> None:
         """Look at the queues for as long as the daemon runs. A defect there must not end it for good."""
+        if self.local is not None:
+            await self.local.booted(BOOTS_FIRST_SECONDS)
+        await asyncio.to_thread(import_reader)
         while True:
             try:
                 await self.insight.run(self._looked)
@@ -497,6 +504,13 @@ class Daemon:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             self.defect(error)
+
+
+def _read(path: str) -> Loaded:
+    """See versions.read. The first reading was another process's."""
+    from queuepool.controller import versions
+
+    return versions.read(path)
 
 
 def _raise_descriptors(processes: int) -> None:

@@ -135,6 +135,11 @@ def import_code() -> SimpleNamespace:
     )
 
 
+def import_reader() -> None:
+    """The code that reads the file, which is much: an update is not to load it first, nor from another version."""
+    import queuepool.controller.versions  # noqa: F401 - loaded, for later
+
+
 def _import_tcp() -> Any:
     import queuepool.control.dashboard  # noqa: F401 - loaded, for later
     from queuepool.control import tcp

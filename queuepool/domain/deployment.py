@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from queuepool.domain.places import File
 from queuepool.domain.pool import Deployment, Launch
 from queuepool.domain.spec import Settings
@@ -37,18 +35,3 @@ def deployment(file: File) -> Deployment:
         ),
         app=place.app if place.laravel else None,
     )
-
-
-def at_release(launch: Launch, app: str | None, release: str | None) -> Launch:
-    """The launch with each path through `app`, a link, led to the release itself: the working directory, and words of
-    the command line that are such a path or end in one (`--path=/srv/app/current/x`)."""
-    if app is None or release is None or app == release:
-        return launch
-
-    def moved(text: str) -> str:
-        option, equals, path = text.rpartition("=") if text.startswith("-") else ("", "", text)
-        if path == app or path.startswith(app.rstrip("/") + "/"):
-            return option + equals + release + path[len(app.rstrip("/")) :]
-        return text
-
-    return replace(launch, argv=tuple(map(moved, launch.argv)), directory=moved(launch.directory))

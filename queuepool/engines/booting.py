@@ -13,11 +13,11 @@ LOOK_SECONDS = 0.02
 
 
 class Booting:
-    """Those that may still boot and are to be told something. appetite, clock: see Pacer."""
+    """Those that may still boot and are to be told something. clock: see Pacer."""
 
-    def __init__(self, appetite: Callable[[int], tuple[bool, int] | None], clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._pacer = Pacer(appetite, clock)
+        self._pacer = Pacer(clock)
         self._clock = clock
         self._waiting: dict[Life, tuple[int, Callable[[int], object]]] = {}
         self._timer: asyncio.TimerHandle | None = None

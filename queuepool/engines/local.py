@@ -13,7 +13,6 @@ from dataclasses import replace
 
 from queuepool.domain import backoff, lifecycle
 from queuepool.domain.command import NO_TERMINAL
-from queuepool.domain.deployment import at_release
 from queuepool.domain.desired import Revision
 from queuepool.domain.events import Kind
 from queuepool.domain.exits import SIGKILLED
@@ -21,6 +20,7 @@ from queuepool.domain.names import ProcessName
 from queuepool.domain.observed import ProcessView
 from queuepool.domain.pool import Launch, PoolSpec, ProcessSpec
 from queuepool.domain.reconcile import Action, Begin
+from queuepool.domain.release import at_release
 from queuepool.domain.states import State
 from queuepool.domain.supervisor_events import Notice, Who, state_notices
 from queuepool.domain.supervisor_moves import steps
@@ -100,8 +100,8 @@ class LocalEngine(Lives):
         self.listeners = Listeners(lambda life, text: record.change(life, listener=text), publish, pump.calm, clock)
         self.deadlines = Deadlines(clock, self._due)
         self.endings = Endings(clock, self._exited, self._gone)
-        self._booting = Booting(procstat.appetite, clock)
-        self._starter = Starter(self._spawn, Pacer(procstat.appetite, clock))
+        self._booting = Booting(clock)
+        self._starter = Starter(self._spawn, Pacer(clock))
         self._memory = MemoryWatch(self.endings.by_pid, self._too_large)
         self._publish = publish
         self._changed = changed
@@ -193,6 +193,10 @@ class LocalEngine(Lives):
     async def idle(self) -> None:
         """Returns when no start that needs no pacing is queued."""
         await self._starter.idle()
+
+    async def booted(self, seconds: float) -> None:
+        """Returns when no worker boots or waits for its turn to; after so many seconds at the latest."""
+        await self._starter.booted(seconds)
 
     async def close(self) -> None:
         """See Engine.close."""

@@ -3,8 +3,9 @@ two cores only wait for each other and for the daemon; so the next starts when a
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Hashable
+
+from queuepool.system import procstat
 
 LOOK_SECONDS = 0.004
 QUIET_SHARE = 0.25
@@ -14,15 +15,24 @@ LONGEST_SECONDS = 15.0
 
 
 class Pacer:
-    """Counts the processes that boot. appetite: see procstat.appetite; limit: how many at once, two per core."""
+    """Counts the processes that boot. ran, hungry: see procstat; limit: how many at once, two per core.
+
+    Both are needed: the time that a process ran stands still while others keep it from running, and one that wants
+    nothing now may just be asleep between two strides.
+    """
 
     def __init__(
-        self, appetite: Callable[[int], tuple[bool, int] | None], clock: Callable[[], float], limit: int = 0
+        self,
+        clock: Callable[[], float],
+        ran: Callable[[int], int | None] = procstat.ran,
+        hungry: Callable[[int], bool] = procstat.hungry,
+        limit: int = 0,
     ) -> None:
-        self.limit = limit or max(2, 2 * cores())
-        self._appetite = appetite
+        self.limit = limit or max(2, 2 * procstat.cores())
+        self._ran = ran
+        self._hungry = hungry
         self._clock = clock
-        self._booting: dict[Hashable, tuple[int, int, float, float]] = {}  # key -> pid, appetite, looked, began
+        self._booting: dict[Hashable, tuple[int, int, float, float]] = {}  # key -> pid, ran, looked, began
 
     @property
     def free(self) -> int:
@@ -53,19 +63,11 @@ class Pacer:
         for key, (pid, before, looked, began) in list(self._booting.items()):
             if now - looked < LOOK_SECONDS / 2:
                 continue
-            seen = self._appetite(pid)
-            hungry, ran = seen or (True, 0)
-            booted = before > 0 and not hungry and (ran - before) / 1e9 < QUIET_SHARE * (now - looked)
-            if booted or now - began > LONGEST_SECONDS or (seen is None and now - began > 0.2):
+            ran = self._ran(pid)
+            quiet = ran is not None and before > 0 and (ran - before) / 1e9 < QUIET_SHARE * (now - looked)
+            booted = quiet and not self._hungry(pid)
+            if booted or now - began > LONGEST_SECONDS or (ran is None and now - began > 0.2):
                 del self._booting[key]
             else:
-                self._booting[key] = (pid, ran, now, began)
+                self._booting[key] = (pid, ran or 0, now, began)
         return self.free
-
-
-def cores() -> int:
-    """Processors that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS
-        return os.cpu_count() or 1

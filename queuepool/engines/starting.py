@@ -14,6 +14,10 @@ SPAWNS_PER_TURN = 32
 """Starts in one turn of the loop, so that the control socket answers while hundreds start."""
 
 
+BOOTED_SECONDS = 0.02
+"""How often it is looked whether the last ones have booted."""
+
+
 class Starter:
     """Two queues: what starts at once, and what is paced because it boots. spawn(life): makes the process if it is
     still to be made; its pid, or None."""
@@ -50,6 +54,14 @@ class Starter:
             waiter = self._loop.create_future()
             self._waiters.append(waiter)
             await waiter
+
+    async def booted(self, seconds: float) -> None:
+        """Returns when nothing that is paced boots or waits for its turn; after so many seconds at the latest."""
+        end = self._loop.time() + seconds
+        while (self._paced or self._pacer.busy) and self._loop.time() < end:
+            await asyncio.sleep(BOOTED_SECONDS)
+            if not self._looking:
+                self._pacer.look()
 
     def close(self) -> None:
         """Start nothing more."""

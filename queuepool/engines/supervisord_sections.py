@@ -7,8 +7,8 @@ import os
 from collections.abc import Collection
 from dataclasses import replace
 
-from queuepool.domain.deployment import at_release
 from queuepool.domain.pool import PoolSpec
+from queuepool.domain.release import at_release
 from queuepool.domain.supervised import section_name
 from queuepool.engines.life import Life
 from queuepool.engines.supervisord_files import owner_at

@@ -120,18 +120,35 @@ def trees(leaders: Collection[int]) -> dict[int, Tree]:
     return {pid: Tree(born, pages[pid] * PAGE, ticks[pid] / TICKS) for pid, born in births.items()}
 
 
-def appetite(pid: int) -> tuple[bool, int] | None:
-    """Whether a process wants the processor now (it runs, is kept from running, or reads from a disk), and the
-    nanoseconds it has run so far. Both are needed: the time stands still while others keep it from running, and it may
-    just be asleep between two strides. None when it is gone or the system does not tell."""
-    fields = _stat(pid) if LINUX else None
-    if fields is None:
+def cores() -> int:
+    """Processors that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS
+        return os.cpu_count() or 1
+
+
+def ran(pid: int) -> int | None:
+    """Nanoseconds that a process has run so far; None when it is gone or the system does not tell."""
+    if not LINUX:
         return None
     try:
-        with open(f"/proc/{pid}/schedstat", "rb", 0) as file:
-            return fields[0] in (b"R", b"D"), int(file.read().split()[0])
+        fd = os.open(f"/proc/{pid}/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return int(os.read(fd, 256).split()[0])
     except (OSError, ValueError, IndexError):
         return None
+    finally:
+        os.close(fd)
+
+
+def hungry(pid: int) -> bool:
+    """Whether a process wants the processor now: it runs, is kept from running, or reads from a disk. Asking costs
+    four times as much as `ran`."""
+    fields = _stat(pid) if LINUX else None
+    return fields is not None and fields[0] in (b"R", b"D")
 
 
 def session(pid: int) -> int | None:

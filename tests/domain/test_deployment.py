@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from queuepool.config.load import load
-from queuepool.domain.deployment import at_release
 from queuepool.domain.pool import Launch, Strategy
+from queuepool.domain.release import at_release
 from queuepool.errors import ConfigError
 
 TEXT = """

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from queuepool.engines.pacer import cores
 from queuepool.system import procstat
 from tests.support.daemon import Queuepool
 from tests.support.laravel import PHP, LaravelApp
@@ -293,7 +292,7 @@ def test_fifty_workers_are_not_booted_at_once(tmp_path: Path, laravel_app: Larav
             assert len(waiting) == sum(p["pid"] is None for p in views), "who has no process says why"
             return len(views) - len(waiting)
 
-        at_once = max(2, 2 * cores())
+        at_once = max(2, 2 * procstat.cores())
         eventually(lambda: booting() == at_once, what="as many boot as may", show=qp.story)
         assert booting() == at_once
         gate.touch()

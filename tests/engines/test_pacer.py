@@ -4,17 +4,17 @@ from queuepool.engines.pacer import LONGEST_SECONDS, LOOK_SECONDS, Pacer
 
 
 class Machine:
-    """Processes whose appetite is set by hand, on a clock set by hand."""
+    """Processes that run and want to as is set by hand, on a clock set by hand."""
 
     def __init__(self) -> None:
         self.now = 100.0
         self.eaten: dict[int, int] = {}
         self.hungry: set[int] = set()
         self.silent = False
-        self.pacer = Pacer(self.appetite, lambda: self.now, limit=2)
+        self.pacer = Pacer(lambda: self.now, self.ran, self.hungry.__contains__, limit=2)
 
-    def appetite(self, pid: int) -> tuple[bool, int] | None:
-        return None if self.silent else (pid in self.hungry, self.eaten[pid])
+    def ran(self, pid: int) -> int | None:
+        return None if self.silent else self.eaten[pid]
 
     def begin(self, pid: int) -> None:
         self.eaten[pid] = 1_000_000
@@ -22,7 +22,8 @@ class Machine:
 
     def pass_(self, busy: set[int], seconds: float = LOOK_SECONDS, starved: set[int] | None = None) -> int:
         self.now += seconds
-        self.hungry = busy | (starved or set())
+        self.hungry.clear()
+        self.hungry.update(busy, starved or ())
         for pid in busy:
             self.eaten[pid] += int(seconds * 1e9)
         return self.pacer.look()

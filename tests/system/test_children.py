@@ -225,16 +225,17 @@ def test_a_process_is_told_from_a_later_one_with_its_pid(output: tuple[int, Path
     assert procstat.usage(one) is None
 
 
-def test_appetite_grows_only_while_a_process_wants_the_processor(output: tuple[int, Path]) -> None:
+def test_it_is_seen_how_long_a_process_ran_and_whether_it_wants_to(output: tuple[int, Path]) -> None:
     busy = children.spawn(launch("sh", "-c", "while :; do :; done"), {}, output[0], None)
     idle = children.spawn(launch("sleep", "100"), {}, output[0], None)
     try:
         eventually(lambda: procstat.session(idle) == idle, 10, "started")
-        first = procstat.appetite(busy)
+        first = procstat.ran(busy)
         assert first is not None
-        eventually(lambda: (procstat.appetite(busy) or first)[1] > first[1] + 50_000_000, 30, "50 ms of running")
-        assert procstat.appetite(busy)[0], "it wants the processor"  # type: ignore[index]
-        eventually(lambda: procstat.appetite(idle)[0] is False, 20, "a sleeper wants nothing")  # type: ignore[index]
+        eventually(lambda: (procstat.ran(busy) or 0) > first + 50_000_000, 30, "50 ms of running")
+        assert procstat.hungry(busy), "it wants the processor"
+        eventually(lambda: not procstat.hungry(idle), 20, "a sleeper wants nothing")
+        assert procstat.ran(idle) is not None
     finally:
         for pid in (busy, idle):
             os.kill(pid, signal.SIGKILL)
