@@ -12,8 +12,8 @@ from functools import cached_property
 from math import isfinite
 from typing import Any, Protocol
 
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core import from_json, to_json
+import pydantic  # what of it is used is loaded when it is used
+from pydantic_core import ValidationError, from_json, to_json
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
@@ -262,9 +262,9 @@ class _Reader:
         self._fields = [field.name for field in fields(type_)]
 
     @cached_property
-    def _adapter(self) -> TypeAdapter[Any]:
+    def _adapter(self) -> pydantic.TypeAdapter[Any]:
         """Made when the first request of its type arrives: all of them take longer than a hundred starts."""
-        return TypeAdapter(self._type)
+        return pydantic.TypeAdapter(self._type)
 
     def read(self, body: bytes) -> Any:
         """The request in `body`. Raises UsageError, which names every field that is wrong."""

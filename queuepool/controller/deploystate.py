@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any, get_type_hints
 
-from pydantic import BaseModel, TypeAdapter, ValidationError, create_model
+import pydantic  # what of it is used is loaded when it is used
+from pydantic_core import ValidationError
 
 from queuepool.controller.keeping import Complain, KeptFile, Recovered, nobody
 from queuepool.domain.plan import PoolPlan
@@ -133,27 +134,27 @@ def _specs(pools: Mapping[str, Any]) -> dict[str, PoolSpec]:
 
 
 @cache
-def _saved() -> TypeAdapter[Saved]:
-    return TypeAdapter(Saved)
+def _saved() -> pydantic.TypeAdapter[Saved]:
+    return pydantic.TypeAdapter(Saved)
 
 
 @cache
-def _settings() -> type[BaseModel]:
+def _settings() -> type[pydantic.BaseModel]:
     pools = (_pools(), ...)
-    return create_model("Settings", id=(str, ...), former=pools, target=pools, deployment=(Deployment, ...))
+    return pydantic.create_model("Settings", id=(str, ...), former=pools, target=pools, deployment=(Deployment, ...))
 
 
 @cache
 def _pools() -> Any:
     """A pool's `process` is a function to everybody else; here it is the Slots that it always is in a file's pools."""
     kinds = {name: (kind, ...) for name, kind in get_type_hints(PoolSpec).items() if name in _NAMES}
-    pool = create_model("Pool", **(kinds | {"process": (Slots, ...)}))  # type: ignore[call-overload]
+    pool = pydantic.create_model("Pool", **(kinds | {"process": (Slots, ...)}))  # type: ignore[call-overload]
     return dict[str, pool]
 
 
 @cache
-def _pools_adapter() -> TypeAdapter[Any]:
-    return TypeAdapter(_pools())
+def _pools_adapter() -> pydantic.TypeAdapter[Any]:
+    return pydantic.TypeAdapter(_pools())
 
 
 def pools_to_json(pools: Mapping[str, PoolSpec]) -> bytes:

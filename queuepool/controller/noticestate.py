@@ -7,7 +7,8 @@ import os
 from dataclasses import dataclass, field
 from functools import cache
 
-from pydantic import TypeAdapter, ValidationError
+import pydantic  # what of it is used is loaded when it is used
+from pydantic_core import ValidationError
 
 from queuepool.controller.keeping import Complain, KeptFile, Recovered, nobody
 from queuepool.domain.alarm import Memory
@@ -53,5 +54,5 @@ class NoticeStore:
 
 
 @cache
-def _kept() -> TypeAdapter[Kept]:
-    return TypeAdapter(Kept)
+def _kept() -> pydantic.TypeAdapter[Kept]:
+    return pydantic.TypeAdapter(Kept)
