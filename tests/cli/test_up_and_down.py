@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from queuepool.control.client import Client
 from queuepool.errors import ExitCode
 from queuepool.system.rundir import RunDirectory
 
@@ -191,9 +192,12 @@ sys.exit(main.run(["status"]))
 def test_upgrade_keeps_the_pid_the_workers_and_the_detachment(site: Place) -> None:
     call("up", "--wait")
     before = (daemon_pid(site), call("pid", "talk").stdout)
-    for words in (("upgrade",), ("status", "talk")):
-        done = call(*words)
-        assert done.returncode == 0, done
+    asked = Client(RunDirectory(str(site.config)).socket)
+    started = asked.status()["daemon"]["started_at"]
+    done = call("upgrade")
+    assert done.returncode == 0, done
+    assert asked.status()["daemon"]["started_at"] > started, "whoever comes next meets the new one"
+    assert call("status", "talk").returncode == 0
     assert (daemon_pid(site), call("pid", "talk").stdout) == before
     log = Path(RunDirectory(str(site.config)).log).read_text()
     assert "hello from" not in log  # the workers' lines are in their own files
