@@ -22,8 +22,7 @@ def ask_alone(context: Context, request: Queues | Redis) -> dict[str, Any]:
         try:
             if isinstance(request, Redis):
                 return await insight.redis()
-            await insight.servers.prepare()
-            await insight.monitor.look(wait=True)
+            await insight.looked()
             return insight.queues(request.names)
         finally:
             await insight.close()

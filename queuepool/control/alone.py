@@ -174,9 +174,6 @@ class Alone:
         if not self.touch:
             if isinstance(request, messages.Queues | messages.Redis):
                 self.controller.pools = dict(self.known if self.known is not None else self.loaded.pools)
-                await self.insight.servers.prepare()
-                if isinstance(request, messages.Queues):
-                    await self.insight.monitor.look(wait=True)
             return await handler(self.operator, request, progress)
         await self._mend(request, progress)
         reply = await handler(self.operator, request, progress)

@@ -22,6 +22,9 @@ from queuepool.errors import UsageError
 class Look(Protocol):
     """What is known of queues and Redis (controller/insight.py)."""
 
+    async def looked(self) -> None:
+        """Returns when every queue has been looked at once."""
+
     def queues(self, names: Sequence[str]) -> Reply:
         """See messages.Queues."""
 
@@ -74,6 +77,7 @@ class Operator:
 
 async def queues(operator: Operator, request: messages.Queues, progress: Progress) -> Reply:
     """See messages.Queues."""
+    await operator.look.looked()
     return operator.look.queues(request.names)
 
 

@@ -118,6 +118,12 @@ class Insight:
         """See requeuer.GiveBack."""
         return await requeue(self.servers, target, queue=queue, laravel=laravel, job_id=job_id, latest=latest)
 
+    async def looked(self) -> None:
+        """Returns when every queue has been looked at once; soon after a start that is done now."""
+        if not self.monitor.complete:
+            await self.servers.prepare()
+            await self.monitor.look(wait=True)
+
     def queues(self, names: Sequence[str] = ()) -> dict[str, Any]:
         """The reply to messages.Queues, as of the last look."""
         views = self.monitor.views(names)

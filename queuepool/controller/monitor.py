@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from queuepool.controller.applications import Applications
+from queuepool.controller.applications import Applications, application_of
 from queuepool.domain.command import parse
 from queuepool.domain.flow import Flow, Rates, Sample
 from queuepool.domain.pool import PoolSpec
@@ -121,6 +121,17 @@ class Monitor:
             if config and any(isinstance(depths.get(name), Away) for name in served(pool, config)):
                 self._troubled(pool.name)
         self._sample(found, pools, configs)
+
+    @property
+    def complete(self) -> bool:
+        """Whether each queue has been read once, or it is known why it cannot be; soon after a start it is not yet."""
+        pools = self._pools()
+        configs = self._configs(pools)
+        for pool in pools.values():
+            if pool.name not in configs and application_of(pool) and not self._applications.why(pool):
+                return False
+        asks, others = _sorted(pools, configs)
+        return all(name in self._readings for name in (*asks, *(name for queues in others.values() for name in queues)))
 
     def _configs(self, pools: Mapping[str, PoolSpec]) -> dict[str, AppConfig]:
         """What is known of each pool's application; pools of which nothing is known are left out."""

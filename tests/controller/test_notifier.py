@@ -456,7 +456,12 @@ def test_a_file_without_notifications_loads_none_of_their_code(tmp_path: Path) -
     (tmp_path / "queuepool.yml").write_text("programs: {w: {command: sleep 1}}\n")
     theirs = [f"queuepool.controller.{name}" for name in ("notifier", "senders", "noticestate", "sights")]
     theirs += [f"queuepool.domain.{name}" for name in ("alarms", "notices", "notification", "notify", "notifyspec")]
-    code = f"import sys, queuepool.daemon as d; d.read(sys.argv[1]); print({{*sys.modules}} & {{*{theirs!r}}})"
+    code = f"""
+import sys, queuepool.daemon.running
+from queuepool.controller import versions
+versions.read(sys.argv[1])
+print({{*sys.modules}} & {{*{theirs!r}}})
+"""
     argv = [sys.executable, "-c", code, str(tmp_path / "queuepool.yml")]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.stdout == "set()\n", done.stderr

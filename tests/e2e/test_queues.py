@@ -46,6 +46,14 @@ def row(qp: Queuepool, queue: str = "default") -> dict[str, Any]:
     return found
 
 
+def test_right_after_a_start_the_queues_are_known_to_who_asks(tmp_path: Path, laravel_app: LaravelApp) -> None:
+    laravel_app.dispatch("Ledger", 3, delay=600)
+    with Queuepool(tmp_path / "qp", text(laravel_app)) as qp:
+        qp.up()
+        assert rows(qp)["default"]["delayed"] == 3
+        assert set(rows(qp)) == {"high", "default"}
+
+
 def test_depths_workers_and_rates_are_those_of_the_work(tmp_path: Path, laravel_app: LaravelApp) -> None:
     held = laravel_app.hold()
     with Queuepool(tmp_path / "qp", text(laravel_app)) as qp:
