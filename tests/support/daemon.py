@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -19,13 +20,30 @@ from queuepool.system.procstat import birth, holders
 from queuepool.system.rundir import RunDirectory
 from tests.support.wait import LIMIT, eventually
 
+_DEFECT = re.compile(r"^(?:\S+ \S+ event=defect\b|Traceback \(most recent call last\))", re.M)
+"""A defect in what a daemon writes: its journal's line, or a traceback of its own. One that a worker prints does not
+begin a line there."""
+
+
+def calm(text: str) -> str:
+    """What a command printed, which never has a traceback, also not one that was put into a file."""
+    assert "Traceback" not in text, text
+    assert 'File "' not in text, text
+    assert "defect of queuepool" not in text, text
+    assert "has a defect" not in text, text  # what the daemon answers then
+    return text
+
 
 class Queuepool:
     """with Queuepool(tmp_path, text_of_queuepool_yml) as qp:
             qp.up(); qp.running("w", 4); qp("scale", "w", "8")
 
-    On leaving, the daemon and every process that it or an earlier one of this run directory started are killed.
+    On leaving, the daemon and every process that it or an earlier one of this run directory started are killed; and
+    where the test has not failed, no daemon and no command may have had a defect.
     """
+
+    may_have_defects = False
+    """Set by a test that provokes one on purpose."""
 
     def __init__(self, directory: str | os.PathLike[str], text: str, **environment: str) -> None:
         """directory: where queuepool.yml is written, made if missing. environment: more variables for the commands."""
@@ -61,7 +79,7 @@ class Queuepool:
         self, *args: str, timeout: float = 2 * LIMIT, under: Sequence[str] = ()
     ) -> subprocess.CompletedProcess[str]:
         """Run a command, whatever its exit code. under: a command that runs it, such as setpriv."""
-        return subprocess.run(
+        done = subprocess.run(
             [*under, *self.command(*args)],
             env=self.environment,
             cwd=self.directory,
@@ -70,6 +88,9 @@ class Queuepool:
             text=True,
             timeout=timeout,
         )
+        if not self.may_have_defects:
+            calm(done.stderr)
+        return done
 
     def __call__(self, *args: str, timeout: float = 2 * LIMIT) -> str:
         """Run a command that is to succeed; what it printed."""
@@ -77,12 +98,12 @@ class Queuepool:
         assert done.returncode == 0, f"queuepool {' '.join(args)}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
 
-    def up(self, *args: str, wait: bool = True) -> int:
-        """Start the daemon in the foreground, beside the test; its pid. wait: until it answers."""
+    def up(self, *args: str, wait: bool = True, under: Sequence[str] = ()) -> int:
+        """Start the daemon in the foreground, beside the test; its pid. wait: until it answers. under: as `try_`."""
         assert self.process is None or self.process.poll() is not None, "it runs already"
         with open(self.output, "ab") as out:
             self.process = subprocess.Popen(
-                self.command("up", *args),
+                [*under, *self.command("up", *args)],
                 env=self.environment,
                 cwd=self.directory,
                 stdin=subprocess.DEVNULL,
@@ -164,13 +185,24 @@ class Queuepool:
         log = Path(self.run.log)
         return log.read_text(errors="replace") if log.exists() else ""
 
+    def printed(self) -> str:
+        """What the daemon in the foreground printed."""
+        return self.output.read_text(errors="replace") if self.output.exists() else ""
+
     def story(self) -> str:
         """What helps to understand a failure."""
-        out = self.output.read_text(errors="replace") if self.output.exists() else ""
-        return f"--- journal\n{self.journal()[-6000:]}\n--- output\n{out[-3000:]}"
+        return f"--- journal\n{self.journal()[-6000:]}\n--- output\n{self.printed()[-3000:]}"
 
     def close(self) -> None:
-        """Kill what is left and remove the run directory."""
+        """Kill what is left and remove the run directory. AssertionError when the daemon had a defect, unless that may
+        be, or the test is failing already."""
+        wrote = f"{self.journal()}\n{self.printed()}"
+        self._end()
+        found = _DEFECT.search(wrote)
+        if found and not self.may_have_defects and sys.exc_info()[0] is None:
+            raise AssertionError(f"the daemon had a defect:\n{wrote[found.start() :][:6000]}")
+
+    def _end(self) -> None:
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.process.pid, signal.SIGKILL)
