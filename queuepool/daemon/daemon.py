@@ -422,8 +422,9 @@ class Daemon:
             self.problems.pop(trouble.path, None)
             self.journal.add(Kind.LOG_WELL, "", {"file": trouble.path, "dropped": trouble.dropped})
         else:
-            self.problems[trouble.path] = f"cannot write {trouble.path}: {trouble.what}"
-            self.journal.add(Kind.LOG_TROUBLE, "", {"file": trouble.path, "reason": trouble.what})
+            reason = trouble.what.removeprefix("cannot write to it: ") + (f" ({trouble.hint})" if trouble.hint else "")
+            self.problems[trouble.path] = f"cannot write {trouble.path}: {reason}"
+            self.journal.add(Kind.LOG_TROUBLE, "", {"file": trouble.path, "reason": reason})
 
     def complain(self, text: str) -> None:
         """A file of the daemon's own cannot be used, as `text` says."""

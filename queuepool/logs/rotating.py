@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import pwd
 import socket
 import stat
 import time
@@ -371,14 +372,26 @@ def _explain(error: OSError | LookupError, path: str, policy: LogPolicy) -> tupl
     if isinstance(error, LookupError):
         return f"cannot write to it: {error.args[0]}", "`queuepool config check` names the line"
     what = f"cannot write to it: {error.strerror or error}"
-    user = policy.user or "root"
+    if error.errno == errno.EEXIST:  # by os.makedirs, where a file stands in place of a directory
+        what = f"cannot write to it: {error.filename or directory} is not a directory"
     if error.errno in (errno.EACCES, errno.EPERM):
-        return f"{what} (as {user})", f"`chown -R {user} {directory}`"
+        user = policy.user or _own_name()
+        make = "" if os.path.isdir(directory) else f"mkdir -p {directory} && "
+        theirs = f"{directory} {path}" if os.path.lexists(path) else directory
+        return f"{what} (as {user})", f"`{make}chown {user} {theirs}`"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return what, f"make room: `df -h {directory}`"
-    if error.errno in (errno.EISDIR, errno.EINVAL, errno.ELOOP, errno.EMLINK, errno.ENOTDIR):
+    if error.errno in (errno.EISDIR, errno.EINVAL, errno.ELOOP, errno.EMLINK, errno.ENOTDIR, errno.EEXIST):
         return what, "give another stdout_logfile in queuepool.yml, then `queuepool update`"
     return what, f"`ls -ld {directory} {path}`"
+
+
+def _own_name() -> str:
+    """The user that this process is."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:  # a number without an entry, as containers have
+        return str(os.geteuid())
 
 
 def _owner_hint(error: OSError, log: LogFile) -> str:
