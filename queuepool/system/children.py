@@ -211,7 +211,10 @@ def _explained(error: Exception, launch: Launch, who: Identity, env: Mapping[str
         )
     if number == errno.ENOENT:
         if os.sep in command and os.path.exists(os.path.join(directory, command)):
-            return SpawnError(f"cannot start {command}: the interpreter in its first line does not exist")
+            return SpawnError(
+                f"cannot start {command}: the interpreter in its first line does not exist",
+                f"install what `head -n 1 {command}` names, or change that line",
+            )
         where = "there is no such file" if os.sep in command else f"it is not in PATH ({env['PATH']})"
         return SpawnError(f"cannot find the command {command}: {where}", "check `command:` or `php:` in the file")
     if number == errno.EACCES:
