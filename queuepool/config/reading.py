@@ -69,7 +69,11 @@ class Reading:
 
 
 class Unreadable(ValueError):
-    """A file cannot be read; says why in a phrase that follows its name."""
+    """A file cannot be read; says why in a phrase that follows its name. hint: something to type, or ""."""
+
+    def __init__(self, why: str, hint: str = "") -> None:
+        super().__init__(why)
+        self.hint = hint
 
 
 def read_text(path: str) -> str:
@@ -82,7 +86,9 @@ def read_text(path: str) -> str:
                 raise Unreadable("is a directory" if stat.S_ISDIR(mode) else "is not a regular file")
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise Unreadable(f"cannot be read: {os.strerror(error.errno or 0).lower()}") from None
+        hint = f"`namei -l {path}` shows who may; run queuepool as such a user, or change that"
+        why = f"cannot be read: {os.strerror(error.errno or 0).lower()}"
+        raise Unreadable(why, hint if isinstance(error, PermissionError) else "") from None
     except ValueError as error:
         raise error if isinstance(error, Unreadable) else Unreadable("cannot be read: its name is not valid") from None
     if len(content) > MAX_BYTES:
@@ -103,7 +109,7 @@ def read_file(
     try:
         text = read_text(path)
     except Unreadable as error:
-        reading.add(Fault((), str(error)))
+        reading.add(Fault((), str(error), error.hint))
         return reading
     reading.document = found = document.parse(text)
     for trouble in found.troubles:
