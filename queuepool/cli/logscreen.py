@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import re
 import select
@@ -55,12 +56,12 @@ class Screen:
         if not data:
             return
         if source.chosen:
-            data = b"".join(line for line in data.splitlines(keepends=True) if self._is_wanted(source, line))
+            data = b"".join(line for line in _lines(data) if self._is_wanted(source, line))
         if self._json:
-            data = b"".join(_as_json(source, line) for line in data.splitlines())
+            data = b"".join(_as_json(source, line.rstrip(b"\r\n")) for line in _lines(data))
         elif self._prefixed:
             prefix = self._prefix(source)
-            data = b"".join(prefix + line + b"\n" for line in data.split(b"\n")[: -1 if data.endswith(b"\n") else None])
+            data = b"".join(prefix + line.removesuffix(b"\n") + b"\n" for line in _lines(data))
         self._out.write(_tamed(data) if self._tame else data)
         self._out.flush()
         self._unfinished = bool(data) and not data.endswith(b"\n")
@@ -92,6 +93,11 @@ class Screen:
                 "(`log_prefix: [slot]` in queuepool.yml makes them say it)"
             )
         return None in told or True in told
+
+
+def _lines(data: bytes) -> list[bytes]:
+    """The lines with their newlines. Only that ends one here: a carriage return, as of a progress bar, stands in it."""
+    return io.BytesIO(data).readlines()
 
 
 def _as_json(source: Source, line: bytes) -> bytes:
