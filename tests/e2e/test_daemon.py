@@ -301,14 +301,18 @@ def test_a_second_daemon_is_refused(tmp_path: Path) -> None:
     text = "programs:\n  w: {type: command, command: sleep 100, startsecs: 0}\n"
     with Queuepool(tmp_path, text) as qp:
         pid = qp.up()
-        qp.running("w", 1)
+        running = qp.running("w", 1)
         done = qp.try_("up")
         assert done.returncode == 0, "`up` of what is up applies the file"
         assert str(pid) in done.stdout
+        assert qp.pids("w") == running
+        born = [procstat.birth(worker) for worker in (pid, *running.values())]
         os.unlink(qp.run.socket)
         done = qp.try_("up")
         assert done.returncode == 4
         assert str(pid) in done.stderr
+        assert [procstat.birth(worker) for worker in (pid, *running.values())] == born, "daemon and worker are the same"
+        assert None not in born
 
 
 def test_a_stale_socket_and_lock_are_no_obstacle(tmp_path: Path) -> None:
