@@ -117,12 +117,14 @@ def test_a_file_without_permission_says_so(here: Path) -> None:
     Path("queuepool.yml").chmod(0)
     code = (
         "import os; os.setuid(65534)\nfrom queuepool.config.reading import read_text\n"
-        "try: read_text('queuepool.yml')\nexcept ValueError as error: print(error)"
+        "try: read_text('queuepool.yml')\nexcept ValueError as error: print(error, error.hint, sep='; ')"
     )
     # imported before the user changes, since the checkout may be private
     code = "import queuepool.config.reading\n" + code
     said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=here)
-    assert said.stdout.strip() == "cannot be read: permission denied"
+    why, _, remedy = said.stdout.strip().partition("; ")
+    assert why == "cannot be read: permission denied"
+    assert remedy.startswith("`namei -l queuepool.yml` ")
 
 
 def test_a_second_horizon_is_said_with_file_and_line_and_runs_nevertheless(here: Path) -> None:
