@@ -344,6 +344,9 @@ def test_a_file_that_cannot_be_read_is_named_and_changes_nothing_that_runs(case:
         qp.file.unlink()
         make(qp.file)
         refused("update")
+        told = qp.journal().count(" event=config_refused ")
+        os.kill(qp.run.pid() or 0, signal.SIGHUP)  # what the daemon itself makes of it, and not only the command
+        eventually(lambda: qp.journal().count(" event=config_refused ") > told, what="it is refused", show=qp.story)
         assert unharmed(qp, before)
         qp.kill(signal.SIGTERM)
         refused("up", "-d")
@@ -430,7 +433,6 @@ def test_binary_output_arrives_as_it_is_and_acts_on_no_screen(tmp_path: Path) ->
             done = qp.try_(*args)
             assert done.returncode == 3
             assert quiet(done.stdout), done.stdout
-        assert quiet(qp("events")), "the end of dies is told with its last line"
         echoed = eventually(lambda: (text := qp.printed()).count("w:0 ") > 400 and text, what="`up` shows the lines")
         assert quiet(str(echoed))
 
