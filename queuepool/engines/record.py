@@ -174,7 +174,7 @@ class Record:
         if not self._said:  # set first: what is told is an event, and whoever hears of it may change something here
             self._said = (
                 f"cannot save {self.path}: {error.strerror}; make room there (`df {os.path.dirname(self.path)}`): "
-                "until then, workers started from now on are replaced if the daemon crashes"
+                "until then, workers started from now on may be replaced if the daemon crashes"
             )
             self.complain(self._said)
 

@@ -94,7 +94,10 @@ def test_what_cannot_be_written_is_told_once_and_leaves_no_half_line_and_is_writ
         assert (set(reread(path).entries), reread(path).behind, reread(path).damage) == ({1}, True, "")
         again.pop()()
         assert (len(said), len(again)) == (1, 1)
-        assert said[0].startswith(f"cannot save {path}: No space left on device; make room there (`df {tmp_path}`)")
+        assert said[0] == (
+            f"cannot save {path}: No space left on device; make room there (`df {tmp_path}`): until then, workers "
+            "started from now on may be replaced if the daemon crashes"
+        )
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     again.pop()()
