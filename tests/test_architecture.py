@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -95,3 +96,17 @@ def test_the_floors_are_read_from_the_map() -> None:
     assert FLOORS["queuepool.domain"] == 1
     assert len(FLOORS) >= 11
     assert sys.version_info >= (3, 11)
+
+
+TOP_LEVEL = {"pyproject.toml", "queuepool", "tests", "examples", "docs", "README.md", "LICENSE", "CHANGELOG.md"}
+
+
+def test_nothing_else_lies_at_the_top_of_the_repository() -> None:
+    try:
+        done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    except FileNotFoundError:
+        pytest.skip("git is not installed")
+    if done.returncode or not done.stdout:
+        pytest.skip("this is no checkout of git")
+    top = {name.split("/")[0] for name in done.stdout.split("\0") if name}
+    assert {name for name in top if not name.startswith(".")} == TOP_LEVEL

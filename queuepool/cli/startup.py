@@ -21,6 +21,9 @@ PASSED_ON = ("QUEUEPOOL_RUNTIME_DIR", "QUEUEPOOL_STATE_DIR")
 RUNS = "/run/systemd/system"
 """A directory that is there when systemd is the init of the machine (sd_booted(3))."""
 
+UNITS = "/etc/systemd/system"
+"""The directory of the units that an administrator made."""
+
 
 @click.command()
 @click.option("--user", is_flag=True, help="A unit of your own systemd, for a daemon that does not run as root.")
@@ -68,7 +71,7 @@ class Manager:
     def units(self) -> str:
         """The directory of units that an administrator, or the user, made."""
         if not self.user:
-            return "/etc/systemd/system"
+            return UNITS
         home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
         return os.path.join(home, "systemd", "user")
 

@@ -110,7 +110,7 @@ class Daemon:
         return LocalEngine(
             self.directory,
             self.pump,
-            Record(self.directory.record, procstat.boot_id()),
+            Record(self.directory.record, procstat.boot_id(), self.complain, self.recovered, self._loop.call_later),
             publish=self.journal.add,
             changed=lambda pool, number: self.controller.noticed(pool, number),
             failed=self._suspect,

@@ -29,6 +29,7 @@ def adopt(engine: LocalEngine) -> int:
     lost) are taken by the name of the pipe."""
     record = engine.record
     record.load()
+    behind = record.behind
     engine.board.load()
     holders = procstat.holders(engine.pipes.directory)
     by_pipe: dict[str, dict[int, int]] = {}
@@ -43,7 +44,7 @@ def adopt(engine: LocalEngine) -> int:
     taken = 0
     for entry in sorted(record.entries.values(), key=lambda entry: entry.life):
         real = os.path.join(base, os.path.basename(entry.pipe))
-        taken += _take(engine, entry, by_pipe.get(real, {}))
+        taken += _take(engine, entry, by_pipe.get(real, {}), behind=behind)
     engine.next_number = 1 + max((entry.life for entry in record.entries.values()), default=0)
     for lives in engine.lives.values():  # a replaced process that ended meanwhile has a successor to tell of the slot
         lives[:] = [life for life in lives if not life.over] or lives[-1:]
@@ -75,11 +76,14 @@ def _from_pipe(path: str, pids: dict[int, int]) -> Entry | None:
     )
 
 
-def _take(engine: LocalEngine, entry: Entry, pids: dict[int, int]) -> bool:
-    """Make the entry a life of the engine again. pids: who holds its pipe, with their sessions."""
-    pid = entry.pid or next((pid for pid, session in pids.items() if pid == session), 0)
+def _take(engine: LocalEngine, entry: Entry, pids: dict[int, int], *, behind: bool) -> bool:
+    """Make the entry a life of the engine again. pids: who holds its pipe, with their sessions. behind: as the record
+    was."""
+    pid = entry.pid
+    if not pid or (behind and procstat.birth(pid) != entry.birth):  # it has, or may have, a successor
+        pid = next((pid for pid, session in pids.items() if pid == session), pid)
     birth = procstat.birth(pid) if pid else None
-    alive = birth is not None and (entry.birth == birth or not entry.pid)
+    alive = birth is not None and (entry.birth == birth or pid != entry.pid)
     life = _life(engine, entry)
     try:
         engine.pipes.open(life)

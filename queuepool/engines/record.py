@@ -1,15 +1,24 @@
 """The record of what runs, written before a process may matter and read by the daemon that comes after a SIGKILL or an
-exec. A file of JSON lines that is only appended to; making sense of processes is adoption.py's."""
+exec. A file of JSON lines that is only appended to; making sense of processes is adoption.py's.
+
+A full disk must not stop workers from being kept alive. What cannot be appended leaves the file behind what is true:
+then its first line says so, which needs no room, and it is written anew as soon as it can be."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from queuepool.domain.names import ProcessName
 from queuepool.system import procstat
+from queuepool.system.rundir import replace_file
+
+AGAIN_SECONDS = 2.0
+"""After this time it is tried again to write a record that is behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +55,20 @@ class Entry:
 
 @dataclass(slots=True)
 class Record:
-    """The file at `path`. entries: the lives not known to be gone, by number. boot: of the machine when written."""
+    """The file at `path`. boot: of the machine when written. complain: told in words when it cannot be written, once;
+    recovered: told those words, and the path, when it can be again. later(seconds, call): have that called.
+    entries: the lives not known to be gone, by number. behind: there are others, or they have other pids, as the pipes
+    tell."""
 
     path: str
     boot: str
+    complain: Callable[[str], object] = lambda text: None
+    recovered: Callable[[str, str], object] = lambda text, path: None
+    later: Callable[[float, Callable[[], None]], object] = lambda seconds, call: None
     entries: dict[int, Entry] = field(default_factory=dict)
     damage: str = ""
+    behind: bool = False
+    _said: str = ""
     _fd: int = -1
     _lines: int = 0
 
@@ -75,6 +92,7 @@ class Record:
                 value = json.loads(line)
                 if "boot" in value:
                     same_boot = value["boot"] == self.boot
+                    self.behind = bool(value.get("behind"))
                 elif value.get("gone"):
                     entries.pop(value["life"], None)
                 elif "set" in value:
@@ -109,16 +127,20 @@ class Record:
             self._append({"life": life, "gone": True})
 
     def rewrite(self) -> None:
-        """Write the file anew with nothing but what lives; by atomic replace."""
-        temporary = self.path + ".new"
-        with open(temporary, "wb") as file:
-            file.write(_line({"boot": self.boot}))
-            for entry in self.entries.values():
-                file.write(_line(_plain(entry)))
-        os.replace(temporary, self.path)
-        self.close()
-        self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        """Write the file anew with nothing but what lives; by atomic replace. When that fails it is tried again."""
+        try:
+            lines = [self._head(behind=False), *(_line(_plain(entry)) for entry in self.entries.values())]
+            replace_file(self.path, b"".join(lines))
+            self.close()
+            self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        except OSError as error:
+            self._fall_behind(error)
+            return
         self._lines = len(self.entries)
+        self.behind = False
+        if self._said:
+            said, self._said = self._said, ""
+            self.recovered(said, self.path)
 
     def close(self) -> None:
         """Close the file."""
@@ -127,13 +149,38 @@ class Record:
             self._fd = -1
 
     def _append(self, value: dict[str, object]) -> None:
+        if self._said:
+            return  # all of it is written when it is tried again
         if self._fd < 0 or self._lines > 1000 + 8 * len(self.entries):
-            with contextlib.suppress(OSError):
-                self.rewrite()
+            self.rewrite()
             return
-        with contextlib.suppress(OSError):  # a full disk must not stop workers from being kept alive
-            os.write(self._fd, _line(value))
-            self._lines += 1
+        line = _line(value)
+        try:
+            if (written := os.write(self._fd, line)) < len(line):
+                os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)  # half a line would spoil the next one
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            self._fall_behind(error)
+            return
+        self._lines += 1
+
+    def _fall_behind(self, error: OSError) -> None:
+        self.behind = True
+        with contextlib.suppress(OSError), open(self.path, "r+b") as file:
+            if file.readline() == self._head(behind=False):
+                file.seek(0)
+                file.write(self._head(behind=True))
+        self.later(AGAIN_SECONDS, self.rewrite)
+        if not self._said:  # set first: what is told is an event, and whoever hears of it may change something here
+            self._said = (
+                f"cannot save {self.path}: {error.strerror}; make room there (`df {os.path.dirname(self.path)}`): "
+                "until then, workers started from now on may be replaced if the daemon crashes"
+            )
+            self.complain(self._said)
+
+    def _head(self, *, behind: bool) -> bytes:
+        """The first line; it is as long whether it says that the others are behind or not."""
+        return _line({"boot": self.boot, "behind": int(behind)})
 
 
 _FIELDS = tuple(Entry.__dataclass_fields__)

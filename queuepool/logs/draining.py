@@ -246,7 +246,10 @@ class Drainer:
     def _fill(self, stream: Stream, spool: Spool) -> int:
         """Take what a pipe holds into the spool, but for what a tap takes out; how many bytes that was."""
         if stream.tap is None:
-            return spool.fill(self.mover, stream.fd)
+            try:
+                return spool.fill(self.mover, stream.fd)
+            except OSError as error:  # of another disk than that of the log, perhaps
+                raise OSError(error.errno, f"{error.strerror} for {spool.path}, where its lines wait") from None
         data = self.mover.read(stream.fd, _PIECE)
         kept = stream.tap(data)
         try:

@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import struct
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 
@@ -39,7 +38,7 @@ Decorate = Callable[[bytes, LogPolicy, str, float], bytes]
 
 
 class Spool:
-    """The spool of one stream. path: None for one that dies with the daemon (no spool directory)."""
+    """The spool of one stream. path: None for one that dies with the daemon (no spool directory, or no room there)."""
 
     __slots__ = ("_fd", "cursor", "end", "label", "path", "policy")
 
@@ -48,16 +47,19 @@ class Spool:
         self.path = path
         self.label = label
         self.policy = policy
-        if path is None:
-            with tempfile.TemporaryFile() as file:
-                self._fd = os.dup(file.fileno())
-        else:
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        self._fd = _open(path)
         self.cursor, self.end = _DATA, max(os.fstat(self._fd).st_size, _DATA)
         found = _read_record(self._fd)
         if found is not None and found[0] <= self.end:  # else it was killed between cutting the file and saying so
             self.cursor = found[0]
-        self.describe(label, policy)
+        try:
+            self.describe(label, policy)
+        except OSError:  # a full disk; what is there already could be written in place
+            if path is None or self.backlog:
+                raise
+            self.close()
+            self.path, self._fd = None, _open(None)
+            self.describe(label, policy)
 
     @property
     def backlog(self) -> int:
@@ -87,7 +89,10 @@ class Spool:
     def end_line(self) -> None:
         """See that what is taken next begins a line."""
         if self.backlog and os.pread(self._fd, 1, self.end - 1) != b"\n":
-            self.end += os.pwrite(self._fd, b"\n", self.end)
+            try:
+                self.end += os.pwrite(self._fd, b"\n", self.end)
+            except OSError:  # a full disk: what could not be taken is cut off anyway, so let it be a byte more
+                os.pwrite(self._fd, b"\n", self.end - 1)
 
     def read(self) -> bytes:
         """The next lines, whole ones; a piece of a line that is longer than LONGEST_LINE; b"" when there are none."""
@@ -156,6 +161,12 @@ class Spool:
             os.close(self._fd)
             self._fd = fd
         self.cursor, self.end = _DATA, _DATA + len(rest)
+
+
+def _open(path: str | None) -> int:
+    if path is None:
+        return os.memfd_create("queuepool-spool")
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
 def spool_path(directory: str, name: str) -> str:

@@ -100,7 +100,14 @@ class RunDirectory:
             except BlockingIOError:
                 time.sleep(0.01)
                 continue
-            self.sign(fd)
+            try:
+                self.sign(fd)
+            except OSError as error:  # a full disk; without a pid there, nobody could tell who has the lock
+                os.close(fd)
+                raise QueuepoolError(
+                    f"cannot write {path}: {error.strerror}",
+                    f"make room there (`df {self.path}`), or set QUEUEPOOL_RUNTIME_DIR to a directory elsewhere",
+                ) from None
             return fd, None
         pid = _read_pid(fd)
         os.close(fd)

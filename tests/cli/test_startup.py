@@ -97,6 +97,37 @@ def test_it_is_written_enabled_and_started(systemctl: Path, place: Place, tmp_pa
     ]
 
 
+def test_the_unit_of_the_machine_is_written_enabled_started_and_removed(
+    systemctl: Path, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / "etc/systemd/system"
+    assert startup.UNITS == "/etc/systemd/system"
+    monkeypatch.setattr(startup, "UNITS", str(directory))
+    before = os.umask(0o077)  # nobody but root could read it, and systemd's own tools complain
+    try:
+        result = run()
+    finally:
+        os.umask(before)
+    assert result.exit_code == 0, result.output
+    (unit,) = directory.iterdir()
+    assert result.stdout == f"{unit.name}: written, enabled and started ({unit})\n"
+    assert unit.stat().st_mode & 0o777 == 0o644
+    assert f" -c {place.config} up\n" in unit.read_text()
+    assert "WantedBy=multi-user.target\n" in unit.read_text()
+    assert systemctl.read_text().splitlines() == [
+        "systemctl daemon-reload",
+        f"systemctl enable --now {unit.name}",
+    ]
+    assert units(tmp_path) == [], "no unit of a user"
+
+    systemctl.write_text("")
+    result = run("--remove")
+    assert result.exit_code == 0, result.output
+    assert list(directory.iterdir()) == []
+    assert systemctl.read_text().splitlines() == [f"systemctl disable --now {unit.name}", "systemctl daemon-reload"]
+    assert f"there is none in {directory}" in str(run("--remove").exception)
+
+
 def test_it_can_be_written_anew_while_its_daemon_runs(systemctl: Path, place: Place, tmp_path: Path) -> None:
     assert run("--user").exit_code == 0
     assert "written anew" in run("--user").output

@@ -281,10 +281,16 @@ _KEYS = st.sampled_from(
     + ["a", "b", "<<", "x-a"]
 )
 _TELLING = ("1", "-1", "0", "a", "a,b", "yes", "worker", "command", "${A}", "${", "%(x)s", "%(process_num)d", "1m", "~")
-_SCALARS = st.sampled_from((*_TELLING, "'", '"x', "0.0.0.0:80", "*.yml", ".", "a:b", "\x7f")) | st.text(max_size=6)
+_TEXTS = st.text(max_size=6) | st.text(min_size=200, max_size=300)
+_SCALARS = st.sampled_from((*_TELLING, "'", '"x', "0.0.0.0:80", "*.yml", ".", "a:b", "\x7f")) | _TEXTS
+_OF_YAML = st.floats() | st.dates() | st.datetimes() | st.binary(max_size=20)
 _TREES = st.recursive(
-    _SCALARS | st.none() | st.integers() | st.booleans(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4),
+    _SCALARS | st.none() | st.integers() | st.booleans() | _OF_YAML,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(_KEYS, inner, max_size=4)
+        | inner.map(lambda twice: [twice, twice])  # written as an anchor and an alias
+    ),
     max_leaves=20,
 )
 _FILES = st.dictionaries(_KEYS, _TREES, max_size=5) | st.fixed_dictionaries(
@@ -305,10 +311,75 @@ def test_any_yaml_loads_or_is_refused_with_problems(here: Path, tree: object) ->
     _only_config_errors(yaml.safe_dump(tree, allow_unicode=True).encode("utf-8", "surrogatepass"))
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.binary(max_size=60) | st.text("programs:a{}[],\n -&*!%$'\"0", max_size=60).map(str.encode))
+_VALID = b"""\
+x-base: &base {numprocs: 2, stopwaitsecs: 1.5, environment: {A: "${A}", B: !!str 2026-01-31}}
+x-more: &more
+  <<: *base
+  autostart: false
+user: ~
+programs:
+  a: {<<: *base, command: sleep 1, startsecs: 0}
+  b:
+    <<: [*base, *more]
+    command: [sh, -c, "exit 0"]
+    stdout_logfile: |-
+      logs/%(program_name)s.log
+  c: {type: worker, queue: [high, default], tries: 3, timeout: 1m}
+groups: {both: [a, b]}
+"""
+_TOKENS = (
+    *(b"*base", b"*none", b"&a ", b"&a [*a]", b"<<: *base", b"<<: 3", b"<<: [1]", b"? ", b"? [a]\n: b", b"=", b"!a b"),
+    *(b"!!binary YQ==", b"!!binary '", b"!!python/object:os.system x", b"!!set {a}", b"!!timestamp x", b"!!int x"),
+    *(b".nan", b"-.inf", b"1e999", b"!!float x", b"0b", b"0x", b"1:99", b"2026-01-31", b"2026-99-99", b"9" * 5000),
+    *(b"2026-01-31T00:00:00+99:99", b"---\n", b"...\n", b"%YAML 9.9\n---\n", b"%TAG ! x\n", b"\t", b"\r", b"\n", b"\0"),
+    *(b"\xc2\x85", b"\xef\xbb\xbf", b"\xff", b"\xf0\x9f\x92\xa9", b"- ", b": ", b"{", b"}", b"[", b"]", b"'", b'"'),
+    *(b"|", b">-\n", b"#", b"[" * 900),
+)
+_BYTES = (
+    st.binary(max_size=60)
+    | st.binary(min_size=3500, max_size=4096)
+    | st.text("programs:a{}[],\n -&*!%$'\"0", max_size=60).map(str.encode)
+    | st.lists(st.sampled_from(_TOKENS), max_size=4).map(b"".join)
+)
+
+
+def _mixed(valid: bytes) -> st.SearchStrategy[bytes]:
+    """A valid file in which a piece was replaced by anything, also twice."""
+
+    def put(pieces: list[tuple[int, int, bytes]]) -> bytes:
+        text = valid
+        for at, length, piece in pieces:
+            text = text[:at] + piece + text[at + length :]
+        return text
+
+    piece = st.tuples(st.integers(0, len(valid)), st.integers(0, 12), _BYTES)
+    return st.lists(piece, min_size=1, max_size=2).map(put)
+
+
+def test_what_is_mixed_with_anything_was_valid(here: Path) -> None:
+    assert list(_load(_VALID, {"A": "1"}).pools) == ["a", "b", "c"]
+
+
+@settings(max_examples=250, deadline=None)
+@given(_BYTES | _mixed(_VALID))
 def test_any_bytes_load_or_are_refused_with_problems(here: Path, content: bytes) -> None:
     _only_config_errors(content)
+
+
+@settings(max_examples=100, deadline=None)
+@given(_BYTES | _mixed(_VALID))
+def test_any_bytes_in_an_included_file_take_down_only_that_file(here: Path, content: bytes) -> None:
+    Path("more.yml").write_bytes(content)
+    loaded = _load("programs: {mine: {command: date}}\ninclude: [more.yml]\n", {"A": "1"})
+    assert "mine" in loaded.pools
+    assert all(re.match(r".+:\d+: ", text, re.DOTALL) for text in loaded.problems)
+
+
+@settings(max_examples=100, deadline=None)
+@given(_BYTES | _mixed(b"A=1\nexport B='x y'\nC=\"${A}\\n\"\n# no\nD=\n"))
+def test_any_bytes_in_an_env_file_load_or_are_refused_with_problems(here: Path, content: bytes) -> None:
+    Path(".more").write_bytes(content)
+    _only_config_errors(b"programs: {mine: {command: 'date ${A}', env_file: .more}}\n")
 
 
 def _only_config_errors(content: bytes) -> None:

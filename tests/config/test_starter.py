@@ -16,6 +16,7 @@ from queuepool.config.starter import Facts, by_urgency, starter
 from queuepool.domain.pool import Loaded
 from queuepool.errors import QueuepoolError
 from queuepool.laravel.target import RedisTarget
+from tests.support.horizon import add_horizon, needs_horizon
 from tests.support.laravel import PHP, LaravelApp
 from tests.support.redis import RedisServer
 
@@ -130,6 +131,22 @@ def test_init_finds_out_all_about_an_application(laravel_app: LaravelApp, redis_
     assert "asked the application itself" in out
     assert "high, default, reports on redis" in out
     assert out.splitlines()[-1] == f"next: queuepool -c {laravel_app.root}/queuepool.yml up"
+
+
+@needs_horizon
+@pytest.mark.php
+def test_init_finds_horizon(laravel_app: LaravelApp) -> None:
+    add_horizon(laravel_app)
+    (laravel_app.root / "queuepool.yml").unlink()
+    code, out, _ = run_init(str(laravel_app.root))
+    assert code == 0
+    assert "asked the application itself" in out
+    found = load(str(laravel_app.root / "queuepool.yml"), {})
+    assert found.problems == ()
+    assert list(found.pools) == ["horizon", "scheduler"], "Horizon starts the workers; so no laravel-worker"
+    horizon = found.pools["horizon"]
+    assert (horizon.kind, horizon.numprocs) == ("horizon", 1)
+    assert horizon.process(0).launch.argv == (*PHP, "artisan", "horizon")
 
 
 @pytest.mark.php

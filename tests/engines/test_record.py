@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import resource
+from collections.abc import Callable
 from pathlib import Path
 
 from hypothesis import given
@@ -67,6 +69,44 @@ def test_the_file_stays_small_through_many_lives(tmp_path: Path) -> None:
     record.close()
     assert len(reread(path).entries) == 10
     assert path.stat().st_size < 400_000
+
+
+def test_what_cannot_be_written_is_told_once_and_leaves_no_half_line_and_is_written_later(tmp_path: Path) -> None:
+    path = tmp_path / "record"
+    said: list[str] = []
+    again: list[Callable[[], None]] = []
+    record = Record(
+        str(path),
+        "boot-1",
+        complain=said.append,
+        recovered=lambda text, file: said.append(f"{file}: no more: {text}"),
+        later=lambda seconds, call: again.append(call),
+    )
+    record.put(entry(1))
+    before = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 50, limits[1]))  # there is room for half a line
+    try:
+        record.put(entry(2))
+        record.put(entry(3))
+        record.drop(1)
+        assert path.read_bytes() == before.replace(b'"behind":0', b'"behind":1')
+        assert (set(reread(path).entries), reread(path).behind, reread(path).damage) == ({1}, True, "")
+        again.pop()()
+        assert (len(said), len(again)) == (1, 1)
+        assert said[0] == (
+            f"cannot save {path}: No space left on device; make room there (`df {tmp_path}`): until then, workers "
+            "started from now on may be replaced if the daemon crashes"
+        )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    again.pop()()
+    assert said[1:] == [f"{path}: no more: {said[0]}"]
+    assert again == []
+    assert (set(reread(path).entries), reread(path).behind) == ({2, 3}, False)
+    record.put(entry(4))
+    record.close()
+    assert set(reread(path).entries) == {2, 3, 4}
 
 
 @given(st.binary(max_size=400))
