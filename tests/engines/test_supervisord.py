@@ -10,7 +10,6 @@ import socket
 import struct
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,7 +27,7 @@ from tests.support.ports import free_port
 from tests.support.started import Started
 from tests.support.supervised import Supervised
 from tests.support.supervisord import bin_of
-from tests.support.wait import eventually
+from tests.support.wait import LIMIT, eventually
 from tests.support.worker import worker_argv
 
 WITHOUT_ROOTS_RIGHTS = () if os.geteuid() else ("setpriv", "--bounding-set=-dac_override")
@@ -520,11 +519,13 @@ def test_a_supervisord_that_is_slow_in_the_middle_delays_it(
     pool: Supervised, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervisord_link, "ANSWER_SECONDS", 1.0)
-    slow = iter([2.5])
+    asked = threading.Event()
 
     def hold(method: str) -> None:
-        if method == "addProcessGroup":
-            time.sleep(next(slow, 0))
+        if method == "addProcessGroup" and gate.calls.count(method) == 1:
+            assert asked.wait(LIMIT)  # it takes until after whoever called has given up, and asks again
+        elif "addProcessGroup" in gate.calls:
+            asked.set()
 
     gate.hold = hold
     before = pool.running("w", 2)

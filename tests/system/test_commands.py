@@ -10,6 +10,7 @@ from queuepool.domain.pool import Launch
 from queuepool.errors import SpawnError
 from queuepool.system import procstat
 from queuepool.system.commands import Done, run
+from tests.support.turns import until
 from tests.support.wait import eventually
 
 
@@ -44,8 +45,7 @@ def test_one_that_is_not_wanted_any_more_is_ended(tmp_path: Path) -> None:
     async def cancelled() -> None:
         launch = Launch(("sh", "-c", f"echo $$ > {tmp_path}/pid; exec sleep 100"), str(tmp_path))
         task = asyncio.ensure_future(run(launch, {}, seconds=60))
-        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
