@@ -389,6 +389,7 @@ def test_questions_at_the_same_time_and_cancelled_ones_do_not_mix(app: LaravelAp
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
+            assert probe.pid is None, "its answer must not be taken for that of the next question"
             assert (await depth_that_is_known(probe, "odd:xx")).ready == 2
 
     asyncio.run(ask())
