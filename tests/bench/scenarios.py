@@ -3,11 +3,13 @@ table.py's. The names follow docs/benchmarks.md, which says what each means."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import statistics
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from functools import partial
 
 from tests.bench import procs, tools
@@ -146,6 +148,13 @@ def s4_quiet(bench: Bench, name: str) -> None:
         lines, cpu = _written(peer), procs.cpu_seconds(own)
         time.sleep(bench.chat_seconds)
         bench.note(name, "s4.quiet", (procs.cpu_seconds(own) - cpu) * 1e6 / (_written(peer) - lines))
+        peer.stamps.hush()
+        time.sleep(0.1)
+        _settled(peer)
+        lost, torn, twice = _missing(peer)
+        bench.note(name, "s4.quiet.lost", 100 * lost / _written(peer))
+        bench.note(name, "s4.quiet.torn", torn)
+        bench.note(name, "s4.quiet.twice", twice)
 
 
 def s4_burst(bench: Bench, name: str, writers: int, key: str, job: Job | None = None) -> None:
@@ -163,9 +172,54 @@ def s4_burst(bench: Bench, name: str, writers: int, key: str, job: Job | None = 
         if key != "s4.shared":
             bench.note(name, key, written / ((max(s.ns for s in done) - begun) / 1e9) / 1e6)
             bench.note(name, f"{key}.cpu", (procs.cpu_seconds(own) - cpu) / (written / 1e9))
-        lost, torn, _ = _missing(peer)
+        lost, torn, twice = _missing(peer)
         bench.note(name, f"{key}.lost", 100 * lost / (lines * writers))
         bench.note(name, f"{key}.torn", torn)
+        bench.note(name, f"{key}.twice", twice)
+
+
+def s4_limit(bench: Bench, writers: int) -> None:
+    """The same by a loop of splice and nothing else: what the kernel asks for the copy at this moment. The pipes and
+    the slices are as large as they are for a busy writer of queuepool, the pauses as long."""
+    lines, argv = bench.burst_lines("queuepool") // writers, str(tools.program("worker"))
+    with bench.directory("limit") as directory, ExitStack() as stack:
+        stamps = Stamps(directory / "stamps")
+        stack.callback(stamps.close)
+        ways: list[tuple[int, int]] = []
+        for slot in range(writers):
+            out = os.open(directory / f"{slot}.log", os.O_WRONLY | os.O_CREAT)  # splice takes no file that is appended
+            read, write = os.pipe()
+            ways.append((read, out))
+            for fd in (read, out):
+                stack.callback(os.close, fd)
+            fcntl.fcntl(read, fcntl.F_SETPIPE_SZ, 1 << 20)
+            command = [argv, str(stamps.path), f"slot={slot}", f"burst={lines},200"]
+            pid = os.posix_spawn(argv, command, os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, write, 1)])
+            os.close(write)
+            stack.callback(os.waitpid, pid, 0)
+            stack.callback(procs.kill, pid)
+        stamps.wait(writers, READY)
+        begun, cpu = time.monotonic_ns(), time.process_time()
+        stamps.go()
+        _splice(ways, lines * writers * 200)
+        cpu = time.process_time() - cpu
+        last = max(stamp.ns for stamp in stamps.wait(writers, 60, kind=Kind.DONE))
+        written = lines * writers * 200
+        bench.note("limit", f"s4.{writers}", written / ((last - begun) / 1e9) / 1e6)
+        bench.note("limit", f"s4.{writers}.cpu", cpu / (written / 1e9))
+
+
+def _splice(ways: Sequence[tuple[int, int]], count: int) -> None:
+    """Move that many bytes from pipes into files."""
+    end = time.monotonic() + 60
+    while count > 0:
+        for read, out in ways:
+            with suppress(BlockingIOError):
+                while moved := os.splice(read, out, 1 << 17, flags=os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE):
+                    count -= moved
+        if time.monotonic() > end:
+            raise Overdue(f"not within 60 s: {count} bytes more")
+        time.sleep(0.0005)
 
 
 def _written(peer: Peer) -> int:
@@ -300,8 +354,13 @@ def s9_storm(bench: Bench, name: str) -> None:
 def steps(scenario: str, bench: Bench, names: list[str], chosen: Sequence[str]) -> Iterator[Step]:
     """What there is to do, the peers taking turns, so that a change of the machine's mood meets them all."""
 
-    def turns(step: Callable[..., None], *arguments: object, repeats: int | None = None) -> Iterator[Step]:
-        wanted = {name: repeats or bench.repeats(name) for name in names}
+    def turns(
+        step: Callable[..., None], *arguments: object, repeats: int | None = None, others: int | None = None
+    ) -> Iterator[Step]:
+        """repeats: instead of the usual ones; others: those of all but queuepool."""
+        wanted = {
+            name: repeats or (others if others and name != "queuepool" else bench.repeats(name)) for name in names
+        }
         for turn in range(max(wanted.values(), default=0)):
             yield from ((name, partial(step, bench, name, *arguments)) for name in names if turn < wanted[name])
 
@@ -318,7 +377,9 @@ def steps(scenario: str, bench: Bench, names: list[str], chosen: Sequence[str]) 
             yield "all", partial(s3_s5_crowd, bench, names, "s3" in chosen, "s5" in chosen)
         case "s4":
             for writers in (1, 8):
+                yield "limit", partial(s4_limit, bench, writers)
                 yield from turns(s4_burst, writers, f"s4.{writers}")
+                yield "limit", partial(s4_limit, bench, writers)
             yield from turns(s4_quiet, repeats=1)
             shared = Job(16, logs="one", max_bytes=10_000_000, backups=10)
             for name in (name for name in names if name in ("queuepool", "supervisor", "circus")):  # who can do that
@@ -330,7 +391,7 @@ def steps(scenario: str, bench: Bench, names: list[str], chosen: Sequence[str]) 
         case "s8":
             yield from turns(s8_daemon_killed)
         case "s9":
-            yield from turns(s9_storm, repeats=1)
+            yield from turns(s9_storm, others=1)
 
 
 SCENARIOS = tuple(f"s{number}" for number in range(1, 10))

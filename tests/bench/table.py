@@ -50,7 +50,7 @@ def of_best(factor: float) -> Goal:
     """At least that share of what the best peer reaches."""
 
     def met(own: float, all_: Mapping[str, float]) -> bool | None:
-        others = [value for peer, value in all_.items() if peer != OWN]
+        others = [value for peer, value in all_.items() if peer not in (OWN, LIMIT)]
         return own >= factor * max(others) if others else None
 
     return Goal(f">= {factor:g} x best", met)
@@ -77,10 +77,16 @@ METRICS = {
     "s4.quiet": Metric("logs, 100 quiet workers: CPU per line", "us", at_most(10)),
     "s4.1.lost": Metric("logs, 1 writer: lines lost", "%", at_most(0), exact=True),
     "s4.1.torn": Metric("logs, 1 writer: lines torn", "", at_most(0), exact=True),
+    "s4.1.twice": Metric("logs, 1 writer: lines twice", "", at_most(0), exact=True),
     "s4.8.lost": Metric("logs, 8 writers: lines lost", "%", at_most(0), exact=True),
     "s4.8.torn": Metric("logs, 8 writers: lines torn", "", at_most(0), exact=True),
+    "s4.8.twice": Metric("logs, 8 writers: lines twice", "", at_most(0), exact=True),
+    "s4.quiet.lost": Metric("logs, 100 quiet workers: lines lost", "%", at_most(0), exact=True),
+    "s4.quiet.torn": Metric("logs, 100 quiet workers: lines torn", "", at_most(0), exact=True),
+    "s4.quiet.twice": Metric("logs, 100 quiet workers: lines twice", "", at_most(0), exact=True),
     "s4.shared.lost": Metric("logs, 16 writers, one rotated file: lines lost", "%", at_most(0), exact=True),
     "s4.shared.torn": Metric("logs, 16 writers, one rotated file: lines torn", "", at_most(0), exact=True),
+    "s4.shared.twice": Metric("logs, 16 writers, one rotated file: lines twice", "", at_most(0), exact=True),
     "s5.command": Metric("status of 500, the whole command", "ms", at_most(100)),
     "s5.call": Metric("status of 500, the call alone", "ms"),
     "s6.scale": Metric("10 -> 100 at runtime", "ms", at_most(150)),

@@ -21,6 +21,7 @@ def test_a_goal_relative_to_a_peer_is_not_judged_without_it() -> None:
     assert table.failed({"s4.1": {"queuepool": 100.0}, "s4.1.cpu": {"queuepool": 9.0}}) == []
     assert table.failed({"s4.1": {"queuepool": 100.0, "runit": 150.0}}) == ["s4.1"]
     assert table.failed({"s4.1.cpu": {"queuepool": 0.8, "supervisor": 1.5}}) == ["s4.1.cpu"]
+    assert table.failed({"s4.1": {"queuepool": 100.0, "limit": 900.0, "runit": 90.0}}) == [], "the limit is no peer"
 
 
 def test_the_table_shows_how_many_times_better_than_supervisor_and_the_best() -> None:

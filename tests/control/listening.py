@@ -88,14 +88,16 @@ class Served:
             answer = connection.getresponse()
             return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
 
-    def raw(self, data: bytes) -> bytes:
-        """What comes for these bytes, until the server closes or we have waited enough."""
+    def raw(self, data: bytes, enough: bytes | None = None) -> bytes:
+        """What comes for these bytes, until the server closes, we have waited enough, or `enough` is in it."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=20) as connection:
             received = b""
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 connection.sendall(data)
                 while piece := connection.recv(65536):
                     received += piece
+                    if enough is not None and enough in received:
+                        break
             return received
 
     def log_in(self, name: str = "ann", password: str = "right") -> tuple[str, str]:

@@ -18,6 +18,7 @@ from queuepool.control.access import Access, Unusable, Wait, know
 from queuepool.control.sessions import NAME, SessionStore
 from queuepool.domain import throttle
 from queuepool.domain.access import Account, HttpSpec, Role, Secret
+from tests.support.turns import turns
 
 TOKEN = "t" * 40
 SPEC = HttpSpec(
@@ -265,7 +266,7 @@ def test_a_logout_ends_the_session_and_what_it_follows(door: Access) -> None:
             async with asyncio.timeout(None) as limit:
                 door.end_with(session[1], limit)
                 door.logout(found[1])
-                await asyncio.sleep(20)
+                await turns(100)
         assert door.by_session(found[1], "") is None
 
     asyncio.run(visit())

@@ -15,7 +15,7 @@ import pytest
 from queuepool.control import dashboard
 from queuepool.control.dashboard import EventStream, Meter, _held, _language
 from queuepool.control.dashboard_doctor import Examination
-from queuepool.control.dashboard_hub import Hub
+from queuepool.control.dashboard_hub import LOOK_SECONDS, Hub
 from queuepool.control.dashboard_log import LINES, LogTail
 from queuepool.control.feed import State
 from queuepool.control.server import Peer
@@ -24,8 +24,8 @@ from queuepool.controller.journal import Journal
 from queuepool.domain.events import Kind
 from queuepool.domain.pool import LogPolicy
 from queuepool.errors import QueuepoolError
-
-TICK = 0.02
+from tests.support.turns import leaping, passes
+from tests.support.wait import LIMIT
 
 
 class World:
@@ -37,7 +37,7 @@ class World:
         self.defects: list[BaseException] = []
         self.broken = False
         self.journal = Journal()
-        self.hub = Hub(self.look, self.journal, "birth", on_defect=self.defects.append, seconds=TICK)
+        self.hub = Hub(self.look, self.journal, "birth", on_defect=self.defects.append)
 
     def look(self) -> State:
         self.looks += 1
@@ -59,10 +59,19 @@ async def take(frames: AsyncIterator[bytes], count: int) -> list[bytes]:
 
 def run(test: Callable[[World], Awaitable[None]]) -> None:
     async def inside() -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(LIMIT):
             await test(World())
 
     asyncio.run(inside())
+
+
+def quickly(test: Callable[[World], Awaitable[None]]) -> None:
+    """The same for what waits for nobody but the hub: its second passes at once."""
+
+    async def inside() -> None:
+        await test(World())
+
+    leaping(inside())
 
 
 def test_a_page_is_told_the_past_then_everything_then_what_changes() -> None:
@@ -75,7 +84,7 @@ def test_a_page_is_told_the_past_then_everything_then_what_changes() -> None:
         assert [event["sentence"] for event in told[3][2]["events"]] == ["w:0 is running"]
         assert told[4][2]["changes"] == {"programs": {"set": [["w", {"n": 2}]]}}
 
-    run(test)
+    quickly(test)
 
 
 def test_a_hundred_pages_cost_one_look_and_get_the_same_bytes() -> None:
@@ -91,24 +100,24 @@ def test_a_hundred_pages_cost_one_look_and_get_the_same_bytes() -> None:
         for page in pages:
             await page.aclose()  # type: ignore[attr-defined]
 
-    run(test)
+    quickly(test)
 
 
 def test_nothing_is_looked_at_while_no_page_is_open() -> None:
     async def test(world: World) -> None:
-        await asyncio.sleep(3 * TICK)
+        await passes(3 * LOOK_SECONDS)
         assert world.looks == 0
         async with aclosing(world.hub.frames()) as frames:
             await take(frames, 4)
         assert world.hub.pages == 0
         looks = world.looks
-        await asyncio.sleep(5 * TICK)
+        await passes(5 * LOOK_SECONDS)
         assert world.looks == looks
         async with aclosing(world.hub.frames()) as frames:
             told = [parsed(frame) for frame in await take(frames, 3)]
         assert told[2][2]["state"]["programs"] == [["w", {"n": looks + 1}]], "what is told is of now"
 
-    run(test)
+    quickly(test)
 
 
 def test_a_slow_page_gets_the_newest_and_no_backlog() -> None:
@@ -122,7 +131,7 @@ def test_a_slow_page_gets_the_newest_and_no_backlog() -> None:
             assert told[0][2]["state"]["programs"] == [["w", {"n": world.looks}]]
             assert [event["sentence"] for event in told[1][2]["events"]] == ["w:1 is running"]
 
-    run(test)
+    quickly(test)
 
 
 def test_a_page_that_comes_back_is_told_the_events_it_missed_and_no_other() -> None:
@@ -137,7 +146,7 @@ def test_a_page_that_comes_back_is_told_the_events_it_missed_and_no_other() -> N
         async with aclosing(world.hub.frames("another-2")) as frames:
             assert len(parsed((await take(frames, 4))[3])[2]["events"]) == 3
 
-    run(test)
+    quickly(test)
 
 
 @pytest.mark.parametrize("last", ["birth-", "birth-x", "-", "birth-²", "birth-" + "9" * 40, "\x00"])
@@ -147,7 +156,7 @@ def test_a_last_event_id_of_anybody_does_no_harm(last: str) -> None:
         async with aclosing(world.hub.frames(last)) as frames:
             assert len(parsed((await take(frames, 4))[3])[2]["events"]) == 1
 
-    run(test)
+    quickly(test)
 
 
 def test_a_defect_is_reported_and_the_pages_go_on() -> None:
@@ -155,12 +164,12 @@ def test_a_defect_is_reported_and_the_pages_go_on() -> None:
         async with aclosing(world.hub.frames()) as frames:
             await take(frames, 4)
             world.broken = True
-            while not world.defects:  # noqa: ASYNC110
-                await asyncio.sleep(TICK)
+            await passes(LOOK_SECONDS + 0.1)
+            assert [type(defect) for defect in world.defects] == [KeyError]
             world.broken = False
             assert parsed(await anext(frames))[0] == "changes"
 
-    run(test)
+    quickly(test)
 
 
 def test_the_end_of_the_daemon_ends_the_streams_and_the_looking() -> None:
@@ -168,13 +177,13 @@ def test_the_end_of_the_daemon_ends_the_streams_and_the_looking() -> None:
         frames = world.hub.frames()
         await take(frames, 4)
         rest = asyncio.ensure_future(take(frames, 1000))
-        await asyncio.sleep(TICK)
+        await passes(LOOK_SECONDS)
         world.hub.end()
         with pytest.raises(StopAsyncIteration):
             await rest
         assert world.hub.pages == 0
 
-    run(test)
+    quickly(test)
 
 
 def test_nobody_has_more_pages_than_there_may_be_nor_all_of_them() -> None:
@@ -198,12 +207,10 @@ def test_nobody_has_more_pages_than_there_may_be_nor_all_of_them() -> None:
             await page.aclose()  # type: ignore[attr-defined]
         assert (world.hub.pages, shares.taken) == (0, {})
 
-    run(test)
+    quickly(test)
 
 
-def test_a_page_that_takes_nothing_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dashboard, "SEND_SECONDS", 0.05)
-
+def test_a_page_that_takes_nothing_is_dropped() -> None:
     async def test(world: World) -> None:
         sent = []
 
@@ -221,7 +228,7 @@ def test_a_page_that_takes_nothing_is_dropped(monkeypatch: pytest.MonkeyPatch) -
         assert world.hub.pages == 0
         assert sent == ["http.response.start", *["http.response.body"] * 3, "cut"]
 
-    run(test)
+    quickly(test)
 
 
 # --- logs -------------------------------------------------------------------------------------------------------------

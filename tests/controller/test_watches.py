@@ -1,16 +1,14 @@
-"""Redis goes and comes; the watch is driven by a Redis that is a variable, and by the real clock of a loop."""
+"""Redis goes and comes; the watch is driven by a Redis that is a variable, and by a loop whose time passes at once."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
 
-import pytest
-
-from queuepool.controller import watches
 from queuepool.controller.journal import Journal
-from queuepool.controller.watches import RedisWatch, Target
+from queuepool.controller.watches import RETRY_SECONDS, RedisWatch, Target
 from queuepool.domain.events import Kind
+from tests.support.turns import leaping, passes
 
 
 @dataclass(frozen=True)
@@ -45,11 +43,6 @@ class World:
         return [event.kind for event in self.journal.events]
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watches, "RETRY_SECONDS", 0.01)
-
-
 def test_while_redis_is_away_the_pools_that_need_it_wait_and_no_others() -> None:
     async def main() -> None:
         world = World()
@@ -57,7 +50,7 @@ def test_while_redis_is_away_the_pools_that_need_it_wait_and_no_others() -> None
         for _ in range(50):
             world.watch.suspect("a")
         await world.journal.saw(lambda event: event.kind is Kind.WAITING, 5)
-        await asyncio.sleep(0.05)
+        await passes(5 * RETRY_SECONDS)
         assert world.blocked == dict.fromkeys("ab", "redis at one: it refuses connections")
         world.away.clear()
         await world.journal.saw(lambda event: event.kind is Kind.RESUMED, 5)
@@ -67,7 +60,7 @@ def test_while_redis_is_away_the_pools_that_need_it_wait_and_no_others() -> None
         assert [event.fields["redis"] for event in world.journal.events] == ["one", "one"]
         await world.watch.close()
 
-    asyncio.run(main())
+    leaping(main())
 
 
 def test_a_death_with_redis_there_blocks_nobody_and_asks_once() -> None:
@@ -81,7 +74,7 @@ def test_a_death_with_redis_there_blocks_nobody_and_asks_once() -> None:
         assert world.asked == 1
         await world.watch.close()
 
-    asyncio.run(main())
+    leaping(main())
 
 
 def test_closing_ends_every_watch() -> None:
@@ -94,4 +87,4 @@ def test_closing_ends_every_watch() -> None:
         await world.watch.close()
         assert len(asyncio.all_tasks()) == 1
 
-    asyncio.run(main())
+    leaping(main())

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from queuepool.control import client
+from queuepool.control.client import Client
 from queuepool.system.procstat import birth
 from tests.support.installation import Break, Installation
 from tests.support.wait import eventually
@@ -40,12 +42,15 @@ def stopped(it: Installation) -> None:
     pid = it.qp.run.pid()
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
+    impatient = it.stack.enter_context(pytest.MonkeyPatch.context())
+    impatient.setattr(client, "Client", lambda path, seconds: Client(path, seconds / 10))
 
 
 def going_on(it: Installation) -> None:
     pid = it.qp.run.pid()
     assert pid is not None
     os.kill(pid, signal.SIGCONT)
+    it.stack.close()  # one that answers is given its time
 
 
 def robbed_of_its_directory(it: Installation) -> None:

@@ -145,5 +145,5 @@ def test_what_is_right_in_a_broken_file_is_looked_at_all_the_same() -> None:
     with Installation() as it:
         a_wrong_key(it)
         (it.root / "app/bootstrap/app.php").write_text("<?php\noops(\n")
-        found = it.doctor()["findings"]
+        found = it.look()["findings"]
         assert {finding["id"] for finding in found} == {"file.valid", "application.boots"}, json.dumps(found)

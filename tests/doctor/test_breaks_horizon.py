@@ -182,7 +182,7 @@ def test_a_broken_horizon_is_found(broken: Break) -> None:
 def test_of_a_horizon_that_is_not_running_yet_nothing_is_said() -> None:
     with Installation() as it:
         horizon(it)
-        assert it.doctor()["findings"] == []
+        assert it.look()["findings"] == []
 
 
 def test_of_a_horizon_on_another_host_nothing_is_said() -> None:
@@ -190,7 +190,7 @@ def test_of_a_horizon_on_another_host_nothing_is_said() -> None:
         horizon(it)
         supervisor(it, living(it), "mail")
         metrics(it)
-        assert it.doctor()["findings"] == []
+        assert it.look()["findings"] == []
 
 
 @needs_horizon

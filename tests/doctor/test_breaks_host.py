@@ -215,4 +215,4 @@ def test_what_the_kernel_killed_of_others_is_no_finding() -> None:
     with Installation() as it:
         up(it)
         it.put("/dev/kmsg", kernel_said(os.getpid()) + kernel_said(next(iter(it.qp.pids("w").values()))))
-        assert it.doctor()["findings"] == []
+        assert it.look()["findings"] == []

@@ -132,22 +132,26 @@ def removed(it: Installation) -> None:
     shutil.rmtree(it.machine / "etc")
 
 
-BREAKS = [
+BY_COMMAND = [
     Break("managers.by_hand", started_by_hand, r"pid \d+ of .*artisan queue:work", "warning", mended=ended),
     Break("managers.by_hand", started_by_hand_beside_the_daemon, r"pid \d+ of ", "warning", name="beside"),
     Break("managers.orphans", left_behind, r"pid \d+ of .*artisan queue:work", "warning"),
+    Break("managers.second_daemon", by_a_second_daemon, r"under queuepool \(pid \d+\)"),
+]
+"""Of processes, which would be the family of a look from within the test."""
+BREAKS = [
+    *(replace(broken, command=True) for broken in BY_COMMAND),
     Break("managers.supervisord", in_the_files_of_supervisord, r"app.conf:2: .*horizon", "warning", mended=removed),
     Break("managers.systemd", in_an_enabled_unit, r"/laravel.service:3: .*queue:work", "warning", mended=removed),
     Break("managers.systemd", in_a_unit_of_the_user, r"horizon@.service:2: ", "warning", name="user"),
     Break("managers.cron", in_a_crontab, r"^/.*/cron.d/app:3: .*queue:work", "warning", mended=removed),
     Break("managers.cron", scheduled_twice, r"www-data:1: .*schedule:run", name="twice"),
-    Break("managers.second_daemon", by_a_second_daemon, r"under queuepool \(pid \d+\)"),
 ]
 
 
 @pytest.mark.parametrize("broken", BREAKS, ids=str)
 def test_another_manager_of_the_application_is_found(broken: Break) -> None:
-    replace(broken, command=True).prove()
+    broken.prove()
 
 
 @needs_supervisord

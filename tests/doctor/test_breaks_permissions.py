@@ -134,7 +134,7 @@ def mounted(place: Path, options: str) -> Iterator[None]:
 
 def test_a_file_system_that_is_mounted_read_only_is_found() -> None:
     with Installation() as it, mounted(it.root / "app/storage", "ro"):
-        (found,) = it.doctor()["findings"]
+        (found,) = it.look()["findings"]
         assert found["id"] == "permissions.readonly"
         assert "Read-only file system" in found["evidence"][0]
 
@@ -146,7 +146,7 @@ def test_a_command_on_a_file_system_without_execution_is_found() -> None:
         it.programs["report"] = {"type": "command", "command": str(it.root / "bin/report")}
         it.write()
         with mounted(it.root / "bin", "noexec"):
-            (found,) = it.doctor()["findings"]
+            (found,) = it.look()["findings"]
             assert found["id"] == "permissions.command"
             assert "mounted noexec" in found["evidence"][0]
 
@@ -155,5 +155,5 @@ def test_what_two_users_of_one_application_lack_is_said_of_each() -> None:
     with Installation() as it:
         it.programs["other"] = {"queue": "other", "user": "nobody"}
         it.write()
-        findings = it.doctor()["findings"]
+        findings = it.look()["findings"]
         assert {tuple(found["programs"]) for found in findings} == {("other",)}, findings

@@ -128,7 +128,7 @@ def test_php_that_is_not_fit_for_workers_is_found(broken: Break) -> None:
 def test_extensions_without_which_laravel_does_not_boot_are_named() -> None:
     with Installation() as it:
         mbstring_and_tokenizer_are_off(it)
-        report = it.doctor()
+        report = it.look()
         assert [finding["id"] for finding in report["findings"]] == ["php.extensions"], report
         assert "Laravel needs ext-" in "\n".join(report["findings"][0]["evidence"])
 
@@ -137,4 +137,4 @@ def test_a_redis_that_nobody_uses_needs_no_extension() -> None:
     with Installation() as it:
         it.program(connection="database")
         without(it, "redis")
-        assert it.doctor()["findings"] == []
+        assert it.look()["findings"] == []

@@ -173,7 +173,7 @@ def test_a_file_that_its_user_may_not_read_is_found() -> None:
 def test_a_process_that_has_done_what_it_was_for_is_no_finding(tmp_path: Path) -> None:
     with Installation() as it:
         dying("sh", "-c", "exit 5", autorestart="unexpected", exitcodes=[5], startsecs=0, state="EXITED")(it)
-        assert it.doctor()["findings"] == []
+        assert it.look()["findings"] == []
 
 
 def test_processes_that_die_alike_are_one_finding() -> None:
@@ -181,6 +181,6 @@ def test_processes_that_die_alike_are_one_finding() -> None:
         dying("sh", "-c", "exit 7", numprocs=3, process_name="%(program_name)s_%(process_num)d")(it)
         for slot in range(3):
             it.qp.state(f"x:{slot}", "FATAL")
-        [finding] = it.doctor()["findings"]
+        [finding] = it.look()["findings"]
         assert finding["programs"] == ["x"]
         assert sum(line.startswith("x:") for line in finding["evidence"]) == 3

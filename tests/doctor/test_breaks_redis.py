@@ -286,7 +286,7 @@ def test_no_password_is_ever_shown() -> None:
         it.app.set_env(REDIS_PASSWORD="wr0ng-and-never-shown")
         done = it.qp.try_("doctor")
         assert "does not accept the password" in done.stdout
-        assert "never-shown" not in done.stdout + done.stderr + str(it.doctor())
+        assert "never-shown" not in done.stdout + done.stderr + str(it.look())
 
 
 def test_a_redis_that_only_has_a_cache_may_drop_what_it_likes() -> None:
@@ -295,7 +295,7 @@ def test_a_redis_that_only_has_a_cache_may_drop_what_it_likes() -> None:
         file = it.app.root / "config/database.php"
         head, here, tail = file.read_text().partition("'cache' => [")
         file.write_text(head + here + tail.replace("env('REDIS_PORT', '6379')", f"'{cache}'"))
-        assert it.doctor()["findings"] == []
+        assert it.look()["findings"] == []
 
 
 @contextlib.contextmanager

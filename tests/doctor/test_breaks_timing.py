@@ -115,4 +115,4 @@ def test_a_cached_configuration_counts_and_not_the_file() -> None:
         retry_after("30", it)
         cached(it)
         retry_after("90", it)
-        assert [each["id"] for each in it.doctor()["findings"] if each["id"].startswith("timing")] == ["timing.timeout"]
+        assert [each["id"] for each in it.look()["findings"] if each["id"].startswith("timing")] == ["timing.timeout"]

@@ -29,6 +29,7 @@ from queuepool.logs.pump import Pump
 from queuepool.system import children, procstat
 from queuepool.system.cgroups import oom_kills
 from queuepool.system.rundir import RunDirectory
+from tests.support.turns import until
 
 NAME = ProcessName("w", 0)
 BEGUN = r"[2026-01-31 10:00:00][x7] Processing: App\Jobs\Mail"
@@ -55,11 +56,7 @@ class Place:
         return self.engine.begin(NAME, Revision(launch.fingerprint, 0))
 
     async def until(self, true: Callable[[], object]) -> None:
-        for _ in range(3000):
-            if true():
-                return
-            await asyncio.sleep(0.01)
-        raise AssertionError(f"{true} did not come true: {self.crashes} {self.exits}")
+        await until(true, f"one of {self.crashes} {self.exits}")
 
 
 @asynccontextmanager
@@ -102,7 +99,7 @@ def in_place(tmp_path: Path, run: Callable[[Place], Awaitable[None]]) -> None:
     asyncio.run(main())
 
 
-SAY = "import os, sys, time\ndef say(*words): print(*[os.environ[word] for word in words], sep='\\n', flush=True)\n"
+SAY = "import os, signal, sys\ndef say(*words): print(*[os.environ[word] for word in words], sep='\\n', flush=True)\n"
 
 
 @pytest.mark.parametrize(
@@ -140,7 +137,10 @@ def test_the_kernel_s_count_tells_a_kill_for_memory_from_another(tmp_path: Path)
 
 def test_the_last_line_counts_also_when_the_end_follows_at_once(tmp_path: Path) -> None:
     async def run(at: Place) -> None:
-        life = at.begin(SAY + "say('BEGUN')\ntime.sleep(0.3)\nsay('DONE')\nos.kill(os.getpid(), 9)")
+        os.mkfifo(tmp_path / "go")
+        life = at.begin(SAY + "say('BEGUN')\nopen('go').read()\nsay('DONE')\nos.kill(os.getpid(), 9)")
+        await at.until(lambda: life.desk and life.desk.job)
+        (tmp_path / "go").write_text("")
         await at.until(lambda: life.process.pid is None and life.process.code is not None)
         assert at.crashes == []
 
@@ -149,12 +149,13 @@ def test_the_last_line_counts_also_when_the_end_follows_at_once(tmp_path: Path) 
 
 def test_it_is_told_when_nothing_of_the_tree_lives(tmp_path: Path) -> None:
     async def run(at: Place) -> None:
+        os.mkfifo(tmp_path / "go")
         script = "import signal\nsignal.signal(15, signal.SIG_IGN)\nchild = os.fork()\nif child: os._exit(1)\n"
-        script += "say('BEGUN')\nwhile not os.path.exists('go'): time.sleep(0.01)\n"
+        script += "say('BEGUN')\nopen('go').read()\n"
         life = at.begin(SAY + script)
         await at.until(lambda: life.process.leader_gone and life.desk and life.desk.job)
         assert at.crashes == []
-        (tmp_path / "go").touch()
+        (tmp_path / "go").write_text("")
         await at.until(lambda: at.crashes)
         assert at.crashes[0][1].id == "x7"
 
@@ -163,7 +164,7 @@ def test_it_is_told_when_nothing_of_the_tree_lives(tmp_path: Path) -> None:
 
 def test_a_worker_that_was_idle_is_not_told_of(tmp_path: Path) -> None:
     async def run(at: Place) -> None:
-        life = at.begin(SAY + "say('BEGUN', 'DONE')\ntime.sleep(60)")
+        life = at.begin(SAY + "say('BEGUN', 'DONE')\nsignal.pause()")
         await at.until(lambda: (work := at.engine.board.work("w")) and work.all.done)
         assert life.process.pid is not None
         os.kill(life.process.pid, signal.SIGKILL)

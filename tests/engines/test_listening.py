@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from queuepool.domain.states import State
 from queuepool.domain.supervisor_events import Notice
 from queuepool.engines.life import Life
 from queuepool.engines.listening import Listeners
-from tests.logs.piping import until
+from tests.support.turns import until
 
 SPEC = ProcessSpec(ProcessName("p", 0), "p", Launch(("x",), "/"), Policy(), LogPolicy(None))
 
@@ -75,13 +76,14 @@ def run(tmp_path: Path, test: Callable[[Bench], Any], *events: str, **more: int)
 async def take(fd: int, length: int) -> bytes:
     """What the listener reads, as it comes."""
     found = b""
-    for _ in range(1000):
-        try:
+
+    def read() -> bool:
+        nonlocal found
+        with contextlib.suppress(BlockingIOError):
             found += os.read(fd, 1 << 20)
-        except BlockingIOError:
-            await asyncio.sleep(0.001)
-        if len(found) >= length:
-            break
+        return len(found) >= length
+
+    await until(read, f"{length} bytes")
     return found
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
 import socket
 import struct
 import subprocess
+import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,18 +29,16 @@ from tests.support.ports import free_port
 from tests.support.started import Started
 from tests.support.supervised import Supervised
 from tests.support.supervisord import bin_of
-from tests.support.wait import eventually
-from tests.support.worker import worker_argv
+from tests.support.wait import LIMIT, eventually
 
 WITHOUT_ROOTS_RIGHTS = () if os.geteuid() else ("setpriv", "--bounding-set=-dac_override")
 """Runs a command that may not write where it may not, also when it is root's."""
 pytestmark = pytest.mark.skipif(bin_of("debian") is None, reason="Supervisor is not installed")
 
 
-def program(name: str = "w", numprocs: int = 2, *, keys: str = "", stop: float = 0.0) -> str:
-    argv = [*worker_argv(stop=stop)] if stop else ["sleep", "1000"]
-    words = ", ".join(f'"{word}"' for word in argv)
-    return f"  {name}: {{command: [{words}], numprocs: {numprocs}, startsecs: 0, stdout_logfile: {name}.log{keys}}}\n"
+def program(name: str = "w", numprocs: int = 2, *, keys: str = "") -> str:
+    command = '["sleep", "1000"]'
+    return f"  {name}: {{command: {command}, numprocs: {numprocs}, startsecs: 0, stdout_logfile: {name}.log{keys}}}\n"
 
 
 @pytest.fixture(scope="module")
@@ -164,13 +163,21 @@ def test_a_restart_that_nobody_waits_for_is_done_all_the_same(pool: Supervised) 
 
 
 def test_an_interrupted_command_says_what_becomes_of_it(pool: Supervised) -> None:
-    pool.write("programs:\n" + program("s", 1, stop=5))
+    gate = pool.root / "end"
+    os.mkfifo(gate)
+    code = f"import signal, sys; signal.signal(15, lambda *_: (open('{gate}').read(), sys.exit())); signal.pause()"
+    command = json.dumps([sys.executable, "-c", code])
+    pool.write(f"programs:\n  s: {{command: {command}, startsecs: 0, stdout_logfile: s.log}}\n")
     pool.ask(Update())
+    pool.running("s", 1)
     with Started(pool.qp, "restart", "s") as command:
         eventually(lambda: pool.states()["s"][0] == "STOPPING", 30, what="it was told to stop")
         command.process.send_signal(signal.SIGINT)
         assert command.end() == 130
     assert command.text() == f"{inprocess.LEFT}\n\ninterrupted\n"
+    gate.write_text("")  # it has been stopping all the while
+    gate.unlink()
+    gate.touch()
     pool.ask(Update())
     pool.running("s", 1)
 
@@ -520,11 +527,13 @@ def test_a_supervisord_that_is_slow_in_the_middle_delays_it(
     pool: Supervised, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervisord_link, "ANSWER_SECONDS", 1.0)
-    slow = iter([2.5])
+    asked = threading.Event()
 
     def hold(method: str) -> None:
-        if method == "addProcessGroup":
-            time.sleep(next(slow, 0))
+        if method == "addProcessGroup" and gate.calls.count(method) == 1:
+            assert asked.wait(LIMIT)  # it takes until after whoever called has given up, and asks again
+        elif "addProcessGroup" in gate.calls:
+            asked.set()
 
     gate.hold = hold
     before = pool.running("w", 2)

@@ -68,6 +68,7 @@ def _knows_all(node: RedisServer) -> bool:
 @contextlib.contextmanager
 def replica_of(master: RedisServer) -> Iterator[RedisServer]:
     """A server that follows `master`."""
+    master.client.config_set("repl-diskless-sync-delay", 0)  # it waits 5 s for others that may want the same
     with RedisServer() as server:
         server.client.replicaof("127.0.0.1", master.port)
         eventually(lambda: server.client.info("replication")["master_link_status"] == "up", what="the replica follows")

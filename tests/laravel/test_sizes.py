@@ -23,6 +23,7 @@ from queuepool.system.procstat import birth
 from tests.support.laravel import PHP, LaravelApp
 from tests.support.ports import free_port
 from tests.support.redis import RedisServer
+from tests.support.turns import turns, until
 from tests.support.wait import LIMIT, eventually
 
 pytestmark = pytest.mark.php
@@ -64,6 +65,7 @@ class Stuck extends Odd
             if ($queue === 'deadly') {
                 posix_kill(getmypid(), SIGSEGV);
             }
+            touch(storage_path('asked'));
             usleep(10000);
         }
 
@@ -160,10 +162,10 @@ async def depth(probe: SizeProbe, text: str) -> QueueDepth | str:
 
 
 async def depth_that_is_known(probe: SizeProbe, text: str) -> QueueDepth:
-    until = time.monotonic() + LIMIT * 3
+    deadline = time.monotonic() + LIMIT * 3
     while isinstance(found := await depth(probe, text), str):
-        assert time.monotonic() < until, found
-        await asyncio.sleep(0.05)
+        assert time.monotonic() < deadline, found
+        await turns(1)
     return found
 
 
@@ -383,10 +385,11 @@ def test_questions_at_the_same_time_and_cancelled_ones_do_not_mix(app: LaravelAp
             assert [answer.ready for answer in answers if isinstance(answer, QueueDepth)] == list(range(1, 9))
             (app.root / "storage/stuck").touch()
             task = asyncio.create_task(depth(probe, "stuck:default"))
-            await asyncio.sleep(0.1)
+            await until((app.root / "storage/asked").exists, "it is asked")
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
+            assert probe.pid is None, "its answer must not be taken for that of the next question"
             assert (await depth_that_is_known(probe, "odd:xx")).ready == 2
 
     asyncio.run(ask())
@@ -442,14 +445,14 @@ def test_one_who_does_not_wait_for_the_end_leaves_no_process_behind(app: Laravel
     """Cut off at every moment of the end: what was started is put down and collected all the same."""
 
     async def ask() -> None:
-        for pause in (0.0, 0.001, 0.004, 0.01):
+        for count in (1, 2, 4, 1000):  # the last while it is being waited for
             probe = SizeProbe(PHP, str(app.root), environment=ENVIRONMENT)
             assert (await depth_that_is_known(probe, "odd:a")).ready == 1
             assert probe._running is not None
             process = probe._running.process
             os.kill(process.pid, signal.SIGSTOP)  # so that it does not end by itself
             ending = asyncio.create_task(probe.close())
-            await asyncio.sleep(pause)
+            await turns(count)
             ending.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await ending

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,17 +11,6 @@ from typing import Any
 from queuepool.domain.pool import LogPolicy
 from queuepool.logs.pump import Pump
 from queuepool.logs.rotating import Trouble
-
-LIMIT = 60.0
-
-
-async def until(seen: Callable[[], Any], what: str = "it") -> None:
-    """Let the loop run until `seen()`; fail after LIMIT seconds."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + LIMIT
-    while not seen():
-        assert loop.time() < deadline, f"{what} did not come true within {LIMIT:g} s"
-        await asyncio.sleep(0.002)
 
 
 class Bench:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from queuepool.domain.pool import LogPolicy
 from queuepool.logs import backups
 from queuepool.logs.backups import Compressor, shift
+from tests.support.turns import until
 
-from .piping import bench, until
+from .piping import bench
 
 
 @settings(deadline=None)

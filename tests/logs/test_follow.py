@@ -16,6 +16,7 @@ import pytest
 from queuepool.domain.pool import LogPolicy
 from queuepool.logs.backups import shift
 from queuepool.logs.follow import Follower
+from tests.support.turns import turns
 
 from .piping import Clock, bench
 
@@ -178,7 +179,7 @@ def test_a_pump_that_rotates_quickly_is_followed_line_by_line(log: Path) -> None
             ended = asyncio.ensure_future(writer.wait())
             while not ended.done():
                 got.extend(seen(follower))
-                await asyncio.sleep(chance.uniform(0, 0.05))
+                await turns(chance.randrange(1000))
             b.pump.detach("a")
             got.extend(seen(follower))
             assert b.pump.stats[0].rotations > 3

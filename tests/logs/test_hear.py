@@ -11,7 +11,7 @@ import pytest
 from queuepool.domain.pool import LogPolicy
 from queuepool.logs.pipes import can_splice
 from queuepool.logs.pump import Pump
-from tests.logs.piping import until
+from tests.support.turns import until
 
 POLICIES = {
     "plain": {},

@@ -17,8 +17,10 @@ from queuepool.logs import draining
 from queuepool.logs.ledger import Ledger, digest
 from queuepool.logs.pipes import available, can_splice, capacity
 from queuepool.logs.pump import Pump
+from queuepool.logs.watching import Alarm
+from tests.support.turns import turns, until
 
-from .piping import Clock, bench, until
+from .piping import Clock, bench
 
 MODES = [False, *([True] if can_splice() else [])]
 
@@ -111,9 +113,25 @@ def test_writers_of_one_file_never_share_a_line(tmp_path: Path, splice: bool) ->
     asyncio.run(run())
 
 
-def test_an_unfinished_line_in_a_shared_file_costs_no_wake_up(tmp_path: Path) -> None:
+class KnownAlarm(Alarm):
+    """ahead: the seconds after which it was last told to ring."""
+
+    ahead = 0.0
+
+    def set(self, seconds: float) -> None:
+        self.ahead = seconds
+        super().set(seconds)
+
+
+def test_an_unfinished_line_in_a_shared_file_costs_no_wake_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What wakes the pump is a pipe or its alarm."""
+    monkeypatch.setattr("queuepool.logs.pump.Alarm", KnownAlarm)
+    monkeypatch.setattr("queuepool.logs.pump.RESTING_SECONDS", 3600.0)
+
     async def run() -> None:
         with bench(tmp_path) as b:
+            alarm = b.pump._alarm
+            assert isinstance(alarm, KnownAlarm)
             for key in "ab":
                 b.attach(key)
             b.say("a", b"2026-01-01 10:00:00 App\\Jobs\\Long")
@@ -121,18 +139,19 @@ def test_an_unfinished_line_in_a_shared_file_costs_no_wake_up(tmp_path: Path) ->
             b.pump.subscribe(lambda key, label, data: seen.append(data))
             await until(lambda: b"".join(seen) == b"2026-01-01 10:00:00 App\\Jobs\\Long", "being seen at once")
             await until(lambda: not b.pump._active)
-            turns = 0
+            await until(lambda: alarm.ahead == 3600)
+            looks = 0
             original = b.pump._look_away
 
             def count(fullest: float, progress: bool) -> None:
-                nonlocal turns
-                turns += 1
+                nonlocal looks
+                looks += 1
                 original(fullest, progress)
 
             b.pump._look_away = count  # type: ignore[method-assign]
-            for _ in range(200):
-                await asyncio.sleep(0.001)
-            assert turns <= 2
+            await turns(200)  # each asks the kernel whether there is something to read
+            assert looks == 0
+            assert alarm.ahead == 3600
             b.say("a", b" 3s DONE\n")
             await until(lambda: b.text() == b"2026-01-01 10:00:00 App\\Jobs\\Long 3s DONE\n")
             assert b"".join(seen) == b.text()

@@ -14,7 +14,7 @@ from queuepool.domain.supervisor_events import Notice, Who
 from queuepool.engines.tapping import Tapped
 from queuepool.logs.pipes import can_splice
 from queuepool.logs.pump import Pump
-from tests.logs.piping import until
+from tests.support.turns import until
 
 
 def tapped(notices: list[Notice], tap: Tap) -> Tapped:
@@ -148,7 +148,7 @@ def test_a_prompt_stream_is_read_while_the_pump_looks_away_from_others(
 
     async def run() -> None:
         pump = Pump(lambda trouble: None, splice=splice)
-        fds, taps = [], [Answers(), Answers()]
+        fds, taps = [], [Answers(), Answers(), Answers()]
         for number, tap in enumerate(taps):
             os.mkfifo(tmp_path / f"fifo{number}")
             fds.append(os.open(tmp_path / f"fifo{number}", os.O_RDWR))
@@ -160,12 +160,13 @@ def test_a_prompt_stream_is_read_while_the_pump_looks_away_from_others(
             await until(lambda count=count: taps[1].heard == count)  # type: ignore[misc]
         pump.calm(1)
         os.write(fds[1], b"garbage\n")
-        await asyncio.sleep(0.05)
+        os.write(fds[2], b"answer\n")  # written later, and of the kind that is read: who looked would see both
+        await until(lambda: taps[2].heard == 1)
         assert taps[1].heard == 3
         for number, fd in enumerate(fds):
             pump.detach(number)
             os.close(fd)
-        assert [tap.heard for tap in taps] == [1, 4]
+        assert [tap.heard for tap in taps] == [1, 4, 1]
         pump.close()
 
     asyncio.run(run())

@@ -99,12 +99,14 @@ class Installation:
         return int(pid)
 
     def works(self) -> None:
-        """Start the daemon and wait until its one worker has done a job: before PHP has booted, SIGUSR2 ends it."""
-        self.qp.up()
-        self.qp.running("w", 1)
+        """Start the daemon and wait until its one worker has done a job: before PHP has booted, SIGUSR2 ends it. The
+        job is there before the worker, who would sleep a while when there is none."""
         (self.app.root / "storage/app/ledger.log").touch()
         self.own("storage/app")
         self.app.dispatch("Ledger")
+        self.own()
+        self.qp.up()
+        self.qp.running("w", 1)
         eventually(lambda: self.app.ledger().done == 1, what="it works", show=self.qp.story)
         self.own()
 
@@ -142,7 +144,9 @@ class Installation:
         """What `queuepool doctor --json` prints, without a command of its own, which costs as much as all the looks.
         only: ids of checks, as for `--only`, which looks at what they need alone."""
         checks = [check for check in CHECKS if not only or check.id in only]
-        return report(examine(str(self.qp.file), self.qp.environment, (), needed(checks)), checks).to_json()
+        found = report(examine(str(self.qp.file), self.qp.environment, (), needed(checks)), checks)
+        told: dict[str, Any] = json.loads(json.dumps(found.to_json()))
+        return told
 
     def doctor(self, *args: str) -> dict[str, Any]:
         """What `queuepool doctor --json` prints. An AssertionError when it is no report."""

@@ -9,7 +9,6 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,11 +39,13 @@ def output(tmp_path: Path) -> Iterator[tuple[int, Path]]:
 
 
 def finish(pid: int) -> int:
-    code = None
-    deadline = time.monotonic() + LIMIT
-    while code is None and time.monotonic() < deadline:
-        code = children.reap(pid)
-        time.sleep(0.002)
+    fd = children.pidfd(pid)
+    assert fd is not None
+    try:
+        assert select.select([fd], [], [], LIMIT)[0]
+    finally:
+        os.close(fd)
+    code = children.reap(pid)
     assert code is not None
     return code
 
@@ -103,12 +104,14 @@ def test_a_child_of_another_user_has_its_groups_home_and_path(output: tuple[int,
 
 
 def test_directory_umask_nice_and_limits_are_set(output: tuple[int, Path], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "gate")
     spec = launch(directory=str(tmp_path), umask=0o027, nice=5, rlimits=(("nofile", 77, 88),))
     pid = children.spawn(
-        launch("sh", "-c", f"sleep 0.2; exec {sys.executable} -c '{SHOW}'", directory=str(tmp_path),
+        launch("sh", "-c", f"read go <gate; exec {sys.executable} -c '{SHOW}'", directory=str(tmp_path),
                umask=spec.umask, nice=spec.nice, rlimits=spec.rlimits),
         {}, output[0], None,
     )  # fmt: skip
+    (tmp_path / "gate").write_text("go\n")  # the limits are set when it has been spawned, which may be after its start
     assert finish(pid) == 0
     seen = json.loads(output[1].read_text())
     assert (seen["cwd"], seen["umask"], seen["nice"], seen["nofile"]) == (str(tmp_path), 0o027, 5, [77, 88])

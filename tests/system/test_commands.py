@@ -8,8 +8,9 @@ import pytest
 
 from queuepool.domain.pool import Launch
 from queuepool.errors import SpawnError
-from queuepool.system import procstat
+from queuepool.system import commands, procstat
 from queuepool.system.commands import Done, run
+from tests.support.turns import until
 from tests.support.wait import eventually
 
 
@@ -32,7 +33,8 @@ def test_only_the_last_lines_are_kept_and_a_child_left_behind_is_not_waited_for(
     assert (done.code, len(done.lines), done.lines[-1]) == (0, 50, "1000")
 
 
-def test_one_that_takes_too_long_is_ended_with_its_whole_tree(tmp_path: Path) -> None:
+def test_one_that_takes_too_long_is_ended_with_its_whole_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "END_SECONDS", 0.2)  # it ignores SIGTERM
     script = f"echo $$ > {tmp_path}/pid; trap '' TERM; sleep 100 & wait; sleep 100"
     done = perform("sh", "-c", script, directory=tmp_path, seconds=2.0)
     assert done.late
@@ -44,8 +46,7 @@ def test_one_that_is_not_wanted_any_more_is_ended(tmp_path: Path) -> None:
     async def cancelled() -> None:
         launch = Launch(("sh", "-c", f"echo $$ > {tmp_path}/pid; exec sleep 100"), str(tmp_path))
         task = asyncio.ensure_future(run(launch, {}, seconds=60))
-        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
