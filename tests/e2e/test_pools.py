@@ -56,10 +56,11 @@ def test_scaling_down_drains_only_the_surplus_and_lets_it_finish(tmp_path: Path,
         assert after == {name: before[name] for name in ("w:0", "w:1")}
         ended = {said.pid for said in report.said("leaving", text="0")}
         assert ended == {before["w:2"], before["w:3"]}, "both took their half second and left by themselves"
+        assert {said.pid for said in report.said("signal")} == ended, "nobody else was told anything"
 
 
-def test_editing_only_numprocs_and_update_touches_nobody_else(tmp_path: Path, report: Report) -> None:
-    text = "programs:" + program("w", report, numprocs=2) + program("other", report, numprocs=1)
+def test_editing_only_numprocs_and_update_is_the_same_as_scaling(tmp_path: Path, report: Report) -> None:
+    text = "programs:" + program("w", report, numprocs=2, stop=0.5) + program("other", report, numprocs=1)
     with Queuepool(tmp_path, text) as qp:
         qp.up()
         before, other = qp.running("w", 2), qp.running("other", 1)
@@ -67,11 +68,17 @@ def test_editing_only_numprocs_and_update_touches_nobody_else(tmp_path: Path, re
         assert "numprocs 2 -> 4" in qp("reread")
         assert qp.running("w", 2) == before, "reread changes nothing"
         qp("update")
-        assert before.items() <= qp.running("w", 4).items()
+        four = qp.running("w", 4)
+        assert before.items() <= four.items()
+        report.wait("ready", count=5)
+        assert not report.said("signal")
         qp.write(text)
         qp("update")
         assert qp.running("w", 2) == before
         assert qp.running("other", 1) == other
+        ended = {said.pid for said in report.said("leaving", text="0")}
+        assert ended == {four["w:2"], four["w:3"]}, "both took their half second and left by themselves"
+        assert {said.pid for said in report.said("signal")} == ended, "nobody else was told anything"
 
 
 def test_a_scale_is_kept_by_the_next_daemon_and_reset_on_demand(tmp_path: Path, report: Report) -> None:
