@@ -53,9 +53,11 @@ class Endings:
     def exited(self, life: Life, pid: int, code: int | None, rest: bool | None = None) -> None:
         """The leader `pid` has ended and was reaped. rest: whether others of its tree live; None: look."""
         self._unwatch(life)
-        if rest is None and (rest := children.signal_tree(pid, 0)):
-            self.children_ended()  # what is left may be zombies that were orphaned to us a moment ago
-            rest = children.signal_tree(pid, 0)
+        if rest is None:
+            if rest := children.signal_tree(pid, 0):
+                self.children_ended()  # what is left may be zombies that were orphaned to us a moment ago
+                rest = children.signal_tree(pid, 0)
+            rest = rest or bool(self._strays(life, pid))
         self.by_pid.pop(pid, None)
         self._tell_exited(life, pid, code, bool(rest))
 
@@ -64,6 +66,9 @@ class Endings:
         if not children.signal_tree(pid, number):
             for member in procstat.session_members(pid):
                 children.signal_one(member, number)
+        else:
+            for stray in self._strays(life, pid):
+                children.signal_one(stray, number)
         self._sweeps[pid] = life
         self._sweep_later()
 
@@ -86,6 +91,13 @@ class Endings:
         for life in self.by_pid.values():
             self._unwatch(life)
         self._sweeps.clear()
+
+    def _strays(self, life: Life, pid: int) -> list[int]:
+        """What is left of the tree of `pid` outside of its process group: `timeout` and shells with job control make
+        groups of their own. Orphans come to us, but not those of an adopted tree: for these all of /proc is read."""
+        if not life.adopted:
+            return procstat.strays(pid, self.by_pid)
+        return [member for member in procstat.session_members(pid) if member != pid]
 
     def _zombie_child(self) -> int | None:
         try:
