@@ -58,7 +58,7 @@ def test_a_thousand_jobs_are_done_exactly_once_through_kills_and_scaling(
     """A worker is killed between jobs every second while the pool goes 4 -> 10 -> 2. (Killed in mid-job, the
     job would have to wait for retry_after.)"""
     sent, ms = 1000, 40
-    with Queuepool(tmp_path / "qp", workers(laravel_app, 4, "    startsecs: 0.5\n")) as qp:
+    with Queuepool(tmp_path / "qp", workers(laravel_app, 4, "    startsecs: 0.1\n")) as qp:
         qp.up()
         qp.running("laravel-worker", 4)
         laravel_app.dispatch("Ledger", sent, ms=ms)
