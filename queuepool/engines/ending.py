@@ -36,6 +36,7 @@ class Endings:
         self._tell_exited = exited
         self._tell_gone = gone
         self._sweeps: dict[int, Life] = {}
+        self._reapers: dict[int, int | None] = {}  # of adopted ones: their parent, to whom their orphans go too
         self._sweeping = False
         self._zombie = (0, 0.0)
         self._closed = False
@@ -43,6 +44,8 @@ class Endings:
     def watch(self, life: Life, pid: int) -> None:
         """Hear of the end of `pid`: by pidfd, else by SIGCHLD (`children_ended`)."""
         self.by_pid[pid] = life
+        if life.adopted:
+            self._reapers[pid] = procstat.parent(pid)
         fd = children.pidfd(pid)
         if fd is not None:
             life.pidfd = fd
@@ -57,8 +60,10 @@ class Endings:
             if rest := children.signal_tree(pid, 0):
                 self.children_ended()  # what is left may be zombies that were orphaned to us a moment ago
                 rest = children.signal_tree(pid, 0)
-            rest = rest or bool(self._strays(life, pid))
+            rest = rest or bool(self._strays(pid))
         self.by_pid.pop(pid, None)
+        if not rest:
+            self._reapers.pop(pid, None)
         self._tell_exited(life, pid, code, bool(rest))
 
     def sweep(self, life: Life, pid: int, number: int) -> None:
@@ -67,7 +72,7 @@ class Endings:
             for member in procstat.session_members(pid):
                 children.signal_one(member, number)
         else:
-            for stray in self._strays(life, pid):
+            for stray in self._strays(pid):
                 children.signal_one(stray, number)
         self._sweeps[pid] = life
         self._sweep_later()
@@ -92,12 +97,10 @@ class Endings:
             self._unwatch(life)
         self._sweeps.clear()
 
-    def _strays(self, life: Life, pid: int) -> list[int]:
+    def _strays(self, pid: int) -> list[int]:
         """What is left of the tree of `pid` outside of its process group: `timeout` and shells with job control make
-        groups of their own. Orphans come to us, but not those of an adopted tree: for these all of /proc is read."""
-        if not life.adopted:
-            return procstat.strays(pid, self.by_pid)
-        return [member for member in procstat.session_members(pid) if member != pid]
+        groups of their own. Orphans are looked for where they go to, since reading all of /proc takes too long."""
+        return procstat.strays(pid, self._reapers.get(pid) or os.getpid(), self.by_pid)
 
     def _zombie_child(self) -> int | None:
         try:
@@ -165,6 +168,7 @@ class Endings:
         for pid, life in list(self._sweeps.items()):
             if pid in self._sweeps and _is_gone(pid):
                 del self._sweeps[pid]
+                self._reapers.pop(pid, None)
                 self._tell_gone(life, pid)
 
 
