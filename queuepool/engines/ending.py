@@ -36,6 +36,7 @@ class Endings:
         self._tell_exited = exited
         self._tell_gone = gone
         self._sweeps: dict[int, Life] = {}
+        self._reapers: dict[int, int | None] = {}  # of adopted ones: their parent, to whom their orphans go too
         self._sweeping = False
         self._zombie = (0, 0.0)
         self._closed = False
@@ -43,6 +44,8 @@ class Endings:
     def watch(self, life: Life, pid: int) -> None:
         """Hear of the end of `pid`: by pidfd, else by SIGCHLD (`children_ended`)."""
         self.by_pid[pid] = life
+        if life.adopted:
+            self._reapers[pid] = procstat.parent(pid)
         fd = children.pidfd(pid)
         if fd is not None:
             life.pidfd = fd
@@ -53,10 +56,14 @@ class Endings:
     def exited(self, life: Life, pid: int, code: int | None, rest: bool | None = None) -> None:
         """The leader `pid` has ended and was reaped. rest: whether others of its tree live; None: look."""
         self._unwatch(life)
-        if rest is None and (rest := children.signal_tree(pid, 0)):
-            self.children_ended()  # what is left may be zombies that were orphaned to us a moment ago
-            rest = children.signal_tree(pid, 0)
+        if rest is None:
+            if rest := children.signal_tree(pid, 0):
+                self.children_ended()  # what is left may be zombies that were orphaned to us a moment ago
+                rest = children.signal_tree(pid, 0)
+            rest = rest or bool(self._strays(pid))
         self.by_pid.pop(pid, None)
+        if not rest:
+            self._reapers.pop(pid, None)
         self._tell_exited(life, pid, code, bool(rest))
 
     def sweep(self, life: Life, pid: int, number: int) -> None:
@@ -64,6 +71,9 @@ class Endings:
         if not children.signal_tree(pid, number):
             for member in procstat.session_members(pid):
                 children.signal_one(member, number)
+        else:
+            for stray in self._strays(pid):
+                children.signal_one(stray, number)
         self._sweeps[pid] = life
         self._sweep_later()
 
@@ -86,6 +96,11 @@ class Endings:
         for life in self.by_pid.values():
             self._unwatch(life)
         self._sweeps.clear()
+
+    def _strays(self, pid: int) -> list[int]:
+        """What is left of the tree of `pid` outside of its process group: `timeout` and shells with job control make
+        groups of their own. Orphans are looked for where they go to, since reading all of /proc takes too long."""
+        return procstat.strays(pid, self._reapers.get(pid) or os.getpid(), self.by_pid)
 
     def _zombie_child(self) -> int | None:
         try:
@@ -153,6 +168,7 @@ class Endings:
         for pid, life in list(self._sweeps.items()):
             if pid in self._sweeps and _is_gone(pid):
                 del self._sweeps[pid]
+                self._reapers.pop(pid, None)
                 self._tell_gone(life, pid)
 
 

@@ -186,6 +186,22 @@ def session_members(leader: int) -> list[int]:
     return found
 
 
+def strays(leader: int, parent: int, known: Collection[int]) -> list[int]:
+    """Children of `parent`, without zombies and without the `known`, that are in the session that `leader` began but
+    not in its process group. Linux only."""
+    try:
+        with open(f"/proc/{parent}/task/{parent}/children", "rb") as file:
+            children = [int(pid) for pid in file.read().split()]
+    except OSError:
+        return []
+    found = []
+    for pid in children:
+        fields = None if pid in known else _stat(pid)
+        if fields and int(fields[3]) == leader != int(fields[2]) and fields[0] not in (b"Z", b"X"):
+            found.append(pid)
+    return found
+
+
 def group_members(leaders: Collection[int]) -> dict[int, str]:
     """Pids of the processes in the process groups that these began, with their births; no zombies. Reads all of /proc;
     nothing elsewhere than on Linux."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shlex
 import signal
 import socket
@@ -28,15 +29,15 @@ def report(tmp_path: Path) -> Report:
     return Report(tmp_path / "report")
 
 
-def chatty(report: Report, control: Path, log: Path, numprocs: int = CHATTY) -> str:
-    """Workers that print numbered lines without end, 200 bytes each, into one file."""
-    argv = worker_argv(report=report, name="chat", lines=1_000_000, width=200, every=0.002, life=280)
+def chatty(report: Report, log: Path) -> str:
+    """Workers that print numbered lines without end, 800 bytes each, into one file; told to end they leave with 7."""
+    argv = worker_argv(report=report, name="chat", lines=1_000_000, width=800, every=0.008, stop_code=7, life=280)
     return f"""
 programs:
   w:
     type: command
     command: {shlex.join(argv)!r}
-    numprocs: {numprocs}
+    numprocs: {CHATTY}
     startsecs: 0
     stdout_logfile: {log}
     stdout_logfile_maxbytes: 400KB
@@ -56,60 +57,73 @@ def whole_log(log: Path) -> bytes:
     return b"".join(path.read_bytes() for path in [*files, log])
 
 
-def check_lines(log: Path, pids: set[int]) -> int:
-    """Every worker's numbers are there in order, from 1 on, none missing, doubled or torn; how many in all."""
-    last: dict[int, int] = {}
+def check_lines(log: Path, report: Report) -> int:
+    """Every worker's numbers are there in order, from 1 to the last that it wrote, none missing, doubled or torn; how
+    many in all. Of one that did not leave by itself only the beginning is known."""
+    last = dict.fromkeys((said.pid for said in report.said("ready")), 0)
     for line in whole_log(log).split(b"\n")[:-1]:
         pid, number, rest = line.split(b" ", 2)
-        assert len(line) >= 199, f"torn: {line!r}"
+        assert len(line) == 799, f"torn: {line!r}"
         assert set(rest) <= set(b"x"), f"torn: {line!r}"
-        assert int(number) == last.get(int(pid), 0) + 1, f"{pid!r}: {number!r} after {last.get(int(pid))}"
+        assert int(number) == last[int(pid)] + 1, f"{pid!r}: {number!r} after {last[int(pid)]}"
         last[int(pid)] = int(number)
-    assert set(last) == pids
+    wrote = {said.pid: int(said.text) for said in report.said("said")}
+    left = {said.pid: wrote.get(said.pid, 0) for said in report.said("leaving")}
+    assert {pid: last[pid] for pid in left} == left, "the last lines are there too"
     return sum(last.values())
 
 
-def test_twenty_sigkills_lose_no_process_and_no_line(tmp_path: Path, report: Report) -> None:
+def is_full(pid: int) -> bool:
+    """Whether the pipe that a process prints to takes no more."""
+    fd = os.open(f"/proc/{pid}/fd/1", os.O_WRONLY | os.O_NONBLOCK)
+    try:
+        return not select.select([], [fd], [], 0)[1]
+    finally:
+        os.close(fd)
+
+
+@pytest.mark.parametrize(("how", "rounds"), [("kill", 20), ("upgrade", 10)])
+def test_a_daemon_replaced_again_and_again_loses_no_process_no_line_and_no_exit_code(
+    tmp_path: Path, report: Report, how: str, rounds: int
+) -> None:
+    """Killed by SIGKILL and started anew, once so late that the workers' pipes are full, or upgraded in place."""
     log = tmp_path / "logs" / "w.log"
-    with Queuepool(tmp_path, chatty(report, tmp_path / "c", log)) as qp:
-        qp.up()
+    with Queuepool(tmp_path, chatty(report, log)) as qp:
+        pid = qp.up()
         before = qp.running("w", CHATTY)
         report.wait("ready", count=CHATTY)
-        for round_ in range(20):
+        for round_ in range(rounds):
             seen = size(log)
-            qp.kill()
-            qp.up()
+            if how == "kill":
+                qp.kill()
+                if round_ == 0:
+                    eventually(lambda: all(map(is_full, before.values())), what="all the pipes are full")
+                pid = qp.up()
+            else:
+                started = qp.started_at()
+                qp("upgrade")
+                eventually(lambda started=started: qp.started_at() not in (None, started), what="the new daemon")
+            assert qp.status()["daemon"]["pid"] == pid == qp.run.pid()
             assert qp.running("w", CHATTY) == before, f"round {round_}"
-            assert all(p["adopted"] for p in qp.processes("w"))
+            adopted = {p["adopted"] for p in qp.processes("w")}
+            assert adopted == {how == "kill"}, "after an upgrade they are its children still"
             assert len(report.said("ready")) == CHATTY, "nobody was started twice"
             eventually(lambda seen=seen: size(log) not in (0, seen), what="lines arrive again")
+        os.kill(before["w:1"], signal.SIGTERM)
+        os.kill(before["w:3"], signal.SIGSEGV)
+        report.wait("ready", count=CHATTY + 2)
+        if how == "upgrade" or strangers_exits_are_told():
+            ended = {e["process"]: e["fields"]["code"] for e in qp.events() if e["event"] == "exited"}
+            assert ended == {"w:1": 7, "w:3": -signal.SIGSEGV}
         qp("stop", "w")
-        assert check_lines(log, set(before.values())) > 1000
+        assert len(report.said("leaving", text="7")) == CHATTY + 1, "all but the one that died"
+        assert check_lines(log, report) > 1000
         assert not report.said("broken"), "nobody met a broken pipe"
 
 
-def test_upgrade_keeps_the_pid_every_worker_every_line_and_real_exit_codes(tmp_path: Path, report: Report) -> None:
-    log = tmp_path / "logs" / "w.log"
-    with Queuepool(tmp_path, chatty(report, tmp_path / "c", log, numprocs=5)) as qp:
-        pid = qp.up()
-        before = qp.running("w", 5)
-        report.wait("ready", count=5)
-        for _ in range(5):
-            seen = size(log)
-            started = qp.status()["daemon"]["started_at"]
-            qp("upgrade")
-            eventually(
-                lambda started=started: qp.started_at() not in (None, started),
-                what="the new daemon",
-            )
-            assert qp.status()["daemon"]["pid"] == pid == qp.run.pid()
-            assert qp.running("w", 5) == before
-            assert not any(p["adopted"] for p in qp.processes("w")), "they are its children still"
-            eventually(lambda seen=seen: size(log) not in (0, seen), what="lines arrive again")
-        os.kill(before["w:3"], signal.SIGSEGV)
-        eventually(lambda: any("SIGSEGV" in e["line"] for e in qp.events()), what="a real exit code")
-        qp("stop", "w")
-        check_lines(log, {said.pid for said in report.said("ready")})
+def strangers_exits_are_told() -> bool:
+    """Whether the kernel tells how a process ended that was not our child."""
+    return tuple(map(int, os.uname().release.split(".")[:2])) >= (6, 15)
 
 
 def test_an_upgrade_with_a_file_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
@@ -225,8 +239,7 @@ def test_an_adopted_worker_behaves_as_any_other(tmp_path: Path, report: Report) 
         assert after["w:0"] != before["w:0"]
         assert (after["w:1"], after["w:2"]) == (before["w:1"], before["w:2"])
         exits = [e for e in qp.events() if e["event"] == "exited"]
-        release = tuple(map(int, os.uname().release.split(".")[:2]))
-        if release >= (6, 15):
+        if strangers_exits_are_told():
             assert exits[0]["fields"]["code"] == -9, "the kernel tells how a stranger ended"
         qp("stop", "w:1")
         qp("restart", "w:2")

@@ -7,7 +7,11 @@ import os
 import shlex
 import signal
 import time
+from collections import Counter
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -53,33 +57,55 @@ def test_a_thousand_jobs_are_done_exactly_once_through_kills_and_scaling(
 ) -> None:
     """A worker is killed between jobs every second while the pool goes 4 -> 10 -> 2. (Killed in mid-job, the
     job would have to wait for retry_after.)"""
-    with Queuepool(tmp_path / "qp", workers(laravel_app)) as qp:
+    sent, ms = 1000, 40
+    with Queuepool(tmp_path / "qp", workers(laravel_app, 4, "    startsecs: 0.1\n")) as qp:
         qp.up()
         qp.running("laravel-worker", 4)
-        laravel_app.dispatch("Ledger", 1000, ms=25)
+        laravel_app.dispatch("Ledger", sent, ms=ms)
         killer = Killer(laravel_app)
-        scaled = {100: "10", 600: "2"}
-        more = 0
 
-        def step() -> bool:
-            nonlocal more
-            done = laravel_app.ledger().done
-            for mark in [mark for mark in scaled if done >= mark]:
-                qp("scale", "laravel-worker", scaled.pop(mark), "--no-wait")
-            if done < 900 + more or killer.killed < 2:
-                killer.turn(qp)
-            if killer.killed < 2 and done >= 900 + more:  # they work faster than we look
-                laravel_app.dispatch("Ledger", 100, ms=25)
-                more += 100
-            return done >= 1000 + more and killer.killed >= 2
+        def until(what: str, true: Callable[[], object]) -> None:
+            """Wait, and go on killing as long as there is work for twenty jobs of the others."""
 
-        eventually(step, 180, "a thousand jobs are done", show=lambda: (laravel_app.ledger().missing, qp.story()))
-        qp.running("laravel-worker", 2)
+            def step() -> object:
+                nonlocal sent
+                killer.look()
+                if sent - killer.done < 60 and len(killer.kills) < 5:  # they work faster than one is killed each second
+                    laravel_app.dispatch("Ledger", 100, ms=ms)
+                    sent += 100
+                if sent - killer.done >= 60:
+                    killer.turn(qp)
+                return true()
+
+            eventually(step, 180, what, show=lambda: (killer.kills, laravel_app.ledger().missing, qp.story()))
+
+        until("the four work", lambda: killer.done >= 100)
+        four = qp.pids("laravel-worker")
+        qp("scale", "laravel-worker", "10", "--no-wait")
+        until("ten run", lambda: len(qp.pids("laravel-worker")) == 10)
+        ten = qp.pids("laravel-worker")
+        assert set(four.values()) - killer.killed <= set(ten.values()), "the old ones run on, but for the killed"
+        until("all ten work", lambda: set(ten.values()) - killer.killed <= killer.signed)
+        until("most is done", lambda: killer.done >= 800)
+        before = qp.pids("laravel-worker")
+        seen = len(qp.events())
+        qp("scale", "laravel-worker", "2", "--no-wait")
+        until("all jobs are done", lambda: killer.done >= sent)
+        two = qp.running("laravel-worker", 2)
+        kept = {name: pid for name, pid in before.items() if name in two and pid not in killer.killed}
+        assert kept.items() <= two.items(), "these two were not drained"
+        later = [event for event in qp.events()[seen:] if event["event"] in ("stopping", "stopped", "exited")]
+        drained = {f"laravel-worker:{slot}" for slot in range(2, 10)}
+        assert {event["process"] for event in later if event["event"] == "stopped"} == drained
+        assert {event["process"] for event in later if event["event"] == "stopping"} <= drained
+        exits = [event for event in qp.events() if event["event"] == "exited"]
+        assert {event["fields"]["pid"] for event in exits} <= killer.killed, "nobody died but the killed"
+
         ledger = laravel_app.ledger()
         assert ledger.exactly_once, ledger
-        assert ledger.sent == ledger.done == 1000 + more
-        assert not scaled
-        assert sum(p["restarts"] for p in qp.processes("laravel-worker")) >= 1 or killer.killed
+        assert ledger.sent == ledger.done == sent
+        assert len(killer.kills) >= 5
+        assert 0.9 <= median(killer.gaps()) <= 3, killer.gaps()
 
 
 class Killer:
@@ -87,54 +113,85 @@ class Killer:
 
     The chosen one is told to pause (SIGUSR2): it finishes the job it has, and perhaps one that it was about to take. It
     holds none when it has begun nothing more while the others finished twenty jobs.
+
+    kills: (when, pid). done: jobs that were finished. signed: workers that have finished one.
     """
 
     def __init__(self, app: LaravelApp) -> None:
         self.file = app.root / "storage/app/ledger.log"
-        self.killed = 0
+        self.kills: list[tuple[float, int]] = []
+        self.done = 0
+        self._read = 0
+        self._begun: Counter[int] = Counter()
+        self._ended: Counter[int] = Counter()
         self._victim: int | None = None
-        self._begun = self._others = 0
+        self._held = self._others = 0
         self._last = time.monotonic()
 
+    @property
+    def killed(self) -> set[int]:
+        return {pid for _, pid in self.kills}
+
+    @property
+    def signed(self) -> set[int]:
+        return set(self._ended)
+
+    def gaps(self) -> list[float]:
+        """Seconds from each kill to the next."""
+        return [later - earlier for (earlier, _), (later, _) in pairwise(self.kills)]
+
     def turn(self, qp: Queuepool) -> None:
-        """Choose, wait for, or kill; called again and again."""
+        """Choose, wait for, or kill; called again and again, after look()."""
+        since = time.monotonic() - self._last
         if self._victim is None:
-            if time.monotonic() - self._last >= 0.7 and (pids := list(qp.pids("laravel-worker").values())):
-                self._victim = pids[self.killed % len(pids)]
+            # One that has done something has booted: before, SIGUSR2 would end it.
+            pids = [pid for pid in qp.pids("laravel-worker").values() if pid in self._ended] if since >= 0.3 else []
+            if pids:
+                self._victim = pids[len(self.kills) % len(pids)]
                 os.kill(self._victim, signal.SIGUSR2)
-                self._begun, _, self._others = self._count(self._victim)
+                self._held = -1
             return
         if procstat.birth(self._victim) is None:  # scaled down meanwhile
             self._victim = None
             return
-        begun, ended, others = self._count(self._victim)
-        if begun != self._begun or begun != ended:
-            self._begun, self._others = begun, others
-        elif others - self._others >= 20:
+        begun, ended, others = (
+            self._begun[self._victim],
+            self._ended[self._victim],
+            self.done - self._ended[self._victim],
+        )
+        if begun != self._held or begun != ended:
+            self._held, self._others = begun, others
+        elif others - self._others >= 20 and since >= 1:
             os.kill(self._victim, signal.SIGKILL)
-            self.killed, self._victim, self._last = self.killed + 1, None, time.monotonic()
+            self._last = time.monotonic()
+            self.kills.append((self._last, self._victim))
+            self._victim = None
 
-    def _count(self, pid: int) -> tuple[int, int, int]:
-        """(begun by it, ended by it, ended by others)."""
-        begun = ended = others = 0
-        for line in self.file.read_text().splitlines():
+    def look(self) -> None:
+        """Read what was written to the ledger since."""
+        with open(self.file, "rb") as file:
+            file.seek(self._read)
+            whole, newline, _ = file.read().rpartition(b"\n")
+        self._read += len(whole + newline)
+        for line in whole.splitlines():
             mark, _, who, *_ = line.split()
-            if mark == "begin":
-                begun += who == str(pid)
-            elif mark == "end":
-                ended += who == str(pid)
-                others += who != str(pid)
-        return begun, ended, others
+            if mark == b"begin":
+                self._begun[int(who)] += 1
+            elif mark == b"end":
+                self._ended[int(who)] += 1
+                self.done += 1
 
 
 def test_redis_away_for_twenty_seconds_makes_nobody_fatal(
     tmp_path: Path, laravel_app: LaravelApp, redis_server: RedisServer
 ) -> None:
-    """With its cache on Redis a worker exits with 1 when Redis is gone, and dies again at each start."""
+    """With its cache on Redis a worker exits with 1 when Redis is gone, and dies again at each start.
+    Three seconds after Redis answers again, all run."""
     laravel_app.set_env(CACHE_DRIVER="redis", CACHE_STORE="redis")
-    with Queuepool(tmp_path / "qp", workers(laravel_app, 4)) as qp:
-        qp.up()
-        qp.running("laravel-worker", 4)
+
+    def outage(qp: Queuepool, seconds: float) -> float:
+        """Redis is away for so long; how long after its first answer the last worker was RUNNING."""
+        seen = len(qp.events())
         redis_server.stop()
         stopped = time.monotonic()
         eventually(
@@ -146,16 +203,27 @@ def test_redis_away_for_twenty_seconds_makes_nobody_fatal(
         assert {p["state"] for p in views} == {"BACKOFF"}
         assert f"127.0.0.1:{redis_server.port}" in views[0]["reason"]
         starts = sum(p["restarts"] for p in views)
-        eventually(lambda: time.monotonic() - stopped >= 20, 30, "twenty seconds")
+        eventually(lambda: time.monotonic() - stopped >= seconds, what="Redis was away for long enough")
         views = qp.processes("laravel-worker")
         assert sum(p["restarts"] for p in views) == starts, "nobody was started in vain meanwhile"
         assert qp.try_("status").returncode == 3
         redis_server.start()
+        answered = time.time()
         qp.running("laravel-worker", 4)
-        events = [e["event"] for e in qp.events()]
-        assert "fatal" not in events
-        since = [event for event in events[events.index("resumed") :] if event != "resumed"]
+        events = qp.events()[seen:]
+        kinds = [e["event"] for e in events]
+        assert "fatal" not in kinds
+        since = [kind for kind in kinds[kinds.index("resumed") :] if kind != "resumed"]
         assert sorted(since) == ["running"] * 4 + ["started"] * 4, "none had to try again"
+        return float(max(e["time"] for e in events if e["event"] == "running")) - answered
+
+    with Queuepool(tmp_path / "qp", workers(laravel_app, 4)) as qp:
+        qp.up()
+        qp.running("laravel-worker", 4)
+        took = [outage(qp, 20)]
+        while min(took) > 3 and len(took) < 3:  # the machine may have had other things to do
+            took.append(outage(qp, 0))
+        assert min(took) <= 3, took
         laravel_app.dispatch("Ledger", 20)
         eventually(lambda: laravel_app.ledger().done == 20, what="they work again")
 
@@ -210,16 +278,24 @@ def test_scaling_down_lets_a_running_job_finish(tmp_path: Path, laravel_app: Lar
         assert laravel_app.ledger().exactly_once
 
 
-def test_sigkill_of_the_daemon_loses_no_job(tmp_path: Path, laravel_app: LaravelApp) -> None:
-    with Queuepool(tmp_path / "qp", workers(laravel_app, 4)) as qp:
+def test_twenty_sigkills_of_the_daemon_lose_no_job(tmp_path: Path, laravel_app: LaravelApp) -> None:
+    """Each time in the midst of work: jobs are left, and some were done under the daemon that is killed."""
+    with Queuepool(tmp_path / "qp", workers(laravel_app, 2)) as qp:
         qp.up()
-        before = qp.running("laravel-worker", 4)
-        laravel_app.dispatch("Ledger", 300, ms=20)
-        for _ in range(5):
+        before = qp.running("laravel-worker", 2)
+        sent = 300
+        laravel_app.dispatch("Ledger", sent, ms=100)
+        for round_ in range(20):
+            ledger = laravel_app.ledger()
+            if len(ledger.missing) < 30:
+                laravel_app.dispatch("Ledger", 60, ms=100)
+                sent += 60
+            eventually(lambda done=ledger.done: laravel_app.ledger().done > done, what="they work")
             qp.kill()
+            assert laravel_app.ledger().missing, f"jobs are left in round {round_}"
             qp.up()
-            assert qp.running("laravel-worker", 4) == before
-        eventually(lambda: laravel_app.ledger().done == 300, 60, "all are done")
+            assert qp.running("laravel-worker", 2) == before, f"round {round_}"
+        eventually(lambda: laravel_app.ledger().done == sent, 60, "all are done")
         assert laravel_app.ledger().exactly_once
 
 

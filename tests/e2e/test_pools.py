@@ -56,10 +56,11 @@ def test_scaling_down_drains_only_the_surplus_and_lets_it_finish(tmp_path: Path,
         assert after == {name: before[name] for name in ("w:0", "w:1")}
         ended = {said.pid for said in report.said("leaving", text="0")}
         assert ended == {before["w:2"], before["w:3"]}, "both took their half second and left by themselves"
+        assert {said.pid for said in report.said("signal")} == ended, "nobody else was told anything"
 
 
-def test_editing_only_numprocs_and_update_touches_nobody_else(tmp_path: Path, report: Report) -> None:
-    text = "programs:" + program("w", report, numprocs=2) + program("other", report, numprocs=1)
+def test_editing_only_numprocs_and_update_is_the_same_as_scaling(tmp_path: Path, report: Report) -> None:
+    text = "programs:" + program("w", report, numprocs=2, stop=0.5) + program("other", report, numprocs=1)
     with Queuepool(tmp_path, text) as qp:
         qp.up()
         before, other = qp.running("w", 2), qp.running("other", 1)
@@ -67,11 +68,17 @@ def test_editing_only_numprocs_and_update_touches_nobody_else(tmp_path: Path, re
         assert "numprocs 2 -> 4" in qp("reread")
         assert qp.running("w", 2) == before, "reread changes nothing"
         qp("update")
-        assert before.items() <= qp.running("w", 4).items()
+        four = qp.running("w", 4)
+        assert before.items() <= four.items()
+        report.wait("ready", count=5)
+        assert not report.said("signal")
         qp.write(text)
         qp("update")
         assert qp.running("w", 2) == before
         assert qp.running("other", 1) == other
+        ended = {said.pid for said in report.said("leaving", text="0")}
+        assert ended == {four["w:2"], four["w:3"]}, "both took their half second and left by themselves"
+        assert {said.pid for said in report.said("signal")} == ended, "nobody else was told anything"
 
 
 def test_a_scale_is_kept_by_the_next_daemon_and_reset_on_demand(tmp_path: Path, report: Report) -> None:
@@ -285,34 +292,52 @@ def test_a_killed_process_is_replaced_at_once(tmp_path: Path, report: Report) ->
         assert (started["event"], started["fields"]["pid"]) == ("started", ready.pid), "and nothing was waited for"
 
 
-@pytest.mark.parametrize("python", [False, True])
-def test_after_a_stop_nothing_of_the_tree_is_left(tmp_path: Path, report: Report, python: bool) -> None:
-    """A shell that does not pass signals on, over a child that takes its time and has children of its own."""
-    inner = shlex.join(worker_argv(report=report, name="inner", stop=0.3, children=["plain", "deaf"], python=python))
+@pytest.mark.parametrize(
+    ("script", "members", "adopted", "python"),
+    [("timeout 250 {} & {}; true", 8, False, True), ("timeout 250 {}; true", 5, True, False)],
+    ids=["both", "adopted"],
+)
+def test_after_a_stop_nothing_of_the_tree_is_left(
+    tmp_path: Path, report: Report, script: str, members: int, adopted: bool, python: bool
+) -> None:
+    """A shell that does not pass signals on, over one that takes its time and has children of its own. The tree is
+    the session of the shell: timeout(1) moves what it starts into another process group, and is found. A process that
+    calls setsid() has left the tree, as daemons do: it is neither told to end nor waited for."""
+    kinds = ["plain", "deaf", "session"]
+    inner = shlex.join(worker_argv(report=report, name="inner", stop=0.3, children=kinds, python=python))
     text = f"""
 programs:
   w:
     type: command
-    command: {["sh", "-c", inner + "; true"]!r}
+    command: {["sh", "-c", script.replace("{}", inner)]!r}
     startsecs: 0
-    stopwaitsecs: 5
+    stopwaitsecs: 4
 """
     with Queuepool(tmp_path, text) as qp:
         qp.up()
         [leader] = qp.running("w", 1).values()
-        report.wait("ready")
-        members = procstat.session_members(leader)
-        assert len(members) == 4
+        inners = report.wait("ready", count=script.count("{}"))
+        if adopted:
+            qp.kill()
+            qp.up()
+        departed = [said.pid for said in report.said("child", text="session")]
+        assert len(procstat.session_members(leader)) == members
         qp("stop", "w")
         assert procstat.session_members(leader) == []
-        assert report.said("leaving", text="0"), "the inner one was asked, and finished what it did"
+        left = {said.pid for said in report.said("leaving", text="0")}
+        assert left == {said.pid for said in inners}, "they were asked, and finished what they did"
+        assert all(map(procstat.birth, departed))
+        qp("start", "w")
+        report.wait("ready", count=2 * len(inners))
+        assert all(map(procstat.birth, departed)), "whoever is started anew is no reason to end them"
 
 
-def test_a_killed_leader_is_not_doubled_while_its_children_live(tmp_path: Path, report: Report) -> None:
+@pytest.mark.parametrize("wrapper", ["", "timeout 250 "])
+def test_a_killed_leader_is_not_doubled_while_its_children_live(tmp_path: Path, report: Report, wrapper: str) -> None:
     inner = shlex.join(worker_argv(report=report, name="inner", stop=0.3))
     text = f"""
 programs:
-  w: {{type: command, command: {["sh", "-c", inner + "; true"]!r}, startsecs: 0, stopwaitsecs: 60}}
+  w: {{type: command, command: {["sh", "-c", f"{wrapper}{inner}; true"]!r}, startsecs: 0, stopwaitsecs: 60}}
 """
     with Queuepool(tmp_path, text) as qp:
         qp.up()

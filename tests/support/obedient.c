@@ -21,7 +21,8 @@ static const struct { const char *name; int number; } SIGNALS[] = {
 enum { SIGNALS_N = sizeof SIGNALS / sizeof *SIGNALS };
 
 static int report = -1, wake[2], ignored[SIGNALS_N];
-static long said, width, life = 600;
+static long said, width, life = 600; /* said: numbered lines that were written whole */
+static int saying;
 static double every, stop_seconds;
 static int stop_code;
 
@@ -51,6 +52,7 @@ static void fail(const char *order) {
 }
 
 static void leave(int code) {
+    if (saying) tell("said", "%ld", said);
     tell("leaving", "%d", code);
     exit(code);
 }
@@ -97,20 +99,24 @@ static void put(int fd, const char *text, size_t size) {
             leave(74);
         }
         if (n > 0) text += n, size -= n;
-        obey_signals();
+        if (size) obey_signals(); /* what is whole is counted first: it may leave there */
     }
 }
 
 static void say(int fd, long count) {
     char *line = malloc(width + 64);
+    saying = 1;
     for (long i = 0; i < count; i++) {
-        int n = snprintf(line, 64, "%d %ld ", (int)getpid(), ++said);
+        int n = snprintf(line, 64, "%d %ld ", (int)getpid(), said + 1);
         while (n < width - 1) line[n++] = 'x';
         line[n++] = '\n';
         put(fd, line, n);
+        said++;
+        obey_signals();
         if (every > 0) rest(every);
     }
     free(line);
+    saying = 0;
     tell("said", "%ld", said);
 }
 

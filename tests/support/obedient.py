@@ -24,7 +24,8 @@ class Obedient:
         self.orders: dict[str, str] = {"name": "", "life": "600"}
         self.children: list[str] = []
         self.report = self.control = -1
-        self.said = 0
+        self.said = 0  # numbered lines that were written whole
+        self.saying = False
         self.ignored: set[str] = set()
         self.food: list[bytearray] = []
         for argument in arguments:
@@ -48,6 +49,8 @@ class Obedient:
             os.write(self.report, f"{what} {os.getpid()} {when or time.monotonic_ns()} {rest}\n".encode())
 
     def leave(self, code: int) -> None:
+        if self.saying:
+            self.tell("said", self.said)
         self.tell("leaving", code)
         os._exit(code)
 
@@ -79,14 +82,19 @@ class Obedient:
             except OSError as error:
                 self.tell("broken", error.errno)
                 self.leave(74)
-            self.obey_signals()
+            if data:
+                self.obey_signals()  # what is whole is counted first: it may leave there
 
     def say(self, fd: int, count: int) -> None:
+        self.saying = True
         for _ in range(count):
+            line = f"{os.getpid()} {self.said + 1} ".ljust(int(self.number("width")) - 1, "x") + "\n"
+            self.put(fd, line.encode())
             self.said += 1
-            self.put(fd, f"{os.getpid()} {self.said} ".ljust(int(self.number("width")) - 1, "x").encode() + b"\n")
+            self.obey_signals()
             if every := self.number("every"):
                 self.rest(every)
+        self.saying = False
         self.tell("said", self.said)
 
     def eat(self, megabytes: float) -> None:

@@ -9,8 +9,9 @@ obedient.c, compiled once per user and version of its source, or obedient.py whe
     report.wait("leaving", text="0", pid=ready.pid)
 
 What it reports, one line each: `ready NAME` (signals are handled, its children live; the time is that of its first
-instruction), `child KIND` (by the child itself), `said TOTAL`, `ate MEGABYTES`, `signal NAME`, `leaving CODE` (not when
-it is killed), `broken ERRNO` (its output could not be written; it then leaves with 74).
+instruction), `child KIND` (by the child itself), `said TOTAL` (numbered lines written so far: after each order to say
+some, and before it leaves in the midst of one), `ate MEGABYTES`, `signal NAME`, `leaving CODE` (not when it is killed),
+`broken ERRNO` (its output could not be written; it then leaves with 74).
 """
 
 from __future__ import annotations
