@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import struct
+import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 
@@ -165,7 +166,10 @@ class Spool:
 
 def _open(path: str | None) -> int:
     if path is None:
-        return os.memfd_create("queuepool-spool")
+        if hasattr(os, "memfd_create"):  # Linux; it needs no room on any disk
+            return os.memfd_create("queuepool-spool")
+        with tempfile.TemporaryFile() as file:
+            return os.dup(file.fileno())
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
