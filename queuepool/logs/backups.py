@@ -85,10 +85,14 @@ class Compressor:
         loop: asyncio.AbstractEventLoop,
         failed: Callable[[str, str], None],
         gzip: str | None = "gzip",
+        mended: Callable[[str, str], None] = lambda path, what: None,
     ) -> None:
-        """failed: told path and reason. gzip: the program; None, or one that is not there: do without."""
+        """failed: told path and reason. gzip: the program; None, or one that is not there: do without. mended: told the
+        same once it can be done again."""
         self._loop = loop
-        self._failed = failed
+        self._tell_failed = failed
+        self._mended = mended
+        self._troubled: dict[str, str] = {}
         self._gzip = shutil.which(gzip) if gzip else None
         self._wanted: dict[str, tuple[int, Owner | None]] = {}
         self._job: _Job | None = None
@@ -98,6 +102,10 @@ class Compressor:
         """Gzip the kept files of `path` that are not yet."""
         self._wanted[path] = (keep, owner)
         self._next()
+
+    def _failed(self, path: str, error: OSError) -> None:
+        self._troubled[path] = f"cannot gzip a kept file: {error.strerror or error}"
+        self._tell_failed(path, self._troubled[path])
 
     def close(self) -> None:
         """Give up what is under way; it is begun again another time."""
@@ -115,7 +123,7 @@ class Compressor:
                     del self._wanted[path]
             except OSError as error:
                 del self._wanted[path]
-                self._failed(path, f"cannot gzip a kept file: {error.strerror or error}")
+                self._failed(path, error)
 
     def _begin(self, path: str, keep: int, owner: Owner | None) -> bool:
         with acting_as(owner):
@@ -197,9 +205,11 @@ class Compressor:
         except OSError as error:
             self._wanted.pop(job.path, None)
             self._give_up(job)
-            self._failed(job.path, f"cannot gzip a kept file: {error.strerror or error}")
+            self._failed(job.path, error)
         else:
             self._release(job)
+            if what := self._troubled.pop(job.path, ""):
+                self._mended(job.path, what)
         self._next()
 
     def _finish(self, job: _Job) -> None:

@@ -70,7 +70,11 @@ class Pump:
         self._answers = make_watch(loop, self._answer, in_kernel)
         self._arm_at_once = in_kernel
         self._alarm = Alarm(loop, self._turn)
-        self._compressor = Compressor(loop, lambda path, what: report(Trouble(path, what)))
+        self._compressor = Compressor(
+            loop,
+            lambda path, what: report(Trouble(path, what)),
+            mended=lambda path, what: report(Trouble(path, what, over=True)),
+        )
         self._streams: dict[Hashable, Stream] = {}
         self._by_fd: dict[int, Stream] = {}
         self._active: dict[int, Stream] = {}

@@ -87,6 +87,7 @@ class LogFile:
         "_stuck_since",
         "_trouble",
         "_turn_at",
+        "_unrotated",
         "_wall",
         "bytes",
         "dropped",
@@ -138,6 +139,7 @@ class LogFile:
         self._begins_line: bool | None = None
         self._trouble: Trouble | None = None
         self._retry_at = self._look_at = self._rotate_after = 0.0
+        self._unrotated = ""
         self._missing_since: float | None = None
         self._turn_at = math.inf
         self._socket: socket.socket | None = None
@@ -323,10 +325,14 @@ class LogFile:
                 return
             self._rotate_after = now + ROTATE_RETRY_SECONDS
             self.errors += 1
-            self._report(Trouble(self.path, f"cannot rotate: {error.strerror or error}", _owner_hint(error, self)))
+            self._unrotated = f"cannot rotate: {error.strerror or error}"
+            self._report(Trouble(self.path, self._unrotated, _owner_hint(error, self)))
             return
         self.rotations += 1
         self.reopen()
+        if self._unrotated:
+            self._report(Trouble(self.path, self._unrotated, over=True))
+            self._unrotated = ""
 
     def _write_regular(self, data: bytes) -> None:
         view, written = memoryview(data), 0

@@ -73,7 +73,10 @@ def _compress(tmp_path: Path, act: Callable[[Compressor], None]) -> list[str]:
     failed: list[str] = []
 
     async def run() -> None:
-        compressor = Compressor(asyncio.get_running_loop(), lambda path, what: failed.append(what))
+        loop = asyncio.get_running_loop()
+        compressor = Compressor(
+            loop, lambda path, what: failed.append(what), mended=lambda path, what: failed.remove(what)
+        )
         try:
             act(compressor)
             await until(lambda: compressor._job is None and not compressor._wanted)
@@ -107,6 +110,26 @@ def test_a_failed_compression_keeps_the_file_and_says_so(tmp_path: Path) -> None
     failed = _compress(tmp_path, act)
     assert len(failed) == 1
     assert os.listdir(tmp_path) == ["w.log.1"]
+
+
+def test_a_compression_that_works_again_ends_the_complaint(tmp_path: Path) -> None:
+    log = str(tmp_path / "w.log")
+    Path(f"{log}.1").write_bytes(b"one\n")
+
+    def act(compressor: Compressor) -> None:
+        good, compressor._gzip = compressor._gzip, "/bin/false"
+        tell = compressor._tell_failed
+
+        def failed(path: str, what: str) -> None:
+            tell(path, what)
+            compressor._gzip = good
+            compressor.want(path, 5, None)
+
+        compressor._tell_failed = failed
+        compressor.want(log, 5, None)
+
+    assert _compress(tmp_path, act) == [], "it was told of, and that it is over"
+    assert os.listdir(tmp_path) == ["w.log.1.gz"]
 
 
 def test_a_file_that_rotates_while_it_is_gzipped_is_found_again(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from queuepool.logs import draining
 from queuepool.logs.ledger import Ledger, digest
 from queuepool.logs.pipes import available, can_splice, capacity
 from queuepool.logs.pump import Pump
+from queuepool.logs.rotating import ROTATE_RETRY_SECONDS
 from queuepool.logs.watching import Alarm
 from tests.support.turns import turns, until
 
@@ -254,6 +255,30 @@ def test_a_file_is_rotated_at_the_turn_of_the_hour(tmp_path: Path, splice: bool)
             b.say("a", b"new\n")
             b.pump.flush()
             assert (b.text("worker.log.1"), b.text()) == (b"old\nstill old\n", b"new\n")
+
+    asyncio.run(run())
+
+
+def test_a_rotation_that_fails_is_told_of_and_so_is_the_next_that_does_not(tmp_path: Path, splice: bool) -> None:
+    async def run() -> None:
+        clock = Clock()
+        with bench(tmp_path, splice=splice, clock=clock) as b:
+            in_the_way = tmp_path / "logs" / "worker.log.1" / "full"
+            in_the_way.mkdir(parents=True)
+            b.attach("a", LogPolicy(b.log(), maxbytes=4, backups=1))
+            for text in (b"one\n", b"two\n", b"three\n"):
+                b.say("a", text)
+                b.pump.flush()
+            assert b.text() == b"one\ntwo\nthree\n", "nothing is lost for it"
+            assert [(t.over, "cannot rotate" in t.what, bool(t.hint)) for t in b.troubles] == [(False, True, True)]
+            in_the_way.rmdir()
+            in_the_way.parent.rmdir()
+            clock.now += ROTATE_RETRY_SECONDS + 1
+            for text in (b"four\n", b"five\n"):
+                b.say("a", text)
+                b.pump.flush()
+            assert [(t.path, t.over) for t in b.troubles[1:]] == [(b.log(), True)]
+            assert b.text() == b"five\n"
 
     asyncio.run(run())
 
