@@ -67,7 +67,11 @@ class ConfigError(QueuepoolError):
 
 
 class NoConfig(ConfigError):
-    """No queuepool.yml was found."""
+    """No queuepool.yml was found; `path` is where one would have been, "" where that is not known."""
+
+    def __init__(self, message: str, hint: str = "", path: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.path = path
 
 
 class DaemonUnreachable(QueuepoolError):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from queuepool.errors import ConfigError, UsageError
+from queuepool.errors import ConfigError, NoConfig, UsageError
 
 if TYPE_CHECKING:
     from queuepool.control.client import Client
@@ -42,6 +42,7 @@ class Context:
         """The absolute path of queuepool.yml. Raises NoConfig when there is none, UsageError when it is another
         machine's."""
         from queuepool.config.find import find_config
+        from queuepool.system.rundir import RunDirectory
 
         if self.host:
             self.refuse_host()
@@ -50,7 +51,12 @@ class Context:
             cwd = os.getcwd()
         except FileNotFoundError:  # the release that the shell stands in was deleted by a deploy
             cwd = os.environ.get("PWD") or "/"
-        return find_config(self.config, os.environ, cwd)
+        try:
+            return find_config(self.config, os.environ, cwd)
+        except NoConfig as error:
+            if error.path and RunDirectory(error.path).pid() is not None:
+                return error.path  # it was taken away below a daemon, which can be asked and ended all the same
+            raise
 
     def refuse_host(self) -> NoReturn:
         """Raise the UsageError of a command that works with the files of a machine."""

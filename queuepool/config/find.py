@@ -36,6 +36,7 @@ def find_config(explicit: str | None, environ: Mapping[str, str], cwd: str) -> s
     raise NoConfig(
         f"cannot find queuepool.yml in {where} or above, nor {SYSTEM_WIDE}",
         hint="write one with `queuepool init`, or name one with `-c FILE`",
+        path=os.path.join(where, NAMES[0]),
     )
 
 
@@ -45,7 +46,7 @@ def _named(path: str, by: str) -> str:
         inside = [os.path.join(path, name) for name in NAMES]
         path = next((file for file in inside if os.path.isfile(file)), inside[0])
     if not os.path.lexists(path):
-        raise NoConfig(f"cannot find {path}, which {by} names", hint="write one with `queuepool init`")
+        raise NoConfig(f"cannot find {path}, which {by} names", "write one with `queuepool init`", path)
     return path
 
 

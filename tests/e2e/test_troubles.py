@@ -333,7 +333,7 @@ def test_a_file_that_cannot_be_read_is_named_and_changes_nothing_that_runs(case:
             shutil.chown(qp.directory, "www-data", "www-data")
             shutil.chown(qp.runtime, "www-data", "www-data")
 
-        def refused(*command: str) -> None:
+        def refused(*command: str, words: tuple[str, ...] = words) -> None:
             done = qp.try_(*command, under=under)
             assert done.returncode == 2, done
             said = calm(done.stdout + done.stderr)
@@ -343,12 +343,16 @@ def test_a_file_that_cannot_be_read_is_named_and_changes_nothing_that_runs(case:
         before = qp.running("good", 1)
         qp.file.unlink()
         make(qp.file)
-        refused("update")
+        refused("update", words=(":1: cannot be read: no such file",) if case == "missing" else words)
         told = qp.journal().count(" event=config_refused ")
         os.kill(qp.run.pid() or 0, signal.SIGHUP)  # what the daemon itself makes of it, and not only the command
         eventually(lambda: qp.journal().count(" event=config_refused ") > told, what="it is refused", show=qp.story)
         assert unharmed(qp, before)
-        qp.kill(signal.SIGTERM)
+        if case == "a directory":
+            qp.kill(signal.SIGTERM)
+        else:  # the daemon can be asked, and ended, all the same
+            assert "1 of 1 running" in qp.try_("status", under=under).stdout
+            assert qp.try_("down", under=under).returncode == 0
         refused("up", "-d")
         refused("config", "check")
         assert qp.run.pid() is None
