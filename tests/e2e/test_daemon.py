@@ -21,15 +21,13 @@ from tests.support.daemon import Queuepool
 from tests.support.wait import eventually
 from tests.support.worker import Report, control_fifo, order, worker_argv
 
-CHATTY = 20
-
 
 @pytest.fixture
 def report(tmp_path: Path) -> Report:
     return Report(tmp_path / "report")
 
 
-def chatty(report: Report, log: Path) -> str:
+def chatty(report: Report, log: Path, numprocs: int) -> str:
     """Workers that print numbered lines without end, 800 bytes each, into one file; told to end they leave with 7."""
     argv = worker_argv(report=report, name="chat", lines=1_000_000, width=800, every=0.008, stop_code=7, life=280)
     return f"""
@@ -37,7 +35,7 @@ programs:
   w:
     type: command
     command: {shlex.join(argv)!r}
-    numprocs: {CHATTY}
+    numprocs: {numprocs}
     startsecs: 0
     stdout_logfile: {log}
     stdout_logfile_maxbytes: 400KB
@@ -82,16 +80,16 @@ def is_full(pid: int) -> bool:
         os.close(fd)
 
 
-@pytest.mark.parametrize(("how", "rounds"), [("kill", 20), ("upgrade", 10)])
+@pytest.mark.parametrize(("how", "rounds", "count"), [("kill", 20, 20), ("upgrade", 10, 10)])
 def test_a_daemon_replaced_again_and_again_loses_no_process_no_line_and_no_exit_code(
-    tmp_path: Path, report: Report, how: str, rounds: int
+    tmp_path: Path, report: Report, how: str, rounds: int, count: int
 ) -> None:
     """Killed by SIGKILL and started anew, once so late that the workers' pipes are full, or upgraded in place."""
     log = tmp_path / "logs" / "w.log"
-    with Queuepool(tmp_path, chatty(report, log)) as qp:
+    with Queuepool(tmp_path, chatty(report, log, count)) as qp:
         pid = qp.up()
-        before = qp.running("w", CHATTY)
-        report.wait("ready", count=CHATTY)
+        before = qp.running("w", count)
+        report.wait("ready", count=count)
         for round_ in range(rounds):
             seen = size(log)
             if how == "kill":
@@ -104,19 +102,19 @@ def test_a_daemon_replaced_again_and_again_loses_no_process_no_line_and_no_exit_
                 qp("upgrade")
                 eventually(lambda started=started: qp.started_at() not in (None, started), what="the new daemon")
             assert qp.status()["daemon"]["pid"] == pid == qp.run.pid()
-            assert qp.running("w", CHATTY) == before, f"round {round_}"
+            assert qp.running("w", count) == before, f"round {round_}"
             adopted = {p["adopted"] for p in qp.processes("w")}
             assert adopted == {how == "kill"}, "after an upgrade they are its children still"
-            assert len(report.said("ready")) == CHATTY, "nobody was started twice"
+            assert len(report.said("ready")) == count, "nobody was started twice"
             eventually(lambda seen=seen: size(log) not in (0, seen), what="lines arrive again")
         os.kill(before["w:1"], signal.SIGTERM)
         os.kill(before["w:3"], signal.SIGSEGV)
-        report.wait("ready", count=CHATTY + 2)
+        report.wait("ready", count=count + 2)
         if how == "upgrade" or strangers_exits_are_told():
             ended = {e["process"]: e["fields"]["code"] for e in qp.events() if e["event"] == "exited"}
             assert ended == {"w:1": 7, "w:3": -signal.SIGSEGV}
         qp("stop", "w")
-        assert len(report.said("leaving", text="7")) == CHATTY + 1, "all but the one that died"
+        assert len(report.said("leaving", text="7")) == count + 1, "all but the one that died"
         assert check_lines(log, report) > 1000
         assert not report.said("broken"), "nobody met a broken pipe"
 

@@ -283,7 +283,7 @@ def test_twenty_sigkills_of_the_daemon_lose_no_job(tmp_path: Path, laravel_app: 
     with Queuepool(tmp_path / "qp", workers(laravel_app, 2)) as qp:
         qp.up()
         before = qp.running("laravel-worker", 2)
-        sent = 300
+        sent = 200
         laravel_app.dispatch("Ledger", sent, ms=100)
         for round_ in range(20):
             ledger = laravel_app.ledger()

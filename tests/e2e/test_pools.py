@@ -293,18 +293,20 @@ def test_a_killed_process_is_replaced_at_once(tmp_path: Path, report: Report) ->
 
 
 @pytest.mark.parametrize(
-    ("script", "members", "adopted", "python"),
-    [("timeout 250 {} & {}; true", 8, False, True), ("timeout 250 {}; true", 5, True, False)],
+    ("script", "children", "members", "adopted", "python"),
+    [
+        ("timeout 250 {} & {}; true", ["plain", "deaf", "session"], 8, False, True),
+        ("timeout 250 {}; true", ["plain", "session"], 4, True, False),
+    ],
     ids=["both", "adopted"],
 )
 def test_after_a_stop_nothing_of_the_tree_is_left(
-    tmp_path: Path, report: Report, script: str, members: int, adopted: bool, python: bool
+    tmp_path: Path, report: Report, script: str, children: list[str], members: int, adopted: bool, python: bool
 ) -> None:
     """A shell that does not pass signals on, over one that takes its time and has children of its own. The tree is
     the session of the shell: timeout(1) moves what it starts into another process group, and is found. A process that
     calls setsid() has left the tree, as daemons do: it is neither told to end nor waited for."""
-    kinds = ["plain", "deaf", "session"]
-    inner = shlex.join(worker_argv(report=report, name="inner", stop=0.3, children=kinds, python=python))
+    inner = shlex.join(worker_argv(report=report, name="inner", stop=0.3, children=children, python=python))
     text = f"""
 programs:
   w:
