@@ -89,9 +89,9 @@ def a_busy_pool(it: Installation) -> None:
 
 
 def more_than_can_be_done(it: Installation) -> None:
+    it.app.dispatch("sleeping", ms=250_000)
     it.qp.up()
     it.qp.running("w", 1)
-    it.app.dispatch("sleeping", ms=250_000)
     eventually(lambda: _told(it, "busy"), what="it is at work")
     eventually(lambda: _told(it, "rate_in") is not None, what="rates are known")
     it.app.dispatch("quick", 20)
@@ -109,7 +109,7 @@ def poisoned(it: Installation) -> None:
 
 def failing_jobs(it: Installation) -> None:
     it.app.dispatch("failing", 2)
-    it.app.artisan("queue:work", "--stop-when-empty")
+    it.app.artisan("queue:work", "--stop-when-empty", "--sleep=0")
     it.own()
 
 
