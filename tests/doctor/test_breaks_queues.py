@@ -10,6 +10,8 @@ import time
 
 import pytest
 
+from queuepool.control.client import Client
+from queuepool.control.messages import Queues
 from tests.support.installation import Break, Installation
 from tests.support.laravel import laravel_version
 from tests.support.wait import eventually
@@ -73,7 +75,8 @@ def idle_workers(it: Installation) -> None:
 
 
 def _told(it: Installation, name: str, queue: str = "default") -> object:
-    rows = [row for row in json.loads(it.qp("queues", "--json"))["queues"] if row["queue"] == queue]
+    told = Client(it.qp.run.socket).ask(Queues())  # many times over: a command each would be work for a processor
+    rows = [row for row in told["queues"] if row["queue"] == queue]
     assert rows, "the application was not asked yet"
     return rows[0][name]
 
