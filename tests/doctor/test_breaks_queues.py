@@ -10,6 +10,8 @@ import time
 
 import pytest
 
+from queuepool.control.client import Client
+from queuepool.control.messages import Queues
 from tests.support.installation import Break, Installation
 from tests.support.laravel import laravel_version
 from tests.support.wait import eventually
@@ -73,7 +75,8 @@ def idle_workers(it: Installation) -> None:
 
 
 def _told(it: Installation, name: str, queue: str = "default") -> object:
-    rows = [row for row in json.loads(it.qp("queues", "--json"))["queues"] if row["queue"] == queue]
+    told = Client(it.qp.run.socket).ask(Queues())  # many times over: a command each would be work for a processor
+    rows = [row for row in told["queues"] if row["queue"] == queue]
     assert rows, "the application was not asked yet"
     return rows[0][name]
 
@@ -89,9 +92,9 @@ def a_busy_pool(it: Installation) -> None:
 
 
 def more_than_can_be_done(it: Installation) -> None:
+    it.app.dispatch("sleeping", ms=250_000)
     it.qp.up()
     it.qp.running("w", 1)
-    it.app.dispatch("sleeping", ms=250_000)
     eventually(lambda: _told(it, "busy"), what="it is at work")
     eventually(lambda: _told(it, "rate_in") is not None, what="rates are known")
     it.app.dispatch("quick", 20)
@@ -109,7 +112,7 @@ def poisoned(it: Installation) -> None:
 
 def failing_jobs(it: Installation) -> None:
     it.app.dispatch("failing", 2)
-    it.app.artisan("queue:work", "--stop-when-empty")
+    it.app.artisan("queue:work", "--stop-when-empty", "--sleep=0")
     it.own()
 
 

@@ -189,7 +189,7 @@ def change_the_prefix(it: Installation) -> None:
 
 def work_under_the_old_prefix(it: Installation) -> None:
     it.app.set_env(REDIS_PREFIX=it.app.prefix)
-    it.app.artisan("queue:work", "--queue=default", "--stop-when-empty")
+    it.app.artisan("queue:work", "--queue=default", "--stop-when-empty", "--sleep=0")
     it.app.set_env(REDIS_PREFIX="renamed_")
     it.own()
 

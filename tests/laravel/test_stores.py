@@ -33,7 +33,7 @@ def test_failed_jobs_databases_and_limits_are_told(tmp_path: Path, redis_server:
     assert (empty["elastic"], empty["horizon_lacks"]) == ([], [])
 
     app.dispatch("failing", 3)
-    app.artisan("queue:work", "--stop-when-empty")
+    app.artisan("queue:work", "--stop-when-empty", "--sleep=0")
     file = tmp_path / "app/storage/app/database.sqlite"
     database = sqlite3.connect(file)
     with database:
