@@ -66,7 +66,8 @@ def _be_the_daemon(config_path: str, log: str, writer: int) -> None:
         os.closerange(writer + 1, min(os.sysconf("SC_OPEN_MAX"), 1 << 16))
         from queuepool import daemon
 
-        code = daemon.run(config_path, foreground=False, ready=ready, echo=None, approve=Approval(notes.append))
+        reading = daemon.begin_to_read(config_path)
+        code = daemon.run(config_path, reading, foreground=False, ready=ready, approve=Approval(notes.append))
     except QueuepoolError as error:
         code = error.exit_code
         report.failed(error)

@@ -65,15 +65,17 @@ def _run(context: Context, path: str, *, foreground: bool) -> int:
     """Be the daemon. Its standard output gets the workers' lines, under systemd only the daemon's own: the workers'
     are in their log files, and need not be in the system's journal as well."""
     from queuepool import daemon
+
+    reading = daemon.begin_to_read(path)
     from queuepool.cli.approval import Approval
     from queuepool.cli.echo import Echo
 
     if not foreground:
-        return daemon.run(path, foreground=False, ready=lambda: None, echo=None)
+        return daemon.run(path, reading, foreground=False)
     echo = Echo(sys.stdout.fileno(), color=context.color, workers=SYSTEMD not in os.environ)
     try:
         approve = Approval(lambda line: _note(context, line))
-        return daemon.run(path, foreground=True, ready=lambda: None, echo=echo, approve=approve)
+        return daemon.run(path, reading, foreground=True, echo=echo, approve=approve)
     finally:
         echo.close()
 

@@ -4,7 +4,6 @@ file is begun. Detaching from a terminal is cli/detach.py's."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -24,6 +23,7 @@ LARGEST_ASIDE = 1 << 18
 
 def run(
     config_path: str,
+    reading: Aside[Loaded],
     *,
     foreground: bool,
     ready: Callable[[], None] = lambda: None,
@@ -32,28 +32,28 @@ def run(
 ) -> int:
     """Be the daemon of a queuepool.yml until it is told to end; its exit code.
 
-    foreground: the caller's terminal is still there. ready: called once when the control socket answers. echo(name,
-    stream, line): called with every line that a worker prints (name `laravel-worker:3`, stream "out") and with every
-    event (name "", stream "event"). approve: sees what was read before anything is made or started, and may raise; it
-    is not asked where this process takes over from itself. Raises QueuepoolError when it cannot start: ConfigError,
-    Locked, ...
+    reading: from begin_to_read. foreground: the caller's terminal is still there. ready: called once when the control
+    socket answers. echo(name, stream, line): called with every line that a worker prints (name `laravel-worker:3`,
+    stream "out") and with every event (name "", stream "event"). approve: sees what was read before anything is made or
+    started, and may raise; it is not asked where this process takes over from itself. Raises QueuepoolError when it
+    cannot start: ConfigError, Locked, ...
     """
-    read = begin_to_read(config_path)
-    from queuepool.daemon.running import run_read  # not before: it takes as long to load as the file to be read
+    from queuepool.daemon.running import run_read  # here: it is loaded while the file is read
 
-    return run_read(config_path, read, foreground, ready, echo, approve)
+    return run_read(config_path, reading, foreground, ready, echo, approve)
 
 
-def begin_to_read(path: str) -> Callable[[], Loaded]:
-    """Have the file read, and return what waits for the result: see versions.read. Where there is a second processor
-    it is read there, so that this process can load the daemon's code meanwhile."""
+def begin_to_read(path: str) -> Aside[Loaded]:
+    """Have the file read: see versions.read. Where there is a second processor
+    it is read there, so that this process can load the daemon's code meanwhile; so this is to be called first."""
 
     def read() -> Loaded:
         from queuepool.controller import versions
 
         return versions.read(path)
 
-    with contextlib.suppress(OSError):  # of a file that cannot be read, which is told of in its turn
-        if cores() > 1 and os.path.getsize(path) <= LARGEST_ASIDE:
-            return Aside(read).result
-    return read
+    try:
+        small = os.path.getsize(path) <= LARGEST_ASIDE
+    except OSError:  # which is told of in its turn
+        small = False
+    return Aside(read, elsewhere=small and cores() > 1)

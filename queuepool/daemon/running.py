@@ -10,23 +10,26 @@ from collections.abc import Callable
 from typing import Any
 
 from queuepool.daemon.daemon import Daemon, Echo
+from queuepool.daemon.serving import load_while
 from queuepool.daemon.upgrading import passed_on
 from queuepool.domain.pool import Loaded
 from queuepool.engines.former import refuse_former
 from queuepool.system import children
+from queuepool.system.aside import Aside
 from queuepool.system.rundir import RunDirectory
 
 
 def run_read(
     config_path: str,
-    read: Callable[[], Loaded],
+    reading: Aside[Loaded],
     foreground: bool,
     ready: Callable[[], None],
     echo: Echo | None,
     approve: Callable[[Loaded], None],
 ) -> int:
-    """Be the daemon: see run. read: waits for what the file says, or raises."""
-    loaded = read()
+    """Be the daemon: see run. reading: the file."""
+    load_while(lambda: reading.working)
+    loaded = reading.result()
     children.keep_descriptors_in()
     directory = RunDirectory(config_path)
     passed = passed_on()

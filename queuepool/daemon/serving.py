@@ -6,6 +6,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
+from collections.abc import Callable
+from importlib import import_module
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -123,11 +125,23 @@ class Serving:
             self._daemon.problems["http"] = text
 
 
+_CODE = tuple(f"queuepool.{name}" for name in (
+    "control.server", "control.api", "control.operations", "control.xmlrpc", "control.metrics", "controller.insight",
+    "controller.deploys", "controller.requeuer",
+))  # fmt: skip
+"""The most needed first. Some are for later."""
+
+
+def load_while(idle: Callable[[], bool]) -> None:
+    """Load of the servers' code what there is time for."""
+    for name in _CODE:
+        if idle():
+            import_module(name)
+
+
 def import_code() -> SimpleNamespace:
     """The servers' code, and that of the parts that they ask."""
-    import queuepool.controller.deploys
-    import queuepool.controller.insight
-    import queuepool.controller.requeuer  # noqa: F401 - loaded, for later
+    load_while(lambda: True)
     from queuepool.control import api, metrics, operations, server, visiting, xmlrpc
 
     return SimpleNamespace(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
+import select
 import signal
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -20,11 +20,14 @@ class Aside(Generic[T]):
 
     To be made while the process has one thread: a fork has no other. What goes wrong with the other process - it was
     killed, its result cannot be sent - costs time and nothing else: the work is then done here, when it is asked for.
+    So it is in any case with `elsewhere` off.
     """
 
-    def __init__(self, work: Callable[[], T]) -> None:
+    def __init__(self, work: Callable[[], T], *, elsewhere: bool = True) -> None:
         self._work = work
         self._pid = 0
+        if not elsewhere:
+            return
         try:
             self._pipe, writer = os.pipe()
         except OSError:
@@ -39,11 +42,18 @@ class Aside(Generic[T]):
         finally:
             os.close(writer)
 
+    @property
+    def working(self) -> bool:
+        """Whether another process is at it still, so that there is time for something else."""
+        return self._pid > 0 and not select.select([self._pipe], [], [], 0)[0]
+
     def result(self) -> T:
         """What `work` returned, waited for. Raises the QueuepoolError that it raised. To be called once."""
         told = self._told()
         if not told:
             return self._work()
+        import pickle  # here, and below: it is loaded by both at the same time
+
         error, value = pickle.loads(told)  # noqa: S301 - written by a fork of this process
         if error is not None:
             raise error
@@ -72,6 +82,8 @@ def _answer(work: Callable[[], object], writer: int) -> None:
     """Be the other process. Nothing of the one that it was copied from may go on here: no handlers, no buffers."""
     code = 1
     try:
+        import pickle
+
         try:
             told = pickle.dumps((None, work()), pickle.HIGHEST_PROTOCOL)
         except QueuepoolError as error:

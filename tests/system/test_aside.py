@@ -14,6 +14,7 @@ from queuepool.controller import versions
 from queuepool.errors import ConfigError
 from queuepool.system import aside
 from queuepool.system.aside import Aside
+from tests.support.wait import eventually
 
 
 def test_the_work_is_done_by_another_process_which_is_gone_afterwards() -> None:
@@ -21,6 +22,17 @@ def test_the_work_is_done_by_another_process_which_is_gone_afterwards() -> None:
     assert pid != os.getpid()
     with pytest.raises(ChildProcessError):
         os.waitpid(pid, 0)
+
+
+def test_there_is_time_for_something_else_while_another_process_works(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "gate")
+    found = Aside(lambda: (tmp_path / "gate").read_text())
+    assert found.working
+    (tmp_path / "gate").write_text("done")
+    eventually(lambda: not found.working, 60, "it has said something")
+    assert found.result() == "done"
+    assert not found.working
+    assert not Aside(os.getpid, elsewhere=False).working
 
 
 def test_more_than_a_pipe_holds_is_told() -> None:
@@ -97,5 +109,5 @@ def test_the_file_is_read_aside_where_that_is_sooner(
     monkeypatch.setattr(versions, "read", reader)
     monkeypatch.setattr(daemon, "cores", lambda: cores)
     (tmp_path / "queuepool.yml").write_text("#" * size)
-    read = daemon.begin_to_read(str(tmp_path / "queuepool.yml"))
-    assert (read() != os.getpid()) is elsewhere
+    reading = daemon.begin_to_read(str(tmp_path / "queuepool.yml"))
+    assert (reading.result() != os.getpid()) is elsewhere
