@@ -241,7 +241,7 @@ class Pump:
             if stream is None:
                 continue
             if stream.resting and self._mover.waiting(fd) == stream.resting:
-                self._watch.arm(fd, stream.resting)
+                self._watch_of(stream).arm(fd, stream.resting)
             else:
                 self._active[fd] = stream
                 self._resting.discard(fd)
@@ -251,17 +251,19 @@ class Pump:
                 if self._by_fd.get(fd) is not stream:
                     continue  # detached by a subscriber
                 moved = self._drainer.drain(stream)
-                if moved > 0:
+                if self._by_fd.get(fd) is not stream:
+                    progress = True
+                elif moved > 0:
                     progress = True
                     fullest = max(fullest, moved / stream.capacity)
                     if moved > FULL * stream.capacity:
                         self._widen(stream)
                     elif self._arm_at_once and moved < EMPTY * stream.capacity:
                         self._active.pop(fd, None)  # it will tell; looking for more would be one look too many
-                        self._watch.arm(fd, stream.resting)
+                        self._watch_of(stream).arm(fd, stream.resting)
                 elif moved != WAIT:
                     self._active.pop(fd, None)
-                    self._watch.arm(fd, stream.resting)
+                    self._watch_of(stream).arm(fd, stream.resting)
                     if stream.resting:
                         self._resting.add(fd)
         finally:

@@ -102,7 +102,7 @@ def test_a_full_disk_of_the_daemons_own_stops_and_doubles_no_worker(small: Queue
     order(tmp_path / "control", f"say {LINES}")  # 4 MB: far more than any pipe holds
     report.wait("said", count=2)
     assert qp.running("chat", 1) == {"chat:0": chat}
-    trouble = f"cannot write {tmp_path}/chat.log: cannot write to it: No space left on device for {qp.run.spool}/"
+    trouble = f"cannot write {tmp_path}/chat.log: No space left on device for {qp.run.spool}/"
     eventually(lambda: told(qp, trouble), what="the disk that is full is named")
     os.kill(chat, signal.SIGKILL)  # in the middle of a line, as far as the disk had room for it
     report.wait("ready", count=6)

@@ -121,9 +121,9 @@ def test_one_that_refuses_everything_does_not_keep_the_machine_busy(qp: Queuepoo
     failing = Ear(qp, "failing")
     eventually(lambda: len(failing.heard()) > 5, 30, "it is tried again")
     began, before, spent = time.monotonic(), len(failing.heard()), psutil.Process(qp.run.pid()).cpu_times()
-    eventually(lambda: len(failing.heard()) >= before + 2, what="it is tried twice more", show=qp.story)
+    eventually(lambda: len(failing.heard()) >= before + 6, what="it is tried six times more", show=qp.story)
     tries, took = len(failing.heard()) - before, time.monotonic() - began
-    assert tries <= 20 * took
+    assert tries - 2 <= 20 * took, "the first may have been about to come, the last have come since"
     after = psutil.Process(qp.run.pid()).cpu_times()
     assert after.user + after.system - spent.user - spent.system < 0.5 * took
 

@@ -259,6 +259,29 @@ def test_a_file_is_rotated_at_the_turn_of_the_hour(tmp_path: Path, splice: bool)
     asyncio.run(run())
 
 
+def test_a_prompt_stream_with_words_of_an_earlier_life_is_read_on(tmp_path: Path, splice: bool) -> None:
+    async def run() -> None:
+        unforeseen: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: unforeseen.append(context))
+        spool = str(tmp_path / "spool")
+        with bench(tmp_path, splice=splice, spool_directory=spool) as b:
+            policy, in_the_way = LogPolicy(b.log(), slot=True), Path(b.log())
+            in_the_way.mkdir(parents=True)
+            b.attach("a", policy, prompt=True)
+            b.say("a", b"one\n")
+            b.pump.flush()
+            b.pump.close()
+            in_the_way.rmdir()
+            b.pump = Pump(b.troubles.append, splice=splice, spool_directory=spool)
+            b.attach("a", policy, prompt=True, adopted=True)
+            await until(lambda: b.text() == b"[default:a] one\n")
+            b.say("a", b"two\n")
+            await until(lambda: b.text() == b"[default:a] one\n[default:a] two\n")
+        assert not unforeseen
+
+    asyncio.run(run())
+
+
 def test_a_rotation_that_fails_is_told_of_and_so_is_the_next_that_does_not(tmp_path: Path, splice: bool) -> None:
     async def run() -> None:
         clock = Clock()
