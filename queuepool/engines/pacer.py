@@ -44,10 +44,6 @@ class Pacer:
         """Whether anything boots, so that it pays to look again."""
         return bool(self._booting)
 
-    def boots(self, key: Hashable) -> bool:
-        """Whether the process was still booting at the last look."""
-        return key in self._booting
-
     def began(self, key: Hashable, pid: int) -> None:
         """The process `pid` began to boot."""
         now = self._clock()

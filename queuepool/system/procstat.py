@@ -151,6 +151,19 @@ def hungry(pid: int) -> bool:
     return fields is not None and fields[0] in (b"R", b"D")
 
 
+def handles(pid: int, number: int) -> bool | None:
+    """Whether a process has a handler for a signal (proc_pid_status(5), SigCgt); None when it is gone, or the system
+    does not tell."""
+    if not LINUX:
+        return None
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            caught = next(line for line in file if line.startswith(b"SigCgt:"))
+        return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+    except (OSError, StopIteration, ValueError):
+        return None
+
+
 def session(pid: int) -> int | None:
     """The session of a process, also of a zombie; None when there is no such process."""
     if LINUX:

@@ -228,6 +228,17 @@ def test_a_process_is_told_from_a_later_one_with_its_pid(output: tuple[int, Path
     assert procstat.usage(one) is None
 
 
+def test_it_is_seen_which_signals_a_process_handles(output: tuple[int, Path]) -> None:
+    pid = children.spawn(launch("sh", "-c", "trap : USR2; while :; do sleep 100; done"), {}, output[0], None)
+    try:
+        eventually(lambda: procstat.handles(pid, signal.SIGUSR2), 60, "it has its handler")
+        assert procstat.handles(pid, signal.SIGUSR1) is False
+    finally:
+        children.signal_tree(pid, signal.SIGKILL)
+        finish(pid)
+    assert procstat.handles(pid, signal.SIGUSR2) is None
+
+
 def test_it_is_seen_how_long_a_process_ran_and_whether_it_wants_to(output: tuple[int, Path]) -> None:
     busy = children.spawn(launch("sh", "-c", "while :; do :; done"), {}, output[0], None)
     idle = children.spawn(launch("sleep", "100"), {}, output[0], None)
