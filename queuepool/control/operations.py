@@ -42,6 +42,10 @@ class Notices(Protocol):
         """See messages.Notify. Raises UsageError."""
 
 
+async def _nobody() -> None:
+    """Nobody is told."""
+
+
 class Operator:
     """What operations work on: the controller, and what only the daemon can do.
 
@@ -62,7 +66,7 @@ class Operator:
         reopen: Callable[[], int],
         deploys: Deploys,
         listen: Callable[[], Awaitable[str]],
-        notices: Callable[[], Notices | None] = lambda: None,
+        notices: Callable[[], Awaitable[Notices | None]] = _nobody,
     ) -> None:
         self.controller = controller
         self.look = look
@@ -148,7 +152,7 @@ async def reopen(operator: Operator, request: messages.Reopen, progress: Progres
 
 async def notify(operator: Operator, request: messages.Notify, progress: Progress) -> Reply:
     """See messages.Notify."""
-    notices = operator.notices()
+    notices = await operator.notices()
     if request.test:
         note(operator, "notify --test", request.targets)
         if notices is None:

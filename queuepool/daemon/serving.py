@@ -48,7 +48,7 @@ class Serving:
             reopen=daemon.reopen,
             deploys=daemon.deploys,
             listen=self.listened,
-            notices=lambda: daemon.telling.notices,
+            notices=daemon.telling.begun,
         )
         app = self._app(self._faces())
         unix = code.visiting.FromUnixSocket(app)

@@ -20,18 +20,23 @@ class Telling:
     def __init__(self, daemon: Daemon) -> None:
         self.notices: Notifier | None = None
         self._daemon = daemon
-        self._loading = False
+        self._begun: asyncio.Task[None] | None = None
 
     def follow(self) -> None:
         """Tell whom the settings in force name. What happens before the code is there is kept for it."""
         loaded = self._daemon.controller.loaded
         if self.notices:
             self.notices.use(loaded.notify)
-        elif loaded.notify and not self._loading:
-            self._loading = True
+        elif loaded.notify and self._begun is None:
             heard: list[Event] = []
             self._daemon.journal.listeners.append(heard.append)
-            self._daemon.spawn(self._begin(heard))
+            self._begun = self._daemon.spawn(self._begin(heard))
+
+    async def begun(self) -> Notifier | None:
+        """The `notices`; where somebody is to be told and the code is not there yet, it is waited for."""
+        if self._begun is not None:
+            await asyncio.wait({self._begun})
+        return self.notices
 
     def looked(self) -> None:
         """The queues were looked at."""

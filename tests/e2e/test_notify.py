@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from queuepool.control.client import Client
+from queuepool.control.messages import Notify
 from tests.support.daemon import Queuepool
 from tests.support.laravel import PHP, LaravelApp
 from tests.support.receiving import Hook
@@ -110,6 +112,7 @@ def test_what_a_killed_daemon_could_not_deliver_the_next_one_does_once(tmp_path:
         assert qp.kill(signal.SIGTERM) == 0
         before = len(hook.received)
         qp.up()
+        assert Client(qp.run.socket).ask(Notify())["targets"], "told of from the first answer on"
         qp.state("w:0", "FATAL")
         qp.state("w:1", "FATAL")
         assert "wrong now, and told:\n  w: 2 of 2 processes FATAL" in qp("notify")
