@@ -1,24 +1,20 @@
-"""The daemon of one queuepool.yml. running.py runs it, daemon.py builds and wires its parts, serving.py answers,
-telling.py notifies, upgrading.py takes its own place, signals.py brings signals into the loop. Here the reading of the
-file is begun. Detaching from a terminal is cli/detach.py's."""
+"""The daemon of one queuepool.yml. reading.py reads the file, running.py runs it, daemon.py builds and wires its parts,
+serving.py answers, telling.py notifies, upgrading.py takes its own place, signals.py brings signals into the loop.
+Detaching from a terminal is cli/detach.py's."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from queuepool.system.aside import Aside
-from queuepool.system.procstat import cores
+from queuepool.daemon.reading import begin_to_read
 
 if TYPE_CHECKING:
     from queuepool.daemon.daemon import Echo
     from queuepool.domain.pool import Loaded
+    from queuepool.system.aside import Aside
 
-__all__ = ["run"]
-
-LARGEST_ASIDE = 1 << 18
-"""Bytes of a file that is read aside. What thousands of programs come to takes as long to send as to read."""
+__all__ = ["begin_to_read", "run"]
 
 
 def run(
@@ -41,19 +37,3 @@ def run(
     from queuepool.daemon.running import run_read  # here: it is loaded while the file is read
 
     return run_read(config_path, reading, foreground, ready, echo, approve)
-
-
-def begin_to_read(path: str) -> Aside[Loaded]:
-    """Have the file read: see versions.read. Where there is a second processor
-    it is read there, so that this process can load the daemon's code meanwhile; so this is to be called first."""
-
-    def read() -> Loaded:
-        from queuepool.controller import versions
-
-        return versions.read(path)
-
-    try:
-        small = os.path.getsize(path) <= LARGEST_ASIDE
-    except OSError:  # which is told of in its turn
-        small = False
-    return Aside(read, elsewhere=small and cores() > 1)

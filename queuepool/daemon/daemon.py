@@ -21,6 +21,7 @@ from queuepool.controller.controller import Controller, announce, announce_refus
 from queuepool.controller.journal import Fact, Journal, LogFile
 from queuepool.controller.overrides import OverrideStore
 from queuepool.controller.watches import RedisWatch, Refusals, ping
+from queuepool.daemon.reading import read
 from queuepool.daemon.serving import Serving, import_reader
 from queuepool.daemon.signals import obey
 from queuepool.daemon.telling import Telling
@@ -280,7 +281,7 @@ class Daemon:
 
     def load(self) -> Loaded:
         """The file anew. Raises ConfigError."""
-        loaded = _read(self.directory.config)
+        loaded = read(self.directory.config)
         if loaded.engine != self._engine:
             raise ConfigError(
                 f"cannot use {loaded.path}: its `engine` changed, and a daemon keeps the one that it began with",
@@ -313,7 +314,7 @@ class Daemon:
     async def upgrade(self) -> dict[str, Any]:
         """Replace the running code by what is installed now; refused when that does not even start, or when it would
         find a file that it cannot use. Raises ConfigError, QueuepoolError."""
-        await asyncio.to_thread(_read, self.directory.config)
+        await asyncio.to_thread(read, self.directory.config)
         version = await asyncio.to_thread(version_on_disk)
         self.journal.add(Kind.DAEMON_UPGRADING, "", {"was": __version__, "now": version})
         self.state = "UPGRADING"
@@ -505,13 +506,6 @@ class Daemon:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             self.defect(error)
-
-
-def _read(path: str) -> Loaded:
-    """See versions.read. The first reading was another process's."""
-    from queuepool.controller import versions
-
-    return versions.read(path)
 
 
 def _raise_descriptors(processes: int) -> None:

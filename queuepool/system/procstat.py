@@ -130,18 +130,8 @@ def cores() -> int:
 
 def ran(pid: int) -> int | None:
     """Nanoseconds that a process has run so far; None when it is gone or the system does not tell."""
-    if not LINUX:
-        return None
-    try:
-        fd = os.open(f"/proc/{pid}/schedstat", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        return int(os.read(fd, 256).split()[0])
-    except (OSError, ValueError, IndexError):
-        return None
-    finally:
-        os.close(fd)
+    text = _read(pid, "schedstat") if LINUX else None
+    return int(text.split()[0]) if text else None
 
 
 def hungry(pid: int) -> bool:
@@ -335,14 +325,19 @@ def pids() -> list[int]:
 
 def _stat(pid: int) -> list[bytes] | None:
     """Fields of /proc/PID/stat from the third on (state is 0, ppid 1, session 3, utime 11, starttime 19, rss 21)."""
+    text = _read(pid, "stat")
+    return None if text is None else text[text.rfind(b")") + 2 :].split()
+
+
+def _read(pid: int, name: str) -> bytes | None:
+    """A file of /proc/PID that is one line; None where there is no such process, or file."""
     try:
-        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        text = os.read(fd, 4096)
+        return os.read(fd, 4096)
     except OSError:
         return None
     finally:
         os.close(fd)
-    return text[text.rfind(b")") + 2 :].split()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from queuepool import daemon
 from queuepool.controller import versions
+from queuepool.daemon import reading
 from queuepool.errors import ConfigError
 from queuepool.system import aside
 from queuepool.system.aside import Aside
@@ -99,7 +99,7 @@ def test_ctrl_c_while_waiting_ends_the_other_process(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("cores", "size", "elsewhere"),
-    [(2, 10, True), (1, 10, False), (2, daemon.LARGEST_ASIDE + 1, False)],
+    [(2, 10, True), (1, 10, False), (2, reading.LARGEST_ASIDE + 1, False)],
     ids=["a small file", "one processor", "a file of thousands of programs"],
 )
 def test_the_file_is_read_aside_where_that_is_sooner(
@@ -107,7 +107,7 @@ def test_the_file_is_read_aside_where_that_is_sooner(
 ) -> None:
     reader: Callable[[str], object] = lambda path: os.getpid()  # noqa: E731
     monkeypatch.setattr(versions, "read", reader)
-    monkeypatch.setattr(daemon, "cores", lambda: cores)
+    monkeypatch.setattr(reading, "cores", lambda: cores)
     (tmp_path / "queuepool.yml").write_text("#" * size)
-    reading = daemon.begin_to_read(str(tmp_path / "queuepool.yml"))
-    assert (reading.result() != os.getpid()) is elsewhere
+    found = reading.begin_to_read(str(tmp_path / "queuepool.yml"))
+    assert (found.result() != os.getpid()) is elsewhere
