@@ -168,6 +168,7 @@ class Drainer:
 
     def _move(self, stream: Stream, log: LogFile, count: int, begins_line: bool | None) -> int:
         at = log.size
+        log.expect(count)
         moved = self.mover.move(stream.fd, log.fd, at, count)
         if moved:
             log.wrote(moved, begins_line if moved == count else None)

@@ -17,6 +17,7 @@ from queuepool.domain.pool import LogPolicy
 from queuepool.logs.backups import Compressor, shift
 from queuepool.logs.opening import Owner, acting_as, find_owner, open_log
 from queuepool.logs.pipes import LARGEST_PIPE
+from queuepool.logs.reserve import can_reserve, reserve
 
 LOOK_SECONDS = 0.5
 """How often the name of a file that is being written is compared with the file."""
@@ -26,6 +27,9 @@ RETRY_SECONDS = 1.0
 ROTATE_RETRY_SECONDS = 60.0
 STUCK_SECONDS = 5.0
 """A terminal or pipe that takes nothing for so long counts as trouble."""
+BURST, AHEAD = 1 << 16, 8 << 20
+"""Bytes: who adds so much at once gets room on the disk for so much more. It is not taken back from a file that is left
+before it is full: the next daemon goes on with it, and the last byte is nobody's to cut where others append too."""
 
 _NOT_OPEN = -1
 
@@ -81,6 +85,7 @@ class LogFile:
         "_missing_since",
         "_pending",
         "_report",
+        "_reserved",
         "_retry_at",
         "_rotate_after",
         "_socket",
@@ -139,6 +144,7 @@ class LogFile:
         self._begins_line: bool | None = None
         self._trouble: Trouble | None = None
         self._retry_at = self._look_at = self._rotate_after = 0.0
+        self._reserved: float = math.inf
         self._unrotated = ""
         self._missing_since: float | None = None
         self._turn_at = math.inf
@@ -181,6 +187,14 @@ class LogFile:
         """
         limit = self.policy.maxbytes
         return self.streams > 1 or (limit > 0 and self.size + room >= limit) or self._wall() >= self._turn_at
+
+    def expect(self, count: int) -> None:
+        """`count` bytes are about to be added: ask for room for them and more, when they are many."""
+        if count >= BURST and self.size + count > self._reserved:
+            limit = self.policy.maxbytes
+            ahead = min(AHEAD, max(limit - self.size, 0)) if limit else AHEAD
+            done = ahead > count and reserve(self.fd, self.size, ahead)
+            self._reserved = self.size + ahead if done else math.inf
 
     def at_line_start(self) -> bool:
         """Whether the next byte begins a line."""
@@ -260,6 +274,7 @@ class LogFile:
             self._begins_line = True
             return True
         self.size, self._begins_line = seen.st_size, None
+        self._reserved = 0 if can_reserve(self.fd) else math.inf
         self._set_turn()
         if self.lost_line:
             self.lost_line = False

@@ -11,12 +11,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.bench import tools
 from tests.bench.peer import Job, Peer
 from tests.bench.peers import PEERS
 
 MEMORY = "/dev/shm"
-"""Where every run has its files. On a disk, thousands of them made and removed in a row measure its file system (ext4
-avoids inodes freed in the last minute, and looks at each of them first), most for those with many files per worker."""
+"""Where a run has its files. On a disk, thousands of them made and removed in a row measure its file system (ext4
+avoids inodes freed in the last minute, and looks at each of them first), most for those with many files per worker.
+Where a run is about what is written into a few files, they are on the disk that has the cache, as logs are."""
 
 KILL_SECONDS = 2.0
 """How long s2 goes on killing workers of those that take a second for each: they get fewer kills."""
@@ -83,18 +85,19 @@ class Bench:
             self.broken[self.scenario, name] = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})"
 
     @contextmanager
-    def directory(self, name: str) -> Iterator[Path]:
+    def directory(self, name: str, *, on_disk: bool = False) -> Iterator[Path]:
         """An empty directory, removed at the end."""
-        directory = Path(tempfile.mkdtemp(prefix=f"qp-bench-{name}-", dir=MEMORY if os.path.isdir(MEMORY) else None))
+        place = tools.cache() if on_disk else MEMORY if os.path.isdir(MEMORY) else None
+        directory = Path(tempfile.mkdtemp(prefix=f"qp-bench-{name}-", dir=place))
         try:
             yield directory
         finally:
             shutil.rmtree(directory, ignore_errors=True)
 
     @contextmanager
-    def run(self, name: str, job: Job) -> Iterator[Peer]:
+    def run(self, name: str, job: Job, *, on_disk: bool = False) -> Iterator[Peer]:
         """That process manager with that job, not yet started; at the end nothing of it is left."""
-        with self.directory(name) as directory:
+        with self.directory(name, on_disk=on_disk) as directory:
             peer = PEERS[name](directory, job)
             try:
                 yield peer

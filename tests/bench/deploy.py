@@ -35,7 +35,7 @@ class Site(LaravelSite):
         lines = (self.root / "shared/storage/app/ledger.log").read_text().splitlines()
         return sum(line.startswith("end ") and since <= float(line.rsplit(" ", 1)[1]) < until for line in lines)
 
-    def measure(self, change: Callable[[], None], window: float) -> tuple[float, float]:
+    def measure(self, change: Callable[[], object], window: float) -> tuple[float, float]:
         """(jobs per second before, during the window), while `change` goes on."""
         begun = time.time()
         time.sleep(STEADY_SECONDS)
@@ -69,7 +69,7 @@ deploy: {{observe: 1s}}
 """) as qp:  # fmt: skip
         qp.up()
         qp.running("w", WORKERS, timeout=60)
-        return place.measure(lambda: qp("deploy", timeout=120) and None, window)
+        return place.measure(lambda: qp("deploy", timeout=120), window)
 
 
 def supervisor(window: float) -> tuple[float, float]:
@@ -108,7 +108,7 @@ stdout_logfile=/dev/null
 
         try:
             eventually(lambda: control("status").count("RUNNING") == WORKERS, 60, "supervisor's workers run")
-            return place.measure(lambda: control("restart", "w:*") and None, window)
+            return place.measure(lambda: control("restart", "w:*"), window)
         finally:
             control("shutdown")
             daemon.wait(60)

@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 
 from queuepool.system.procstat import usage
-from tests.support.browser import free_port
 from tests.support.daemon import Queuepool
+from tests.support.ports import free_port
 
 TALKER = """#!/bin/bash
 [[ $1 == artisan && $2 == queue:work ]] || exit 1

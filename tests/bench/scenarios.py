@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 
+from queuepool.logs.reserve import can_reserve, reserve
 from tests.bench import procs, tools
 from tests.bench.bench import KILL_SECONDS, Bench, Step
 from tests.bench.peer import Job, Peer
@@ -141,7 +142,7 @@ def _status(bench: Bench, peers: dict[str, Peer]) -> None:
 
 def s4_quiet(bench: Bench, name: str) -> None:
     """100 workers with a line every 10 ms each."""
-    with bench.run(name, Job(100, ("chat=10000,200",))) as peer:
+    with bench.run(name, Job(100, ("chat=10000,200",)), on_disk=True) as peer:
         ready(peer)
         time.sleep(1)
         own = peer.pids()
@@ -160,7 +161,8 @@ def s4_quiet(bench: Bench, name: str) -> None:
 def s4_burst(bench: Bench, name: str, writers: int, key: str, job: Job | None = None) -> None:
     """Writers as fast as they can."""
     job, lines = job or Job(writers), (400_000 if job else bench.burst_lines(name)) // writers
-    with bench.run(name, Job(writers, (f"burst={lines},200",), job.logs, job.max_bytes, job.backups)) as peer:
+    job = Job(writers, (f"burst={lines},200",), job.logs, job.max_bytes, job.backups)
+    with bench.run(name, job, on_disk=True) as peer:
         ready(peer)
         time.sleep(0.2)
         own = peer.pids()
@@ -180,9 +182,10 @@ def s4_burst(bench: Bench, name: str, writers: int, key: str, job: Job | None = 
 
 def s4_limit(bench: Bench, writers: int) -> None:
     """The same by a loop of splice and nothing else: what the kernel asks for the copy at this moment. The pipes and
-    the slices are as large as they are for a busy writer of queuepool, the pauses as long."""
+    the slices are as large as they are for a busy writer of queuepool, the pauses as long, and room for all of it is
+    asked for first."""
     lines, argv = bench.burst_lines("queuepool") // writers, str(tools.program("worker"))
-    with bench.directory("limit") as directory, ExitStack() as stack:
+    with bench.directory("limit", on_disk=True) as directory, ExitStack() as stack:
         stamps = Stamps(directory / "stamps")
         stack.callback(stamps.close)
         ways: list[tuple[int, int]] = []
@@ -201,6 +204,9 @@ def s4_limit(bench: Bench, writers: int) -> None:
         stamps.wait(writers, READY)
         begun, cpu = time.monotonic_ns(), time.process_time()
         stamps.go()
+        for _, out in ways:
+            if can_reserve(out):
+                reserve(out, 0, lines * 200)
         _splice(ways, lines * writers * 200)
         cpu = time.process_time() - cpu
         last = max(stamp.ns for stamp in stamps.wait(writers, 60, kind=Kind.DONE))
@@ -215,7 +221,7 @@ def _splice(ways: Sequence[tuple[int, int]], count: int) -> None:
     while count > 0:
         for read, out in ways:
             with suppress(BlockingIOError):
-                while moved := os.splice(read, out, 1 << 17, flags=os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE):
+                while moved := os.splice(read, out, 1 << 19, flags=os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE):
                     count -= moved
         if time.monotonic() > end:
             raise Overdue(f"not within 60 s: {count} bytes more")

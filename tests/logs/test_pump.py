@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from queuepool.domain.pool import LogPolicy
-from queuepool.logs import draining
+from queuepool.logs import draining, rotating
 from queuepool.logs.ledger import Ledger, digest
 from queuepool.logs.pipes import available, can_splice, capacity
 from queuepool.logs.pump import Pump
-from queuepool.logs.rotating import ROTATE_RETRY_SECONDS
+from queuepool.logs.reserve import can_reserve
+from queuepool.logs.rotating import AHEAD, BURST, ROTATE_RETRY_SECONDS
 from queuepool.logs.watching import Alarm
 from tests.support.turns import turns, until
 
@@ -389,6 +390,78 @@ def test_a_file_replaced_by_logrotate_is_noticed_and_usr2_is_obeyed(tmp_path: Pa
                 b.say("a", b"five\n")
                 b.pump.flush()
             assert b.text().startswith(b"five\n")
+
+    asyncio.run(run())
+
+
+def room_ahead(path: str) -> int:
+    """Bytes that the disk keeps for a file beyond its end."""
+    seen = os.stat(path)
+    return seen.st_blocks * 512 - seen.st_size
+
+
+def has_disk(path: Path) -> bool:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return can_reserve(fd)
+    finally:
+        os.close(fd)
+
+
+def test_a_burst_gets_room_on_the_disk_ahead_of_it(tmp_path: Path, splice: bool) -> None:
+    if not has_disk(tmp_path):
+        pytest.skip("tmp_path is not on a disk")
+
+    async def run() -> None:
+        with bench(tmp_path, splice=splice) as b:
+            b.attach()
+            b.say("a", b"quiet\n")
+            b.pump.flush()
+            assert room_ahead(b.log()) < 1 << 16
+            text = b"quiet\n"
+            for _ in range(2 * AHEAD // BURST):  # further than the room first asked for
+                b.say("a", (b"x" * 99 + b"\n") * 600 + b"y" * (BURST - 60_001) + b"\n")
+                text += (b"x" * 99 + b"\n") * 600 + b"y" * (BURST - 60_001) + b"\n"
+                b.pump.flush()
+                assert 0 <= room_ahead(b.log()) <= AHEAD + 4096
+                if len(text) < AHEAD:
+                    assert room_ahead(b.log()) + len(text) >= AHEAD
+            assert b.text() == text
+            assert b.troubles == []
+
+    asyncio.run(run())
+
+
+def test_a_file_that_is_rotated_keeps_no_room_that_it_does_not_use(tmp_path: Path, splice: bool) -> None:
+    async def run() -> None:
+        with bench(tmp_path, splice=splice) as b:
+            b.attach("a", LogPolicy(b.log(), maxbytes=AHEAD // 4, backups=3))
+            for _ in range(AHEAD // BURST):
+                b.say("a", (b"x" * 127 + b"\n") * (BURST // 128))
+                b.pump.flush()
+                assert room_ahead(b.log()) <= AHEAD // 4
+            for kept in ("worker.log.1", "worker.log.2", "worker.log.3"):
+                assert room_ahead(b.log(kept)) < 1 << 16
+
+    asyncio.run(run())
+
+
+def test_a_disk_that_has_no_room_ahead_is_written_all_the_same(
+    tmp_path: Path, splice: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(rotating, "can_reserve", lambda fd: True)
+    monkeypatch.setattr(rotating, "reserve", lambda fd, start, count: asked.append(start) or False)
+
+    async def run() -> None:
+        with bench(tmp_path, splice=splice) as b:
+            b.attach()
+            for _ in range(8):
+                b.say("a", b"x" * (BURST - 1) + b"\n")
+                b.pump.flush()
+            assert b.text() == (b"x" * (BURST - 1) + b"\n") * 8
+            assert asked == [0], "and it is not asked again and again"
+            assert b.troubles == []
 
     asyncio.run(run())
 
