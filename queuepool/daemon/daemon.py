@@ -419,13 +419,15 @@ class Daemon:
         )
 
     def _log_trouble(self, trouble: Trouble) -> None:
+        asked = f"{trouble.doing} {trouble.path}"
+        fields: dict[str, Any] = {"file": trouble.path} | ({} if trouble.doing == "write" else {"doing": trouble.doing})
         if trouble.over:
-            self.problems.pop(trouble.path, None)
-            self.journal.add(Kind.LOG_WELL, "", {"file": trouble.path, "dropped": trouble.dropped})
+            self.problems.pop(asked, None)
+            self.journal.add(Kind.LOG_WELL, "", fields | {"dropped": trouble.dropped})
         else:
-            reason = trouble.what.removeprefix("cannot write to it: ") + (f" ({trouble.hint})" if trouble.hint else "")
-            self.problems[trouble.path] = f"cannot write {trouble.path}: {reason}"
-            self.journal.add(Kind.LOG_TROUBLE, "", {"file": trouble.path, "reason": reason})
+            reason = trouble.what + (f" ({trouble.hint})" if trouble.hint else "")
+            self.problems[asked] = f"cannot {asked}: {reason}"
+            self.journal.add(Kind.LOG_TROUBLE, "", fields | {"reason": reason})
 
     def complain(self, text: str) -> None:
         """A file of the daemon's own cannot be used, as `text` says."""

@@ -43,7 +43,7 @@ class Eyes(Protocol):
         """The addresses of those that are away or cannot be read."""
 
     def logs(self) -> Collection[str]:
-        """The files that cannot be written."""
+        """What cannot be done to logs, each as in `write /srv/worker.log`."""
 
     def supervisord(self) -> bool:
         """Whether the Supervisor of `engine: supervisord` is in trouble."""
@@ -184,11 +184,11 @@ class Alarms:
         self._good(f"redis:{where}", _OPPOSITE[event.kind], event.time)
 
     def _log(self, event: Event) -> None:
-        file = str(event.fields.get("file", ""))
+        what = f"{event.fields.get('doing', 'write')} {event.fields.get('file', '')}"
         if event.kind is Kind.LOG_WELL:
-            self._good(f"log:{file}", None, event.time)
+            self._good(f"log:{what}", None, event.time)
         else:
-            self._bad(f"log:{file}", About.LOG, file, file, _reason(event), event.time)
+            self._bad(f"log:{what}", About.LOG, what, what, _reason(event), event.time)
 
     def _supervisord(self, event: Event) -> None:
         if event.kind is Kind.SUPERVISORD_WELL:

@@ -13,6 +13,9 @@ from queuepool.domain.events import Event, Kind
 MOST_NAMES = 10
 """So many programs are named in a sentence."""
 
+DONE = {"write": "written", "rotate": "rotated", "compress": "compressed"}
+"""What can be done to a log, and was."""
+
 Facts = dict[str, str | int | float | bool]
 
 
@@ -98,9 +101,14 @@ def _scaled(subject: str, facts: Facts) -> str:
     return f"{subject} is scaled from {facts.get('was', '?')} to {facts.get('wanted', '?')}{says}"
 
 
+def _unwritten(subject: str, facts: Facts) -> str:
+    return f"cannot {facts.get('doing', 'write')} {facts.get('file', 'the log')}{_why(facts)}"
+
+
 def _written_again(subject: str, facts: Facts) -> str:
     lost = int(facts.get("dropped", 0))
-    return f"{facts.get('file', 'the log')} is written again" + (f"; {size(lost)} were lost" if lost else "")
+    done = DONE[str(facts.get("doing", "write"))]
+    return f"{facts.get('file', 'the log')} is {done} again" + (f"; {size(lost)} were lost" if lost else "")
 
 
 def _deploy_begins(subject: str, facts: Facts) -> str:
@@ -174,7 +182,7 @@ WORDS: dict[Kind, str | Callable[[str, Facts], str]] = {
     Kind.WAITING: "waiting: {reason}",
     Kind.RESUMED: "going on: {reason} after {seconds} s",
     Kind.SCALED: _scaled,
-    Kind.LOG_TROUBLE: "cannot write {file}: {reason}",
+    Kind.LOG_TROUBLE: _unwritten,
     Kind.LOG_WELL: _written_again,
     Kind.STATE_TROUBLE: "{reason}",
     Kind.STATE_WELL: "{file} is saved again",

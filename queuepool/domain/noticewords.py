@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from queuepool.domain.alarm import Alarm, Limits, Sight
 from queuepool.domain.deaths import explain
+from queuepool.domain.eventwords import DONE
 from queuepool.domain.exits import OOM
 from queuepool.domain.notices import (
     LONGEST_TITLE,
@@ -139,13 +140,14 @@ def _supervisord(alarm: Alarm, notice: Notice, limits: Limits, sight: Sight | No
 
 
 def _log(alarm: Alarm, notice: Notice, limits: Limits, sight: Sight | None) -> Notice:
+    doing, _, file = alarm.subject.partition(" ")
     return replace(
         notice,
-        title=f"cannot write {alarm.subject}: {_commonest(alarm)}",
-        text="Lines are lost until it can be written again.",
+        title=f"cannot {alarm.subject}: {_commonest(alarm)}",
+        text="Lines are lost until it can be written again." if doing == "write" else "Nothing is lost; it takes room.",
         severity=Severity.WARNING,
         command="queuepool doctor",
-        facts={"file": alarm.subject},
+        facts={"file": file},
     )
 
 
@@ -258,6 +260,11 @@ def _runs_again(alarm: Alarm, notice: Notice, limits: Limits, sight: Sight | Non
     return replace(notice, title=title, text=text, facts=facts)
 
 
+def _log_well(alarm: Alarm, notice: Notice, limits: Limits, sight: Sight | None) -> Notice:
+    doing, _, file = alarm.subject.partition(" ")
+    return replace(notice, title=f"{file} is {DONE[doing]} again after {_lasted(alarm, notice)}")
+
+
 def _over(words: str) -> Callable[[Alarm, Notice, Limits, Sight | None], Notice]:
     def told(alarm: Alarm, notice: Notice, limits: Limits, sight: Sight | None) -> Notice:
         return replace(notice, title=words.format(alarm.subject, _lasted(alarm, notice)))
@@ -288,6 +295,6 @@ _RECOVERED = {
     About.WAIT: _over("{}: jobs wait no longer than they should, after {}"),
     About.REDIS: _over("redis at {} answers again after {}"),
     About.SUPERVISORD: _over("supervisord can be worked with again after {1}"),
-    About.LOG: _over("{} is written again after {}"),
+    About.LOG: _log_well,
     About.CONFIG: _over("the file is in force again after {1}"),
 }

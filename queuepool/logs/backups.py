@@ -104,7 +104,7 @@ class Compressor:
         self._next()
 
     def _failed(self, path: str, error: OSError) -> None:
-        self._troubled[path] = f"cannot gzip a kept file: {error.strerror or error}"
+        self._troubled[path] = error.strerror or str(error)
         self._tell_failed(path, self._troubled[path])
 
     def close(self) -> None:

@@ -72,8 +72,8 @@ class Pump:
         self._alarm = Alarm(loop, self._turn)
         self._compressor = Compressor(
             loop,
-            lambda path, what: report(Trouble(path, what)),
-            mended=lambda path, what: report(Trouble(path, what, over=True)),
+            lambda path, what: report(Trouble(path, what, doing="compress")),
+            mended=lambda path, what: report(Trouble(path, what, over=True, doing="compress")),
         )
         self._streams: dict[Hashable, Stream] = {}
         self._by_fd: dict[int, Stream] = {}

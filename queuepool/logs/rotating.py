@@ -36,14 +36,15 @@ _NOT_OPEN = -1
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A log that cannot be written, or (over) could be again. what: a sentence without the path. hint: something to
-    type, or "". dropped: bytes thrown away so far."""
+    """A log that cannot be written, or (over) could be again. what: the reason. hint: something to type, or "".
+    dropped: bytes thrown away so far. doing: what cannot be done: "write", "rotate" or "compress"."""
 
     path: str
     what: str
     hint: str = ""
     over: bool = False
     dropped: int = 0
+    doing: str = "write"
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,13 +341,13 @@ class LogFile:
                 return
             self._rotate_after = now + ROTATE_RETRY_SECONDS
             self.errors += 1
-            self._unrotated = f"cannot rotate: {error.strerror or error}"
-            self._report(Trouble(self.path, self._unrotated, _owner_hint(error, self)))
+            self._unrotated = error.strerror or str(error)
+            self._report(Trouble(self.path, self._unrotated, _owner_hint(error, self), doing="rotate"))
             return
         self.rotations += 1
         self.reopen()
         if self._unrotated:
-            self._report(Trouble(self.path, self._unrotated, over=True))
+            self._report(Trouble(self.path, self._unrotated, over=True, doing="rotate"))
             self._unrotated = ""
 
     def _write_regular(self, data: bytes) -> None:
@@ -391,10 +392,10 @@ def _explain(error: OSError | LookupError, path: str, policy: LogPolicy) -> tupl
     """What a person is told about a log that cannot be written: what is wrong, and something to type."""
     directory = os.path.dirname(path)
     if isinstance(error, LookupError):
-        return f"cannot write to it: {error.args[0]}", "`queuepool config check` names the line"
-    what = f"cannot write to it: {error.strerror or error}"
+        return str(error.args[0]), "`queuepool config check` names the line"
+    what = error.strerror or str(error)
     if error.errno == errno.EEXIST:  # by os.makedirs, where a file stands in place of a directory
-        what = f"cannot write to it: {error.filename or directory} is not a directory"
+        what = f"{error.filename or directory} is not a directory"
     if error.errno in (errno.EACCES, errno.EPERM):
         user = policy.user or _own_name()
         make = "" if os.path.isdir(directory) else f"mkdir -p {directory} && "

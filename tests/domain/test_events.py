@@ -59,6 +59,8 @@ TOLD: list[tuple[str, Event]] = [
      Event(0, Kind.SCALED, "w", {"was": 2, "wanted": 4, "numprocs": 2})),
     ("w is scaled from 4 to 2", Event(0, Kind.SCALED, "w", {"was": 4, "wanted": 2, "numprocs": 2})),
     ("cannot write /w.log: disk full", Event(0, Kind.LOG_TROUBLE, "", {"file": "/w.log", "reason": "disk full"})),
+    ("cannot rotate /w: full", Event(0, Kind.LOG_TROUBLE, "", {"file": "/w", "doing": "rotate", "reason": "full"})),
+    ("/w.log is compressed again", Event(0, Kind.LOG_WELL, "", {"file": "/w.log", "doing": "compress", "dropped": 0})),
     ("/w.log is written again", Event(0, Kind.LOG_WELL, "", {"file": "/w.log", "dropped": 0})),
     ("/w.log is written again; 41 MB were lost", Event(0, Kind.LOG_WELL, "", {"file": "/w.log", "dropped": 41e6})),
     ("cannot save /o.json: full; a restart would forget this",

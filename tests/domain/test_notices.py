@@ -369,7 +369,7 @@ def test_a_file_that_is_refused_is_told_with_all_its_problems_until_one_is_appli
 
 
 def test_logs_limits_and_defects_are_told() -> None:
-    world = World(troubled={"/log"})
+    world = World(troubled={"write /log", "rotate /log"})
     world.hear(Kind.LOG_TROUBLE, file="/log", reason="No space left on device")
     world.hear(Kind.LIMIT, "mail:0", reason="600 MB is above memory_limit")
     world.hear(Kind.OPERATION, asked="scale 3")
@@ -381,6 +381,15 @@ def test_logs_limits_and_defects_are_told() -> None:
     ]
     world.hear(Kind.LOG_WELL, file="/log", dropped=3)
     assert world.titles(60) == ["/log is written again after 1 min"]
+    world.hear(Kind.LOG_TROUBLE, file="/log", doing="rotate", reason="Permission denied")
+    [notice] = world.after(60)
+    assert (notice.title, notice.text, notice.facts) == (
+        "cannot rotate /log: Permission denied", "Nothing is lost; it takes room.", {"file": "/log"},
+    )  # fmt: skip
+    world.hear(Kind.LOG_WELL, file="/log", dropped=0)
+    assert world.titles(60) == [], "that it can be written is something else"
+    world.hear(Kind.LOG_WELL, file="/log", doing="rotate", dropped=0)
+    assert world.titles(60) == ["/log is rotated again after 2 min"]
 
 
 def test_a_supervisord_that_is_away_is_told_until_it_is_back_and_one_that_is_restarted_is_not() -> None:
@@ -452,7 +461,9 @@ def test_no_key_is_raised_twice_before_it_is_over_and_nothing_is_over_that_was_n
     steps: list[tuple[tuple[Kind, str], float]], gone: bool
 ) -> None:
     down = frozenset(f"{pool}:{slot}" for pool in "ab" for slot in range(3))
-    world = World(pools={} if gone else {"a": Sight(3, 0, down), "b": Sight(3, 0, down)}, away={"r"}, troubled={"/f"})
+    world = World(
+        pools={} if gone else {"a": Sight(3, 0, down), "b": Sight(3, 0, down)}, away={"r"}, troubled={"write /f"}
+    )
     told: list[Notice] = []
     for (kind, subject), pause in steps:
         facts = {"redis": "r"} if kind in (Kind.WAITING, Kind.RESUMED) else {"file": "/f"}
