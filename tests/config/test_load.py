@@ -83,6 +83,8 @@ def test_every_problem_is_told_at_once_with_its_line(here: Path) -> None:
         (b"a: 1\nb: \xff\n", "queuepool.yml:1: is not UTF-8: line 2 holds the byte 0xff"),
         ("programs: [a]\n", "queuepool.yml:1: programs: the value is not a mapping"),
         ("programs: {a: 3}\n", "queuepool.yml:1: programs.a: `3` is not a mapping"),
+        ("notify: {}\nprograms: {}\n", "queuepool.yml:1: notify: unknown key (did you mean notifications?)"),
+        ("programs:\n a: {envs: {}}\n", "queuepool.yml:2: programs.a.envs: unknown key (did you mean env"),
         ("numprocs: 3\nprograms: {}\n", "queuepool.yml:1: numprocs: unknown key (put it below `defaults:`"),
         ("programs:\n a: {max-jobs: 3}\n", "queuepool.yml:2: programs.a.max-jobs: unknown key (did you mean max_jobs?"),
         ("programs:\n a: {serverurl: x}\n", "queuepool.yml:2: programs.a.serverurl: is an option of Supervisor"),
