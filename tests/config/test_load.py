@@ -139,6 +139,14 @@ def test_a_second_horizon_is_said_with_file_and_line_and_runs_nevertheless(here:
     ]
 
 
+def test_a_second_scheduler_is_said_with_file_and_line_and_runs_nevertheless(here: Path) -> None:
+    loaded = _load("programs:\n  cron:\n    command: php artisan schedule:work\n    numprocs: 2\n")
+    assert list(loaded.pools) == ["cron"]
+    assert [text.partition(": each")[0] for text in loaded.problems] == [
+        "queuepool.yml:4: programs.cron.numprocs: starts several schedulers"
+    ]
+
+
 def test_a_bad_included_file_takes_down_only_itself(here: Path) -> None:
     Path("conf.d").mkdir()
     Path("conf.d/a.yml").write_text("programs:\n  a: {numproc: 1}\n  a2: {}\n")
