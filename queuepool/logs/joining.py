@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 PAUSE_SECONDS = 0.25
-"""How long the rest of a line is waited for. A process that prints `Working... ` and works is not held back for ever."""
+"""How long the rest of a line is waited for. A process that prints `Working... ` is not held back for ever."""
 
 LONGEST_LINE = 1 << 20
 """Bytes that are kept of a line; a longer one is shown in pieces."""
