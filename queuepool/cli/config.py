@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from queuepool.cli.context import context_of
-from queuepool.cli.options import json_option
+from queuepool.cli.options import Group, json_option
 from queuepool.domain.amounts import count
 from queuepool.errors import UsageError
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from queuepool.config.explain import Explained, Value
 
 
-@click.group()
+@click.group(cls=Group)
 def config() -> None:
     """Check, show and describe queuepool.yml."""
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from queuepool.cli.context import context_of
+from queuepool.cli.options import Group
 from queuepool.cli.render import clean
 from queuepool.domain.pool import COMMANDS
 from queuepool.errors import ConfigError, ExitCode, QueuepoolError, UsageError
@@ -33,12 +34,12 @@ MAX_BYTES = 16 * 1024 * 1024
 _MOST_PLACES = 3
 
 
-@click.group("import")
+@click.group("import", cls=Group)
 def import_() -> None:
     """Write queuepool.yml from the configuration of another process manager."""
 
 
-@click.group()
+@click.group(cls=Group)
 def export() -> None:
     """Write the programs of queuepool.yml as another process manager's configuration."""
 

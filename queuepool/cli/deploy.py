@@ -157,7 +157,7 @@ def _perform(ctx: click.Context, context: Context, request: Request, options: di
                 json.dumps({"event": "ended", "time": time.time(), "message": "nothing to do", "report": report})
             )
     elif report["id"] is None:
-        click.echo("nothing to do: every process runs the current release and settings")
+        click.echo(deploylines.NOTHING)
     else:
         click.echo("\n".join(deploylines.report(report)))
     aborted = isinstance(request, AbortDeploy) and report["result"] == "aborted"

@@ -11,6 +11,11 @@ import click
 from queuepool.cli.render import RESULT_STYLES, clean
 from queuepool.domain.amounts import count
 
+NOTHING = (
+    "nothing to do: every process runs the current release and settings\n"
+    "(code that was changed in its place, as by `git pull`, cannot be told from the old: `queuepool deploy --force`)"
+)
+
 EVENT_STYLES = {"failed": "red", "phase": "cyan", "hook": "cyan", "resumed": "yellow"}
 
 
@@ -22,7 +27,7 @@ def plan(plan: Mapping[str, Any]) -> Iterator[str]:
         yield click.style(f"! {clean(problem)}", fg="yellow")
     if not any(program["started"] or program["restarted"] or program["stopped"] or program["changed"]
                or program["added"] or program["removed"] for program in plan["programs"]):  # fmt: skip
-        yield "nothing to do: every process runs the current release and settings"
+        yield NOTHING
 
 
 def _program_plan(program: Mapping[str, Any]) -> Iterator[str]:

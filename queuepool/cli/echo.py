@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import os
 import select
+from collections.abc import Callable
 
 import click
 
@@ -32,12 +33,16 @@ PIECE = 4096
 class Echo:
     """Writes lines to one descriptor, at once where it takes them, later where it does not.
 
-    workers: whether lines of workers are shown, beside those of the daemon.
+    workers: whether lines of workers are shown, beside those of the daemon. aside: tells the person at the terminal
+    what they can do, where the lines go elsewhere, into a file or through a pipe.
     The descriptor stays in blocking mode: it is shared with the shell. So it is asked first, and given little.
     """
 
-    def __init__(self, fd: int, *, color: bool, workers: bool = True) -> None:
+    def __init__(
+        self, fd: int, *, color: bool, workers: bool = True, aside: Callable[[str], None] | None = None
+    ) -> None:
         self.workers = workers
+        self._aside = aside
         self._fd = fd
         self._color = color
         self._held = bytearray()
@@ -59,8 +64,15 @@ class Echo:
             self._width = max(self._width, len(text))
             shown = render.worker_line(text, text.partition(":")[0], line, self._width)
         else:
-            shown = render.daemon_line(line + (WAYS_OUT.get(stream, "").encode() if self._terminal else b""))
+            way_out = WAYS_OUT.get(stream, "")
+            shown = render.daemon_line(line + (way_out.encode() if self._terminal else b""))
+            if way_out:
+                self._tell(render.worker_text(line) + way_out)
         self._put((shown if self._color else click.unstyle(shown)).encode("utf-8", "replace") + b"\n")
+
+    def _tell(self, text: str) -> None:
+        if self._aside is not None and not self._terminal:
+            self._aside(text)
 
     def close(self) -> None:
         """Write what is held, waiting a second for a reader that does not read."""
@@ -101,6 +113,7 @@ class Echo:
         except OSError:  # the terminal was closed, the reader of the pipe is gone: the daemon goes on without it
             self._gone = True
             self._held.clear()
+            self._tell("nobody reads its lines any more; the daemon goes on, and Ctrl-C ends it")
 
     def _watch(self) -> None:
         if not self._watching:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from queuepool.cli import trouble
 from queuepool.cli.context import context_of
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -22,6 +23,18 @@ class Count(click.types.IntParamType):
         if number < 0:
             self.fail(f"{number} is below 0.", param, ctx)
         return number
+
+
+class Group(click.Group):
+    """A command with commands of its own, such as `config`."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's, with the nearest command for one that does not exist."""
+        if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            trouble.refuse_unknown_command(args[0], self.list_commands(ctx), ctx.command_path)
+        return super().resolve_command(ctx, args)
 
 
 def _set_config(ctx: click.Context, _: click.Parameter, value: str | None) -> None:

@@ -128,7 +128,9 @@ def program_line(program: Mapping[str, Any], processes: Sequence[Mapping[str, An
         more = f", {starting} starting" if starting and running < wanted else ""
         share = click.style(f"{running} of {wanted} running{more}", fg=color)
     else:
-        share = click.style(f"{running} still running" if running else "stopped", fg="bright_black")
+        ending = sum(process["state"] == "STOPPING" for process in processes)
+        still = f"{running} still running" if running else f"{ending} still stopping" if ending else "stopped"
+        share = click.style(still, fg="bright_black")
     notes = []
     if wanted != numprocs:
         notes.append(f"the file says {numprocs}")

@@ -120,10 +120,15 @@ def daemon_alerts(data: Data) -> Iterator[str]:
     daemon = data.snapshot["daemon"]
     if daemon["state"] != "RUNNING":
         yield click.style(f"the daemon is {clean(daemon['state']).lower()}", fg="yellow")
+    told: set[str] = set()
     for where, one in (data.queues["redis"] if data.queues else {}).items():
         if not one["up"]:
-            yield click.style(f"! redis at {clean(where)}: {clean(one['why'])}", fg="red")
+            told.add(one["why"])
+            why = clean(one["why"])
+            yield click.style("! " + (why if where in why else f"redis at {clean(where)}: {why}"), fg="red")
     for problem in daemon["problems"]:
+        if problem in told:
+            continue
         yield click.style(f"! {clean(problem)}", fg="yellow")
     if data.queues is None and data.queues_why:
         yield click.style(f"! cannot ask for queues: {clean(data.queues_why)}", fg="yellow")

@@ -42,11 +42,11 @@ def show(error: BaseException, *, color: bool) -> int:
     return _defect(error, color=color)
 
 
-def refuse_unknown_command(name: str, commands: Sequence[str]) -> NoReturn:
-    """Raise the UsageError for a command that does not exist, with the nearest that does."""
+def refuse_unknown_command(name: str, commands: Sequence[str], above: str = "queuepool") -> NoReturn:
+    """Raise the UsageError for a command that does not exist, with the nearest that does. above: what comes before."""
     near = nearest(name, commands)
     raise UsageError(
-        f"no such command: {name}", f"did you mean `queuepool {near}`?" if near else "`queuepool --help` lists them"
+        f"no such command: {name}", f"did you mean `{above} {near}`?" if near else f"`{above} --help` lists them"
     )
 
 

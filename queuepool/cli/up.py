@@ -72,7 +72,8 @@ def _run(context: Context, path: str, *, foreground: bool) -> int:
 
     if not foreground:
         return daemon.run(path, reading, foreground=False)
-    echo = Echo(sys.stdout.fileno(), color=context.color, workers=SYSTEMD not in os.environ)
+    aside = (lambda line: _note(context, line)) if sys.stderr.isatty() else None
+    echo = Echo(sys.stdout.fileno(), color=context.color, workers=SYSTEMD not in os.environ, aside=aside)
     try:
         approve = Approval(lambda line: _note(context, line))
         return daemon.run(path, reading, foreground=True, echo=echo, approve=approve)

@@ -17,7 +17,14 @@ from queuepool.domain.deployment import deployment
 from queuepool.domain.http import http_spec
 from queuepool.domain.places import Fault, absolute
 from queuepool.domain.pool import Deployment, EngineSpec, Loaded, PoolSpec
-from queuepool.domain.resolve import broken_links, memberships, resolve, several_horizons, shared_logs
+from queuepool.domain.resolve import (
+    broken_links,
+    memberships,
+    resolve,
+    several_horizons,
+    several_schedulers,
+    shared_logs,
+)
 from queuepool.domain.spec import Group, Included, Settings
 from queuepool.domain.supervised import alike, engine_of, supervised
 from queuepool.errors import ConfigError
@@ -189,7 +196,7 @@ def _resolve(whole: Whole) -> list[Reading]:
         pools = {name: supervised(pool) for name, pool in pools.items()}
     between = [*broken_links(waits_for, groups, missing=bool(whole.broken)), *shared_logs(pools)]
     between += alike(pools) if engine_of(main.file).type == "supervisord" else []
-    for fault in [*between, *several_horizons(pools)]:
+    for fault in [*between, *several_horizons(pools), *several_schedulers(pools)]:
         noted.append((owners[str(fault.where[0]), str(fault.where[1])], fault))
     if isinstance(main.section, Settings) and main.section.notifications is not None:
         from queuepool.domain.notification import mistakes

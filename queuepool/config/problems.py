@@ -146,8 +146,15 @@ def _notification_model_at(where: Path) -> type[BaseModel]:
 def _did_you_mean(name: str, known: Iterable[str]) -> str:
     from difflib import get_close_matches  # here: only a wrong file needs it
 
-    near = get_close_matches(name.lower().replace("-", "_")[:100], list(known), 1)
+    word, names = name.lower().replace("-", "_")[:100], list(known)
+    near = get_close_matches(word, names, 1) or [key for key in names if _begin_alike(word, key)]
     return f"did you mean {near[0]}?" if near else ""
+
+
+def _begin_alike(word: str, key: str) -> bool:
+    """Whether one is short for the other, as `notify` and `env` are for `notifications` and `environment`."""
+    length = min(5, max(3, len(word)))
+    return word[:length] == key[:length]
 
 
 def sentence(file: str, line: int, fault: Fault) -> str:

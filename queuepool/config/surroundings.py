@@ -49,7 +49,7 @@ class Surroundings:
             if name is not None and not self._group(name):
                 yield Missing(f"the group {name} does not exist here", "create it with `groupadd`, or change `group`")
         if not self._is_directory(launch.directory):
-            yield Missing(f"the directory {launch.directory} does not exist here")
+            yield Missing(_no_directory(launch.directory, self._blocked(launch.directory)))
         elif pool.artisan and pool.app and not self._is_there(os.path.join(pool.app, "artisan")):
             yield Missing(f"there is no artisan in {pool.app}", "set `app` to the root of the Laravel application")
         path = dict(launch.environment).get("PATH", "")
@@ -111,6 +111,15 @@ def _exists(by_name: object, by_number: object, name: str) -> bool:
         except (KeyError, OverflowError, ValueError):
             continue
     return False
+
+
+def _no_directory(directory: str, blocked: str) -> str:
+    """Why one cannot be entered. blocked: the part of the way to it that is no directory, "" when there is nothing."""
+    if blocked and os.path.exists(blocked):
+        return f"{blocked} is not a directory"
+    if blocked:  # a `current` whose release was removed
+        return f"the directory {blocked} is a link to {os.readlink(blocked)}, which does not exist"
+    return f"the directory {directory} does not exist here"
 
 
 def _not_a_directory(folder: str) -> str:

@@ -20,6 +20,7 @@ from queuepool.control.following import (
     wanted_lives,
 )
 from queuepool.controller.controller import Controller
+from queuepool.domain import command
 from queuepool.domain.desired import size
 from queuepool.domain.events import Kind
 from queuepool.domain.exits import signal_name
@@ -193,16 +194,33 @@ def _is_so(control: Controller, name: ProcessName, *, paused: bool) -> bool:
     return all(life.paused is paused for life in control.engine.lives.get(name, ()) if life.process.wanted)
 
 
+def _no_program(control: Controller, request: messages.Scale) -> UsageError:
+    """What is to be scaled is no program."""
+    from difflib import get_close_matches
+
+    name, pool = request.name, request.name.partition(":")[0]
+    if group := control.loaded.groups.get(name):
+        return UsageError(
+            f"cannot scale {name}: it is a group, and programs are scaled", f"the programs of it: {', '.join(group)}"
+        )
+    if pool in control.pools:
+        number = control.pools[pool].numprocs if request.count is None else request.count
+        return UsageError(
+            f"cannot scale {name}: programs are scaled, not their processes",
+            f"`queuepool scale {pool} {number}`; `queuepool stop {name}` keeps one process stopped",
+        )
+    near = get_close_matches(name, list(control.pools), 1)
+    hint = f"did you mean {near[0]}?" if near else f"the programs are: {', '.join(control.pools) or 'none'}"
+    return UsageError(f"cannot scale {name}: there is no such program", hint)
+
+
 async def scale(operator: Operator, request: messages.Scale, progress: Progress) -> Reply:
     """See messages.Scale. Starts the missing, drains the surplus, touches nothing else."""
     control = operator.controller
     refuse_while_stopping(control)
     spec = control.pools.get(request.name)
     if spec is None:
-        group = control.loaded.groups.get(request.name)
-        known = f"the programs {'of it' if group else 'are'}: {', '.join(group or control.pools) or 'none'}"
-        what = "it is a group, and programs are scaled" if group else "there is no such program"
-        raise UsageError(f"cannot scale {request.name}: {what}", known)
+        raise _no_program(control, request)
     if request.reset == (request.count is not None):
         raise UsageError("cannot scale: give either a number or --reset", f"queuepool scale {request.name} 4")
     if request.count is not None and not 0 <= request.count <= MOST_PROCESSES:
@@ -214,6 +232,12 @@ async def scale(operator: Operator, request: messages.Scale, progress: Progress)
         raise UsageError(
             f"cannot scale {request.name} to {request.count}: Horizon has one master and scales its own workers",
             "change maxProcesses in config/horizon.php",
+        )
+    if (request.count or 0) > max(1, spec.numprocs) and command.is_scheduler(spec.process(0).launch.argv):
+        raise UsageError(
+            f"cannot scale {request.name} to {request.count}: each scheduler runs every scheduled task, mails and "
+            "invoices too",
+            f"queuepool scale {request.name} 1",
         )
     was = size(spec, control.store.value)
     now = spec.numprocs if request.count is None else request.count

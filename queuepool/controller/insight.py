@@ -18,7 +18,7 @@ from queuepool.controller.servings import serving_of
 from queuepool.domain.horizon import graceful_seconds
 from queuepool.domain.pool import PoolSpec
 from queuepool.domain.queues import QueueDepth, QueueName, Serving
-from queuepool.errors import QueuepoolError
+from queuepool.errors import QueuepoolError, UsageError
 from queuepool.laravel.away import Away
 from queuepool.laravel.depth import DepthReader
 from queuepool.laravel.health import health
@@ -127,10 +127,25 @@ class Insight:
     def queues(self, names: Sequence[str] = ()) -> dict[str, Any]:
         """The reply to messages.Queues, as of the last look."""
         views = self.monitor.views(names)
+        problems = self.monitor.problems()
+        if not problems:  # else it may be a queue of an application that cannot be asked
+            self._refuse_unknown(names)
         away = self.monitor.away
         uses = {target.where for target in self.monitor.targets()}
         servers = {where: {"up": where not in away, "why": away.get(where, "")} for where in sorted(uses)}
-        return {"queues": [asdict(view) for view in views], "redis": servers, "problems": self.monitor.problems()}
+        return {"queues": [asdict(view) for view in views], "redis": servers, "problems": problems}
+
+    def _refuse_unknown(self, names: Sequence[str]) -> None:
+        """Raises UsageError for a name that no program and no queue has: a limit on it would never be exceeded."""
+        from difflib import get_close_matches
+
+        queues = [name for view in self.monitor.views() for name in (view.queue, f"{view.connection}:{view.queue}")]
+        known = list(dict.fromkeys([*self._pools(), *queues]))
+        for name in names:
+            if name not in known:
+                near = get_close_matches(name, known, 1)
+                hint = f"did you mean {near[0]}?" if near else "`queuepool queues` lists them"
+                raise UsageError(f"cannot find {name}: there is no such program or queue", hint)
 
     async def redis(self) -> dict[str, Any]:
         """The reply to messages.Redis: every server is asked now."""

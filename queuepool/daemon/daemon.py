@@ -37,6 +37,7 @@ from queuepool.engines.adoption import adopt
 from queuepool.engines.local import LocalEngine
 from queuepool.engines.record import Record
 from queuepool.errors import ConfigError
+from queuepool.logs.joining import Joiner
 from queuepool.logs.pump import Pump
 from queuepool.logs.rotating import Trouble
 from queuepool.system import children, commands, procstat
@@ -86,6 +87,7 @@ class Daemon:
         self.tally = Tally()
         self.journal.listeners += [self.log, self.tally]
         self.pump = Pump(self._log_trouble, spool_directory=directory.spool)
+        self._joiner = Joiner(lambda label, line: echo(label, "out", line) if echo else None, self._loop)
         if echo is not None:
             self.journal.listeners.append(self._echo_event)
             if getattr(echo, "workers", True):  # not where systemd's journal would get them all
@@ -276,6 +278,7 @@ class Daemon:
             os.unlink(self.directory.socket)
         listener.close()
         self.pump.close()
+        self._joiner.finish()
         await self.engine.close()
         self.log.close()
 
@@ -327,6 +330,7 @@ class Daemon:
         if self.local is not None:
             self.local.listeners.hand_on(self.directory.events)
         self.pump.close()
+        self._joiner.finish()
         self.telling.save()
         replace_process(self.directory.config, self._lock, self._listener.fileno(), detached=not self._foreground)
 
@@ -446,12 +450,12 @@ class Daemon:
 
     def _echo_event(self, event: Event) -> None:
         if self._echo:
+            self._joiner.finish(event.subject)  # what it printed comes before what became of it
             self._echo("", event.kind.value, event.sentence().encode())
 
     def _echo_lines(self, key: Hashable, label: str, chunk: bytes) -> None:
         if self._echo and not (self.local is not None and self.local.listeners.speaks(key)):
-            for line in chunk.splitlines():
-                self._echo(label, "out", line)
+            self._joiner(key, label, chunk)
 
     def _used(self) -> None:
         """Settings came into force: applications, and the Redis they need, may be others."""

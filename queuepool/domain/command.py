@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -160,6 +160,11 @@ def parse(argv: tuple[str, ...]) -> ArtisanCommand | None:
     if kind != "horizon" and len(plain) > 1:
         options["connection"] = plain.pop(1)
     return ArtisanCommand(kind, options, (*extra, *plain[1:]), argv[:at], argv[at])
+
+
+def is_scheduler(argv: Sequence[str]) -> bool:
+    """Whether this is Laravel's scheduler, of which a second one would do every scheduled task a second time."""
+    return "schedule:work" in argv and any(posixpath.basename(word) == "artisan" for word in argv)
 
 
 def _split(argv: tuple[str, ...]) -> Iterator[tuple[str | None, str | None]]:

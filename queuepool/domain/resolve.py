@@ -104,6 +104,16 @@ def several_horizons(pools: Mapping[str, PoolSpec]) -> list[Fault]:
     return faults
 
 
+def several_schedulers(pools: Mapping[str, PoolSpec]) -> list[Fault]:
+    """Warnings about a scheduler that is to run more than once."""
+    what = "starts several schedulers: each runs every scheduled task, mails and invoices too"
+    return [
+        Fault(("programs", name, "numprocs"), what, "leave it at 1", warning=True)
+        for name, pool in pools.items()
+        if pool.numprocs > 1 and command.is_scheduler(pool.process(0).launch.argv)
+    ]
+
+
 def broken_links(waits_for: Mapping[str, Sequence[str]], groups: Mapping[str, Group], *, missing: bool) -> list[Fault]:
     """What is wrong with depends_on and groups over all files. waits_for: every program with its depends_on. missing:
     an included file could not be used, so that a name that is not there may have been in it: that is a warning then."""

@@ -177,6 +177,22 @@ def test_scale_needs_a_number_or_reset(daemon: FakeDaemon, args: list[str]) -> N
     assert not daemon.asked
 
 
+@pytest.mark.parametrize(
+    ("args", "hint"),
+    [
+        (["mail", "+2"], "`queuepool status mail` shows how many run now"),
+        (["mail=4"], "`queuepool scale mail 4`"),
+        (["4", "mail"], "`queuepool scale mail 4`"),
+    ],
+)
+def test_scale_said_as_another_tool_would_have_it_changes_nothing_and_says_how(
+    daemon: FakeDaemon, args: list[str], hint: str
+) -> None:
+    done = call("scale", *args)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (ExitCode.USAGE, f"hint: {hint}")
+    assert not daemon.asked
+
+
 CHANGES = {
     "added": ["mail"],
     "changed": [{"name": "laravel-worker", "what": ["numprocs: 2 -> 4"]}],

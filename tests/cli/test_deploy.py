@@ -85,6 +85,15 @@ def test_a_plan_says_what_and_why_and_its_exit_code_tells_changes(daemon: FakeDa
     assert call("deploy", "--plan").returncode == 0
 
 
+def test_who_has_nothing_to_deploy_is_told_of_code_that_was_changed_in_its_place(daemon: FakeDaemon) -> None:
+    daemon.replies["plandeploy"] = {"programs": [], "problems": []}
+    daemon.replies["deploy"] = report(id=None)
+    for args in (["--plan"], []):
+        done = call("deploy", *args)
+        assert (done.returncode, done.stdout.splitlines()[0][:13]) == (0, "nothing to do")
+        assert "`queuepool deploy --force`" in done.stdout
+
+
 @pytest.mark.parametrize(
     "args",
     [

@@ -55,6 +55,29 @@ def test_only_a_terminal_is_told_of_ctrl_c(pipe: tuple[int, int]) -> None:
     assert shown.splitlines() == [b"queuepool runs; Ctrl-C ends it when running jobs are done", b"w:0 is running"]
 
 
+def test_who_sits_at_a_terminal_is_told_of_ctrl_c_aside_where_the_lines_go_elsewhere(pipe: tuple[int, int]) -> None:
+    told: list[str] = []
+    show = Echo(pipe[1], color=False, aside=told.append)
+    show("", "daemon_started", b"queuepool runs")
+    show("", "running", b"w:0 is running")
+    show("", "daemon_stopping", b"the daemon ends")
+    assert told == [
+        "queuepool runs; Ctrl-C ends it when running jobs are done", "the daemon ends; Ctrl-C again ends them",
+    ]  # fmt: skip
+    os.close(pipe[0])
+    show("w:1", "out", b"nobody reads this")
+    show("w:1", "out", b"nor this")
+    assert told[2:] == ["nobody reads its lines any more; the daemon goes on, and Ctrl-C ends it"]
+
+
+def test_at_a_terminal_nothing_is_said_twice() -> None:
+    told: list[str] = []
+    reader, writer = os.openpty()
+    with os.fdopen(reader, "rb", 0), os.fdopen(writer):
+        Echo(writer, color=False, aside=told.append)("", "daemon_started", b"queuepool runs")
+    assert told == []
+
+
 def test_without_workers_only_the_daemon_is_shown(pipe: tuple[int, int]) -> None:
     show = Echo(pipe[1], color=False, workers=False)
     show("mail:3", "out", b"Processing")

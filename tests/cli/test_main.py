@@ -78,6 +78,16 @@ def test_an_unknown_command_is_answered_with_the_nearest(place: Place, typed: st
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("import supervisr", "import supervisor"), ("config chek", "config check"),
+                         ("export -x", "export --help"), ("config what", "config --help")]
+)  # fmt: skip
+def test_an_unknown_command_below_another_is_answered_likewise(place: Place, typed: str, meant: str) -> None:
+    done = call(*typed.split())
+    assert done.returncode == ExitCode.USAGE
+    assert f"`queuepool {meant}`" in done.stderr.splitlines()[-1]
+
+
 def test_a_command_that_resembles_none_is_pointed_to_the_help(place: Place) -> None:
     assert "queuepool --help" in call("zzzzzz").stderr
 

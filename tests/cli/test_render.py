@@ -45,6 +45,15 @@ def test_every_process_that_is_not_fine_says_why() -> None:
     assert lines[5].endswith("STOPPED   stopped by an operator")
 
 
+def test_a_program_that_is_to_stop_is_not_stopped_while_a_job_goes_on() -> None:
+    views = (process(0, "STOPPING", wanted=False), process(1, "STOPPING", wanted=False), process(2, "STOPPED"))
+    what = snapshot(*views)
+    what = replace(what, programs=(replace(what.programs[0], running=0, wanted=0),))
+    assert shown(what)[0].startswith("laravel-worker  2 still stopping  (the file says")
+    what = replace(what, processes=what.processes[2:])
+    assert shown(what)[0].startswith("laravel-worker  stopped  (the file says")
+
+
 def test_a_process_that_cannot_run_says_why_and_what_to_type_once_for_all_that_fail_alike() -> None:
     said = {"reason": "exit 1: Could not open input file: artisan", "exit_code": 1}
     views = (

@@ -115,6 +115,12 @@ def test_trouble_of_the_daemon_of_redis_and_of_queues_is_said_at_the_top() -> No
     assert "(and 2 more)" in show(State(), known, 100, 14).splitlines()[1]
 
 
+def test_a_redis_that_is_away_is_said_once() -> None:
+    why = "redis at b:1 refuses connections"
+    known = data(process(0, program="w"), redis={"b:1": {"up": False, "why": why}}, problems=(why,))
+    assert [line for line in show(State(), known, 100).splitlines() if "b:1" in line] == [f"! {why}"]
+
+
 def test_no_daemon_is_said_with_what_to_type_and_what_was_known_stays() -> None:
     known = lost(two(), "cannot reach the daemon at /s", "start it with `queuepool up`", NOW, gone=True)
     known = lost(replace(known, now=NOW + 12), "cannot reach the daemon at /s", "", NOW + 12, gone=True)

@@ -131,6 +131,17 @@ def test_in_the_foreground_the_lines_of_the_workers_are_shown_and_ctrl_c_drains(
     assert daemon_pid(site) is None
 
 
+def test_in_the_foreground_a_line_longer_than_a_pipe_is_one_line(site: Place, tmp_path: Path) -> None:
+    script = "import sys, time; sys.stdout.write('x' * 100_000 + ' end\\n'); sys.stdout.flush(); time.sleep(600)"
+    (tmp_path / "long.py").write_text(script)
+    programs(site, long=f"{sys.executable} {tmp_path}/long.py")
+    terminal = Terminal("up")
+    terminal.until(lambda seen: b"x end" in seen)
+    assert terminal.shown.replace(b"\x1b[0m", b"").count(b"| xxx") == 1
+    terminal.type(b"\x03")
+    assert terminal.end() == 0
+
+
 def test_a_second_ctrl_c_does_not_wait_for_jobs(site: Place) -> None:
     programs(site, stubborn=STUBBORN)
     terminal = Terminal("up")

@@ -83,6 +83,8 @@ def test_every_problem_is_told_at_once_with_its_line(here: Path) -> None:
         (b"a: 1\nb: \xff\n", "queuepool.yml:1: is not UTF-8: line 2 holds the byte 0xff"),
         ("programs: [a]\n", "queuepool.yml:1: programs: the value is not a mapping"),
         ("programs: {a: 3}\n", "queuepool.yml:1: programs.a: `3` is not a mapping"),
+        ("notify: {}\nprograms: {}\n", "queuepool.yml:1: notify: unknown key (did you mean notifications?)"),
+        ("programs:\n a: {envs: {}}\n", "queuepool.yml:2: programs.a.envs: unknown key (did you mean env"),
         ("numprocs: 3\nprograms: {}\n", "queuepool.yml:1: numprocs: unknown key (put it below `defaults:`"),
         ("programs:\n a: {max-jobs: 3}\n", "queuepool.yml:2: programs.a.max-jobs: unknown key (did you mean max_jobs?"),
         ("programs:\n a: {serverurl: x}\n", "queuepool.yml:2: programs.a.serverurl: is an option of Supervisor"),
@@ -134,6 +136,14 @@ def test_a_second_horizon_is_said_with_file_and_line_and_runs_nevertheless(here:
     assert [text.partition(" (")[0] for text in loaded.problems] == [
         "b.yml:3: programs.more.type: is a second Horizon of this application, beside horizon: each master starts all "
         "the workers"
+    ]
+
+
+def test_a_second_scheduler_is_said_with_file_and_line_and_runs_nevertheless(here: Path) -> None:
+    loaded = _load("programs:\n  cron:\n    command: php artisan schedule:work\n    numprocs: 2\n")
+    assert list(loaded.pools) == ["cron"]
+    assert [text.partition(": each")[0] for text in loaded.problems] == [
+        "queuepool.yml:4: programs.cron.numprocs: starts several schedulers"
     ]
 
 

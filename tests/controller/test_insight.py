@@ -10,6 +10,7 @@ import pytest
 from queuepool.controller.insight import Insight
 from queuepool.domain.horizon import MARGIN
 from queuepool.domain.pool import PoolSpec
+from queuepool.errors import UsageError
 from queuepool.laravel.config import AppConfig, HorizonConfig, HorizonSupervisor, QueueConnection
 from tests.controller.making import REDIS, applications, config, pools
 
@@ -37,6 +38,26 @@ def test_a_worker_that_blocks_in_redis_is_given_that_time_too(tmp_path: Path) ->
     )
     before = found["w"].process(0).policy.stop_seconds
     assert patience(found, answer) == {"w": before + 30}
+
+
+def test_a_name_that_no_queue_has_is_refused_but_not_where_the_queues_are_not_known(tmp_path: Path) -> None:
+    found = pools(tmp_path, "programs: {mail: {queue: [high, default]}, tool: {command: sleep 9}}")
+
+    async def story() -> Insight:
+        insight = Insight(lambda: found)
+        insight.applications = insight.monitor._applications = applications(config())
+        for pool in found.values():
+            await insight.applications.of(pool)
+        return insight
+
+    insight = asyncio.run(story())
+    for name in ("mail", "high", "redis:default", "tool"):
+        insight.queues([name])
+    with pytest.raises(UsageError, match="cannot find defualt") as told:
+        insight.queues(["high", "defualt"])
+    assert told.value.hint == "did you mean default?"
+    insight.monitor.problems = lambda: ["cannot boot the application"]  # type: ignore[method-assign]
+    assert insight.queues(["defualt"])["queues"] == []
 
 
 @pytest.mark.parametrize(("timeouts", "seconds"), [((60, 600), 600 + MARGIN), ((60, 0), 3600.0)])

@@ -62,6 +62,11 @@ def app_is_a_directory_that_does_not_exist(it: Installation) -> None:
     it.write()
 
 
+def app_is_a_file(it: Installation) -> None:
+    it.top["app"] = str(it.root / "app/artisan")
+    it.write()
+
+
 def app_is_its_public_directory(it: Installation) -> None:
     (it.root / "app/public").mkdir()
     it.top["app"] = str(it.root / "app/public")
@@ -159,6 +164,8 @@ BREAKS = [
           mended=current_points_to_the_application, name="dangling"),
     Break("application.directory", app_is_a_directory_that_does_not_exist, "/ap: No such file",
           mended=app_is_the_application),
+    Break("application.directory", app_is_a_file, "app/artisan: it is a file",
+          mended=app_is_the_application, name="file"),
     Break("application.artisan", app_is_its_public_directory, "public/artisan: No such file",
           mended=app_is_the_application),
     Break("application.vendor", vendor_was_not_installed, "vendor/autoload.php", name="missing"),

@@ -18,6 +18,8 @@ from queuepool.system.rundir import RunDirectory
 GOOD = "  good: {type: command, command: sleep 100}\n"
 BAD = {
     "directory": ("command: sleep 1, directory: /no/such/place", "the directory /no/such/place does not exist here"),
+    "a file": ("command: sleep 1, directory: /etc/passwd", "/etc/passwd is not a directory"),
+    "below a file": ("command: sleep 1, directory: /etc/passwd/a", "/etc/passwd is not a directory"),
     "program": ("command: /no/such/thing", "the program /no/such/thing is not there, or not executable"),
     "no program": ("command: /etc/passwd", "the program /etc/passwd is not there, or not executable"),
     "user": ("command: sleep 1, user: nobody-here", "the user nobody-here does not exist here"),
@@ -41,6 +43,14 @@ def test_a_program_that_cannot_run_is_seen_with_what_it_lacks(tmp_path: Path, ca
     assert [(lack.programs, lack.what, lack.fatal) for lack in seen.lacks] == [(("bad",), what, True)]
     assert seen.lacks[0].remedy
     assert not seen.hopeless
+
+
+def test_a_link_to_a_directory_that_is_gone_is_told_as_one(tmp_path: Path) -> None:
+    (tmp_path / "current").symlink_to("releases/7")
+    seen = looked(tmp_path, f"  a: {{type: command, command: sleep 1, directory: {tmp_path}/current}}\n")
+    assert [lack.what for lack in seen.lacks] == [
+        f"the directory {tmp_path}/current is a link to releases/7, which does not exist"
+    ]
 
 
 def test_what_several_lack_is_said_once_and_where_all_do_there_is_no_hope(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from queuepool.domain.capture import Tap
 from queuepool.domain.places import File, Place
 from queuepool.domain.pool import Autorestart, Listening, PoolSpec
-from queuepool.domain.resolve import broken_links, circles, resolve, several_horizons, shared_logs
+from queuepool.domain.resolve import broken_links, circles, resolve, several_horizons, several_schedulers, shared_logs
 from queuepool.domain.spec import Group, Included, Settings
 
 PLACE = Place("/srv/app", "/srv/app", host="web1", environ={"HOME_OF": "/x", "SECRET": "hunter2"})
@@ -318,6 +318,19 @@ def test_a_second_horizon_of_an_application_is_warned_about() -> None:
     said = [(fault.where, fault.what, fault.warning) for fault in several_horizons(found)]
     what = "is a second Horizon of this application, beside a: each master starts all the workers"
     assert said == [(("programs", "b", "type"), what, True)]
+
+
+def test_several_schedulers_of_one_program_are_warned_about() -> None:
+    work = "php artisan schedule:work"
+    found, _ = pools(
+        programs={
+            "two": {"type": "command", "command": work, "numprocs": 2},
+            "one": {"type": "command", "command": work},
+            "other": {"type": "command", "command": "php artisan reverb:start", "numprocs": 2},
+        }
+    )
+    said = [(fault.where, fault.warning) for fault in several_schedulers(found)]
+    assert said == [(("programs", "two", "numprocs"), True)]
 
 
 def test_links_to_what_is_not_there_are_named_with_the_nearest() -> None:

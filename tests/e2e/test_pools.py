@@ -129,6 +129,22 @@ def test_a_name_that_is_nearly_right_is_answered_with_what_there_is(tmp_path: Pa
             "hint: see them with `queuepool status w`\n"  # fmt: skip
         assert said("scale", "g", "3") == "error: cannot scale g: it is a group, and programs are scaled\n" \
             "hint: the programs of it: w, x\n"  # fmt: skip
+        assert said("scale", "w:1", "3").endswith(
+            "hint: `queuepool scale w 3`; `queuepool stop w:1` keeps one process stopped\n"
+        )
+        assert said("scale", "ww", "3").endswith("there is no such program\nhint: did you mean w?\n")
+        assert said("scale", "other", "3").endswith("hint: the programs are: w, x\n")
+
+
+def test_a_second_scheduler_is_refused_since_each_runs_every_task(tmp_path: Path) -> None:
+    (tmp_path / "artisan").write_text("#!/bin/sh\nexec sleep 1000\n")
+    text = f"programs:\n  cron: {{type: command, command: sh {tmp_path}/artisan schedule:work, startsecs: 0}}\n"
+    with Queuepool(tmp_path, text) as qp:
+        qp.up()
+        done = qp.try_("scale", "cron", "2")
+        assert done.returncode == 2
+        assert done.stderr.startswith("error: cannot scale cron to 2: each scheduler runs every scheduled task")
+        assert "cron: 1 -> 0" in qp("scale", "cron", "0")
 
 
 def test_a_process_that_is_not_to_run_is_not_waited_for(tmp_path: Path, report: Report) -> None:

@@ -40,10 +40,12 @@ def directory(facts: Facts) -> Iterator[Note]:
             newest = app.files.beside[0] if app.files.beside else "RELEASE"
             remedy = f"ln -sfn {shlex.quote(newest)} {shlex.quote(app.root)}"
         else:
-            what = "its directory does not exist"
+            what = "it is not a directory" if app.files.blocked == app.root else "its directory does not exist"
             here = f"; an artisan is in {', '.join(app.files.beside[:3])}" if app.files.beside else ""
             remedy = f"set `app:` in the file to the directory that has artisan{here}"
-        yield Note(app.subject, what, (f"stat {app.root}: No such file or directory",), remedy, app.programs)
+        blocked = app.files.blocked
+        why = f"{blocked}: it is a file" if blocked else f"{app.root}: No such file or directory"
+        yield Note(app.subject, what, (f"stat {why}",), remedy, app.programs)
 
 
 @CHECKS.add("artisan", Severity.ERROR, "artisan is there", unless=("application.directory", "permissions.traverse"))

@@ -66,7 +66,7 @@ def switch(facts: Facts) -> Iterator[Note]:
 
 
 @CHECKS.add("worker_log", Severity.ERROR, "The logs of the programs can be written",
-            unless=("permissions.readonly", "permissions.switch"))  # fmt: skip
+            unless=("permissions.readonly", "permissions.switch", "application.directory"))  # fmt: skip
 def worker_log(facts: Facts) -> Iterator[Note]:
     """stdout_logfile or stderr_logfile of a program: the daemon writes it and makes missing directories. Where it
     cannot, what workers print is lost, and with it what they do and why they end."""
@@ -77,7 +77,7 @@ def worker_log(facts: Facts) -> Iterator[Note]:
         if one.error == "EISDIR":
             remedy = "name a file in it as `stdout_logfile:`"
         elif one.error == "ENOTDIR":
-            remedy = f"{place} is no directory: name another place as `stdout_logfile:`"
+            remedy = "a part of this path is a file: name another place as `stdout_logfile:`"
         else:
             remedy = (
                 f"give whoever runs queuepool a place to write: chown USER {shlex.quote(place)}, or name another "

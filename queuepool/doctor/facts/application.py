@@ -17,14 +17,16 @@ from queuepool.laravel.inside import Inside
 @dataclass(frozen=True, slots=True)
 class FilesFacts:
     """What lies in the directory of an application. there: whether it is a directory; dangling: what a link points to
-    that is not there. artisan, vendor: whether artisan and vendor/autoload.php are there. beside: directories nearby
-    that have an artisan. environment_shown: mode and owner of .env, "" where there is none; environment_open: whether
-    every user can read it. cache_real: real path of a file store. given: names of variables that the file gives its
-    workers. foreign: paths of other directories in the cached configuration. env_calls: "app/X.php:12: env('Y')",
-    outside of config/, looked for where the configuration is cached."""
+    that is not there; blocked: what on the way to it is no directory. artisan, vendor: whether artisan and
+    vendor/autoload.php are there. beside: directories nearby that have an artisan. environment_shown: mode and owner
+    of .env, "" where there is none; environment_open: whether every user can read it. cache_real: real path of a file
+    store. given: names of variables that the file gives its workers. foreign: paths of other directories in the cached
+    configuration. env_calls: "app/X.php:12: env('Y')", outside of config/, looked for where the configuration is
+    cached."""
 
     there: bool = True
     dangling: str = ""
+    blocked: str = ""
     artisan: bool = True
     vendor: bool = True
     beside: tuple[str, ...] = ()

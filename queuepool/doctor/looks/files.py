@@ -33,10 +33,13 @@ def look(root: str, config: AppConfig | None, environment: Mapping[str, str]) ->
     """What is there. environment: of the workers. It blocks."""
     base = Path(root)
     if not base.is_dir():
-        target = str(base.readlink()) if base.is_symlink() else ""
+        target = str(base.readlink()) if base.is_symlink() and not base.exists() else ""
         releases = base.parent.joinpath(target).parent if target else None
         beside = _releases(releases) if releases else _beside(base)
-        return FilesFacts(there=False, dangling=target, artisan=False, vendor=False, beside=tuple(beside))
+        blocked = next((str(part) for part in (base, *base.parents) if part.exists() and not part.is_dir()), "")
+        return FilesFacts(
+            there=False, dangling=target, blocked=blocked, artisan=False, vendor=False, beside=tuple(beside)
+        )
     env = (config.environment_file if config else "") or str(environment_file(base, environment))
     cached = config.caches["config"].path if config and "config" in config.caches else ""
     artisan = (base / "artisan").is_file()
