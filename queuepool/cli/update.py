@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
 
-from queuepool.cli import render
+from queuepool.cli import absence, render
 from queuepool.cli.context import Context, context_of
 from queuepool.cli.options import json_option, no_wait_option
 from queuepool.cli.progress import Progress
@@ -16,6 +15,7 @@ from queuepool.cli.selectors import names_argument
 from queuepool.control.messages import Reopen, Reread, Update, Upgrade
 from queuepool.domain.amounts import count
 from queuepool.errors import DaemonUnreachable, NotAsWanted
+from queuepool.system.rundir import RunDirectory
 
 if TYPE_CHECKING:
     from queuepool.control.client import Client
@@ -75,22 +75,32 @@ def reopen(ctx: click.Context) -> None:
 def upgrade(ctx: click.Context) -> None:
     """Replace the daemon's own code; no worker is touched. Run it after the new version was installed; the daemon keeps
     its pid."""
-    client = context_of(ctx).client()
+    context = context_of(ctx)
+    client = context.client()
+    directory = None if context.host else RunDirectory(context.config_path())
     reply = client.ask(Upgrade())
-    if not _answers_anew(client):
+    was_to = f"daemon {reply['pid']} was to run version {reply['version']}"
+    if not _answers_anew(client, directory):
+        if directory is not None and directory.pid() is None:
+            raise DaemonUnreachable(f"{was_to}, and ended before it did", absence.hint(directory))
         raise DaemonUnreachable(
-            f"daemon {reply['pid']} was to run version {reply['version']}, and has not answered for {ANEW_SECONDS:g} s",
+            f"{was_to}, and has not answered for {ANEW_SECONDS:g} s",
             "`queuepool up` starts one where it ended; the workers go on",
         )
     click.echo(f"daemon {reply['pid']} now runs version {reply['version']}")
 
 
-def _answers_anew(client: Client) -> bool:
-    """Wait for the new code, so that the next command meets it: until the exec the old one answers, and then nobody."""
+def _answers_anew(client: Client, directory: RunDirectory | None) -> bool:
+    """Wait for the new code, so that the next command meets it: until the exec the old one answers, and then nobody.
+    directory: where the daemon holds its lock for as long as it lives, also across the exec; None: on another machine.
+    """
     end = time.monotonic() + ANEW_SECONDS
     while time.monotonic() < end:
-        with suppress(DaemonUnreachable):
+        try:
             if client.status()["daemon"]["state"] != "UPGRADING":
                 return True
+        except DaemonUnreachable:
+            if directory is not None and directory.pid() is None:
+                return False
         time.sleep(0.02)
     return False

@@ -246,23 +246,27 @@ class Drainer:
 
     def _fill(self, stream: Stream, spool: Spool) -> int:
         """Take what a pipe holds into the spool, but for what a tap takes out; how many bytes that was."""
-        if stream.tap is None:
-            try:
-                return spool.fill(self.mover, stream.fd)
-            except OSError as error:  # of another disk than that of the log, perhaps
-                raise OSError(error.errno, f"{error.strerror} for {spool.path}, where its lines wait") from None
-        data = self.mover.read(stream.fd, _PIECE)
-        kept = stream.tap(data)
+        kept = b""
         try:
+            if stream.tap is None:
+                return spool.fill(self.mover, stream.fd)
+            data = self.mover.read(stream.fd, _PIECE)
+            kept = stream.tap(data)
             spool.put(kept)
-        except OSError:
-            if stream.log is not None:
+            return len(data)
+        except OSError as error:  # of another disk than that of the log, perhaps
+            if kept and stream.log is not None:
                 stream.log.drop(len(kept))
-            raise
-        return len(data)
+            what = f"{error.strerror} for {spool.path}, where its lines wait"
+            raise OSError(error.errno, what, spool.path) from None
 
     def _drain_decorated(self, stream: Stream, spool: Spool, log: LogFile, last: bool) -> int:
-        moved = self._fill(stream, spool)
+        try:
+            moved = self._fill(stream, spool)
+        except OSError:
+            if stream.tap is not None or (passed := self._pass_by(stream, spool, log, last)) is None:
+                raise
+            return passed
         delivered = self._deliver(stream, spool, log, last)
         if not delivered and spool.backlog > BACKLOG:
             data = spool.read()
@@ -271,6 +275,27 @@ class Drainer:
             log.drop(len(data))
             spool.skip(len(data))
         return moved or (DONE if delivered else WAIT)
+
+    def _pass_by(self, stream: Stream, spool: Spool, log: LogFile, last: bool) -> int | None:
+        """The spool has no room: write whole lines without it, so that only a daemon killed just then loses them. None
+        when that cannot be done either."""
+        if not self._deliver(stream, spool, log, last) or not log.ready():
+            return None
+        seen = self.mover.peek(stream.fd)
+        full = seen.total >= NEARLY_FULL * stream.capacity
+        count = seen.total if last else seen.whole
+        if not count and full:
+            return None
+        if not count or (log.holder is not None and not last and self._is_held(log, full)):
+            return WAIT if seen.total else DONE
+        data = spool.rest() + self.mover.read(stream.fd, count)  # the first line may have begun there
+        spool.skip(spool.backlog)
+        ended = data if data.endswith(b"\n") else data + b"\n"
+        if not (log.end_line() and log.write(lines.decorate(ended, spool.policy, spool.label, self._wall()))):
+            log.drop(len(data))
+        stream.wrote(data)
+        self._publish(stream, data)
+        return count
 
     def _deliver(self, stream: Stream, spool: Spool, log: LogFile, last: bool) -> bool:
         """Write the lines that a spool holds; False when the log does not take them now."""

@@ -402,7 +402,8 @@ def _explain(error: OSError | LookupError, path: str, policy: LogPolicy) -> tupl
         theirs = f"{directory} {path}" if os.path.lexists(path) else directory
         return f"{what} (as {user})", f"`{make}chown {user} {theirs}`"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return what, f"make room: `df -h {directory}`"
+        full = os.path.dirname(error.filename) if error.filename else directory
+        return what, f"make room: `df -h {full}`"
     if error.errno in (errno.EISDIR, errno.EINVAL, errno.ELOOP, errno.EMLINK, errno.ENOTDIR, errno.EEXIST):
         return what, "give another stdout_logfile in queuepool.yml, then `queuepool update`"
     return what, f"`ls -ld {directory} {path}`"

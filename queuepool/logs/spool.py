@@ -106,6 +106,10 @@ class Spool:
             cut = len(data)
         return data[:cut]
 
+    def rest(self) -> bytes:
+        """What is not in the log yet, the unfinished line included."""
+        return os.pread(self._fd, self.backlog, self.cursor)
+
     def deliver(self, log: LogFile, data: bytes, wall: float, decorate: Decorate) -> bool:
         """Write `data`, which `read` gave, to the log, which is ready; False when that fails (nothing is written)."""
         text = decorate(data, self.policy, self.label, wall)

@@ -526,6 +526,28 @@ def test_a_short_trouble_loses_nothing(tmp_path: Path, splice: bool) -> None:
     asyncio.run(run())
 
 
+def test_what_is_decorated_is_written_also_while_there_is_no_room_for_its_spool(
+    tmp_path: Path, splice: bool, small_files: None
+) -> None:
+    async def run() -> None:
+        policy = LogPolicy(str(tmp_path / "logs" / "worker.log"), slot=True, maxbytes=3000, backups=99)
+        with bench(tmp_path, splice=splice, spool_directory=str(tmp_path / "spool")) as b:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (8000, resource.RLIM_INFINITY))
+            b.attach("a", policy)
+            said = [b"%d " % n + b"x" * 200 for n in range(100)]
+            for line in said:
+                b.say("a", line[:50])
+                b.pump.flush()
+                b.say("a", line[50:] + b"\n")
+                b.pump.flush()
+            b.say("a", b"unfinished")
+            assert b.pump.detach("a")[-1] == b"unfinished"
+            assert b.all_text().splitlines() == [b"[default:a] " + line for line in [*said, b"unfinished"]]
+            assert b.troubles == []
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("kind", ["directory", "fifo", "socket-less path", "unknown user", "/dev/full"])
 def test_a_log_that_cannot_be_one_is_reported_and_the_worker_goes_on(tmp_path: Path, kind: str, splice: bool) -> None:
     async def run() -> None:

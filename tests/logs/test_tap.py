@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from queuepool.domain.supervisor_events import Notice, Who
 from queuepool.engines.tapping import Tapped
 from queuepool.logs.pipes import can_splice
 from queuepool.logs.pump import Pump
+from queuepool.logs.rotating import Trouble
+from queuepool.logs.spool import Spool
 from tests.support.turns import until
 
 
@@ -168,5 +171,27 @@ def test_a_prompt_stream_is_read_while_the_pump_looks_away_from_others(
             os.close(fd)
         assert [tap.heard for tap in taps] == [1, 4, 1]
         pump.close()
+
+    asyncio.run(run())
+
+
+def test_where_the_spool_has_no_room_its_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(spool: Spool, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async def run() -> None:
+        monkeypatch.setattr(Spool, "put", full)
+        troubles: list[Trouble] = []
+        pump = Pump(troubles.append, spool_directory=str(tmp_path / "spool"))
+        os.mkfifo(tmp_path / "fifo")
+        fd = os.open(tmp_path / "fifo", os.O_RDWR)
+        pump.attach(0, "w:0", fd, LogPolicy(str(tmp_path / "log")), tap=tapped([], Tap(capture=100)))
+        os.write(fd, b"printed\n")
+        pump.flush()
+        [trouble] = troubles
+        assert f"No space left on device for {tmp_path / 'spool'}" in trouble.what
+        assert trouble.hint == f"make room: `df -h {tmp_path / 'spool'}`"
+        pump.close()
+        os.close(fd)
 
     asyncio.run(run())
