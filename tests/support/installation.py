@@ -3,6 +3,7 @@ keeps what it is given, a queuepool.yml, and a daemon where a test wants one."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pwd
@@ -12,16 +13,18 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from unittest.mock import patch
 
+from queuepool.cli.main import run
 from queuepool.doctor.checks import CHECKS
 from queuepool.doctor.examine import examine, needed
 from queuepool.doctor.report import report
-from tests.support.daemon import Queuepool
+from tests.support.daemon import Queuepool, calm
 from tests.support.laravel import PHP, LaravelApp
 from tests.support.redis import RedisServer
 from tests.support.wait import LIMIT, eventually
@@ -148,6 +151,14 @@ class Installation:
         told: dict[str, Any] = json.loads(json.dumps(found.to_json()))
         return told
 
+    def fix(self) -> None:
+        """`queuepool doctor --fix --yes`, which is to succeed, in this process as look() is."""
+        said = io.StringIO()
+        with patch.dict(os.environ, self.qp.environment, clear=True), redirect_stdout(said), redirect_stderr(said):
+            code = run(["-c", str(self.qp.file), "doctor", "--fix", "--yes"])
+        calm(said.getvalue())
+        assert code == 0, f"queuepool doctor --fix --yes: {code}\n{said.getvalue()}"
+
     def doctor(self, *args: str) -> dict[str, Any]:
         """What `queuepool doctor --json` prints. An AssertionError when it is no report."""
         done = self.qp.try_("doctor", "--json", *args)
@@ -195,7 +206,7 @@ class Break:
             if self.mended is None:
                 return
             if self.mended == "--fix":
-                installation.qp("doctor", "--fix", "--yes")
+                installation.fix()
             else:
                 assert callable(self.mended)
                 self.mended(installation)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from queuepool.domain.command import NO_TERMINAL
 from tests.support.redis import RedisServer
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "laravel"
@@ -176,9 +177,10 @@ def _try_artisan(root: Path, *args: str, timeout: float = 60.0) -> subprocess.Co
 
 
 def _environment() -> dict[str, str]:
-    """Ours without what would overrule the .env of the copy."""
+    """Ours without what would overrule the .env of the copy. NO_TERMINAL: else artisan starts six processes to ask
+    `stty` for the width of a terminal that is not there."""
     mine = ("REDIS_", "QUEUE_", "DB_", "CACHE_", "APP_", "LOG_")
-    return {name: value for name, value in os.environ.items() if not name.startswith(mine)}
+    return {**{name: value for name, value in os.environ.items() if not name.startswith(mine)}, **NO_TERMINAL}
 
 
 @cache
