@@ -192,7 +192,7 @@ def process_why(process: Mapping[str, Any], explained: set[object]) -> Iterator[
     program that die alike. explained: what was said before."""
     from queuepool.domain.deaths import explain
 
-    reason, lines = process["reason"], process.get("last_lines") or ()
+    reason, lines = process["reason"].partition("; waits for ")[0], process.get("last_lines") or ()
     if (known := (process["exit_code"], reason)) in explained:
         return
     death = explain(process["program"], process["exit_code"], reason, lines)

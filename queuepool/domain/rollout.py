@@ -269,7 +269,7 @@ def waits_for(state: Rollout, look: Look) -> str:
     """What the deploy waits for, in words."""
     if state.phase is Phase.CANARY:
         return "a canary does a job"
-    if state.phase in HOOKS:
+    if HOOKS.get(state.phase) in state.hooks:
         return f"the hook `{HOOKS[state.phase]}` runs"
     blocked = [w.blocked for _, _, w in _begun(state, look) if w is not None and w.blocked]
     if blocked:

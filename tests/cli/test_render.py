@@ -45,6 +45,12 @@ def test_every_process_that_is_not_fine_says_why() -> None:
     assert lines[5].endswith("STOPPED   stopped by an operator")
 
 
+def test_those_that_wait_for_one_that_failed_alike_are_told_nothing_else() -> None:
+    why = "cannot find the command /usr/bin/php9: there is no such file (check `php:` in the file)"
+    views = (process(0, "BACKOFF", reason=why), process(1, "BACKOFF", reason=f"{why}; waits for w:0 to succeed"))
+    assert [line for line in shown(snapshot(*views)) if line.startswith("      ")] == []
+
+
 def test_a_program_that_is_to_stop_is_not_stopped_while_a_job_goes_on() -> None:
     views = (process(0, "STOPPING", wanted=False), process(1, "STOPPING", wanted=False), process(2, "STOPPED"))
     what = snapshot(*views)

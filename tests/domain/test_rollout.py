@@ -242,6 +242,12 @@ def test_a_check_that_fails_takes_the_first_batch_back() -> None:
     assert world.releases() == {OLD}
 
 
+@pytest.mark.parametrize("hooks", [frozenset(), frozenset({"check"})])
+def test_a_hook_is_waited_for_where_there_is_one_and_only_there(hooks: frozenset[str]) -> None:
+    state = replace(World(pool(1, app="/app"), pool(1, app="/app"), hooks=hooks).state, phase=Phase.CHECK)
+    assert (waits_for(state, Look({})) == "the hook `check` runs") is bool(hooks)
+
+
 def test_a_failing_hook_after_leaves_the_new_release_running() -> None:
     world = World(pool(1, app="/app"), pool(1, app="/app"), hooks=frozenset({"after"}))
     while not world.asked:
