@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.installation import Break, Installation
+from tests.support.installation import Break, Installation, running
 from tests.support.laravel import PHP
 from tests.support.wait import eventually
 
@@ -135,7 +135,8 @@ BREAKS = [
     Break("processes.stale", behind_the_current_release, r"w:0 .* runs .*/app, while .*/app2 is", "warning",
           mended=restarted),
     Break("processes.paused", told("pause", "w"), r"w:0 .* is paused", "warning", mended=told("continue", "w")),
-    Break("processes.stopped", told("stop", "w"), "w:0: stopped", "info", mended=told("start", "w")),
+    Break("processes.stopped", told("stop", "w"), "w:0: stopped", "info", mended=told("start", "w"),
+          inside=running),
 ]  # fmt: skip
 
 
