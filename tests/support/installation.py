@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,11 +147,11 @@ class Installation:
         }
         self.qp.write(json.dumps(settings, indent=2))
 
-    def look(self, *only: str) -> dict[str, Any]:
+    def look(self, *only: str, names: Sequence[str] = ()) -> dict[str, Any]:
         """What `queuepool doctor --json` prints, without a command of its own, which costs as much as all the looks.
-        only: ids of checks, as for `--only`, which looks at what they need alone."""
+        only: ids of checks, as for `--only`, which looks at what they need alone. names: of programs, as for it."""
         checks = [check for check in CHECKS if not only or check.id in only]
-        self.found = report(examine(str(self.qp.file), self.qp.environment, (), needed(checks)), checks)
+        self.found = report(examine(str(self.qp.file), self.qp.environment, names, needed(checks)), checks)
         told: dict[str, Any] = json.loads(json.dumps(self.found.to_json()))
         return told
 
