@@ -13,7 +13,7 @@ import pytest
 from queuepool.control import client
 from queuepool.control.client import Client
 from queuepool.system.procstat import birth
-from tests.support.installation import Break, Installation
+from tests.support.installation import Break, Installation, running
 from tests.support.wait import eventually
 
 pytestmark = pytest.mark.doctor
@@ -25,12 +25,10 @@ def up(it: Installation) -> None:
 
 
 def killed(it: Installation) -> None:
-    up(it)
     it.qp.kill()
 
 
 def killed_with_its_workers(it: Installation) -> None:
-    up(it)
     [worker] = it.qp.pids("w").values()
     it.qp.kill()
     os.kill(worker, signal.SIGKILL)
@@ -38,7 +36,6 @@ def killed_with_its_workers(it: Installation) -> None:
 
 
 def stopped(it: Installation) -> None:
-    up(it)
     pid = it.qp.run.pid()
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
@@ -60,7 +57,6 @@ def robbed_of_its_directory(it: Installation) -> None:
 
 def with_mode(which: Callable[[Installation], str], mode: int) -> Callable[[Installation], None]:
     def change(it: Installation) -> None:
-        up(it)
         os.chmod(which(it), mode)
 
     return change
@@ -96,11 +92,6 @@ def systemd(it: Installation) -> None:
     (it.machine / "run/systemd/system").mkdir(parents=True)
 
 
-def started_by_hand_where_systemd_is(it: Installation) -> None:
-    systemd(it)
-    up(it)
-
-
 def with_a_unit(it: Installation, *, enabled: bool) -> Path:
     systemd(it)
     unit = it.put("/etc/systemd/system/queuepool-etc.service", it.qp("startup", "--print"))
@@ -134,24 +125,27 @@ def say_of_units(it: Installation, state: str, result: str) -> None:
     it.qp.environment["PATH"] = f"{programs}:{os.environ['PATH']}"
 
 
-def running(it: Installation) -> None:
+def well(it: Installation) -> None:
     say_of_units(it, "active", "success")
 
 
 BREAKS = [
-    Break("daemon.killed", killed, r"w:0 runs as pid \d+, and its daemon is gone", mended=up),
-    Break("daemon.stale_socket", killed_with_its_workers, "no process holds the lock", "warning", mended=up),
-    Break("daemon.hangs", stopped, r"pid \d+ holds the lock\n.*did not answer within", mended=going_on),
+    Break("daemon.killed", killed, r"w:0 runs as pid \d+, and its daemon is gone", mended=up, inside=running),
+    Break("daemon.stale_socket", killed_with_its_workers, "no process holds the lock", "warning", mended=up,
+          inside=running),
+    Break("daemon.hangs", stopped, r"pid \d+ holds the lock\n.*did not answer within", mended=going_on,
+          inside=running),
     Break("daemon.lost", robbed_of_its_directory, "control.sock: it is not there"),
     Break("daemon.socket", with_mode(lambda it: it.qp.run.path, 0o755), "mode 0755, it should be 0700", "warning",
-          mended=lambda it: os.chmod(it.qp.run.path, 0o700)),
-    Break("daemon.socket", with_mode(lambda it: it.qp.run.socket, 0o666), "0666, it should be 0600", name="socket"),
+          mended=lambda it: os.chmod(it.qp.run.path, 0o700), inside=running),
+    Break("daemon.socket", with_mode(lambda it: it.qp.run.socket, 0o666), "0666, it should be 0600", name="socket",
+          mended=lambda it: os.chmod(it.qp.run.socket, 0o600), inside=running),
     Break("daemon.version", of_an_older_version, r"pid \d+ says 0.0.1", "warning"),
     Break("daemon.unapplied", behind_its_file, "more is new\nw is changed: .*numprocs", "warning", mended=updated),
     Break("daemon.problems", with_a_damaged_record, "overrides.json", "warning"),
-    Break("daemon.unit", started_by_hand_where_systemd_is, "no enabled systemd unit is for .*queuepool.yml", "warning"),
+    Break("daemon.unit", systemd, "no enabled systemd unit is for .*queuepool.yml", "warning", inside=running),
     Break("daemon.unit", with_a_disabled_unit, "no .wants directory", "warning", mended=enable, name="disabled"),
-    Break("daemon.unit", with_a_unit_that_failed, "Result=exit-code", mended=running, name="failed"),
+    Break("daemon.unit", with_a_unit_that_failed, "Result=exit-code", mended=well, name="failed"),
 ]  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from queuepool.system.procstat import birth
-from tests.support.installation import Break, Installation
+from tests.support.installation import Break, Installation, running
 from tests.support.wait import eventually
 
 pytestmark = pytest.mark.doctor
@@ -22,9 +22,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
 MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def up(it: Installation) -> int:
-    it.qp.up()
-    it.qp.running("w", 1)
+def daemon(it: Installation) -> int:
     pid = it.qp.run.pid()
     assert pid is not None
     return pid
@@ -44,14 +42,13 @@ def hardly_any_memory(it: Installation) -> None:
 
 def in_a_group(it: Installation, **files: str) -> None:
     """The daemon in a control group with these files."""
-    it.put(f"/proc/{up(it)}/cgroup", "0::/system.slice/queuepool.service\n")
+    it.put(f"/proc/{daemon(it)}/cgroup", "0::/system.slice/queuepool.service\n")
     for name, text in files.items():
         it.put(f"/sys/fs/cgroup/system.slice/{name.replace('_', '.')}", "max\n")
         it.put(f"/sys/fs/cgroup/system.slice/queuepool.service/{name.replace('_', '.')}", text)
 
 
 def with_less_memory_than_its_workers_need(it: Installation) -> None:
-    it.keys["numprocs"] = 1
     in_a_group(it, memory_max=f"{4 << 20}\n", memory_current=f"{1 << 20}\n")
 
 
@@ -77,13 +74,11 @@ def with_a_limit_of_its_user(it: Installation) -> None:
 
 
 def with_few_descriptors(it: Installation) -> None:
-    allow(up(it), 60)
+    allow(daemon(it), 60)
 
 
 def with_more(it: Installation) -> None:
-    pid = it.qp.run.pid()
-    assert pid is not None
-    allow(pid, 1000)
+    allow(daemon(it), 1000)
 
 
 def allow(pid: int, files: int) -> None:
@@ -92,7 +87,6 @@ def allow(pid: int, files: int) -> None:
 
 
 def killed_by_the_kernel(it: Installation) -> None:
-    up(it)
     [worker] = it.qp.pids("w").values()
     os.kill(worker, signal.SIGKILL)
     eventually(lambda: birth(worker) is None, what="it is gone")
@@ -176,17 +170,21 @@ def gone(path: str) -> Callable[[Installation], None]:
 
 BREAKS = [
     Break("host.memory", more_workers_than_memory, r"w: \d+ x 134 MB \(its --memory", "warning", mended=fewer),
-    Break("host.memory", with_less_memory_than_its_workers_need, r"w: 1 x .* \(measured\)", "warning", name="group"),
+    Break("host.memory", with_less_memory_than_its_workers_need, r"w: 1 x .* \(measured\)", "warning", name="group",
+          inside=running),
     Break("host.memory_now", hardly_any_memory, "MemAvailable is 2% of MemTotal\nthere is no swap", "warning",
           mended=gone("proc/meminfo")),
-    Break("host.memory_now", with_all_its_memory_used, "queuepool.service: 1.1 GB of 1.1 GB", "warning", name="group"),
-    Break("host.oom", killed_by_the_kernel, r"w:0 \(pid \d+\) .*Memory cgroup out of memory: Killed"),
+    Break("host.memory_now", with_all_its_memory_used, "queuepool.service: 1.1 GB of 1.1 GB", "warning", name="group",
+          inside=running),
+    Break("host.oom", killed_by_the_kernel, r"w:0 \(pid \d+\) .*Memory cgroup out of memory: Killed", inside=running),
     Break("host.log_size", with_a_huge_log_of_laravel, "laravel.log: 3.2 GB", "warning", mended=rotated),
     Break("host.log_size", with_a_huge_log_of_its_own, "maxbytes is 0", "warning", name="own"),
-    Break("host.nofile", with_few_descriptors, r"RLIMIT_NOFILE is 60, \d+ are open", "warning", mended=with_more),
+    Break("host.nofile", with_few_descriptors, r"RLIMIT_NOFILE is 60, \d+ are open", "warning", mended=with_more,
+          inside=running),
     Break("host.nproc", with_a_limit_of_its_user, "rlimits: of w: 2\n.*the file asks for 3", "warning",
           mended=lambda it: it.program(rlimits=None)),
-    Break("host.nproc", with_as_many_tasks_as_it_may_have, r"queuepool.service/pids.max: 20", "warning", name="group"),
+    Break("host.nproc", with_as_many_tasks_as_it_may_have, r"queuepool.service/pids.max: 20", "warning", name="group",
+          inside=running),
     Break("host.nproc", on_a_machine_with_few_pids, "pid_max: 10", "warning", name="machine"),
     Break("host.tmp", with_a_file_as_its_run_directory, "/file is not a directory"),
 ]  # fmt: skip
@@ -212,7 +210,6 @@ def test_a_disk_without_room_is_found(broken: Break) -> None:
 
 
 def test_what_the_kernel_killed_of_others_is_no_finding() -> None:
-    with Installation() as it:
-        up(it)
+    with running() as it:
         it.put("/dev/kmsg", kernel_said(os.getpid()) + kernel_said(next(iter(it.qp.pids("w").values()))))
         assert it.look()["findings"] == []

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import Queuepool
-from tests.support.installation import Break, Installation
+from tests.support.installation import Break, Installation, running
 from tests.support.laravel import PHP
 from tests.support.wait import eventually
 
@@ -21,12 +21,6 @@ needs_supervisord = pytest.mark.skipif(shutil.which("supervisord") is None, reas
 
 def started_by_hand(it: Installation) -> None:
     it.start(*WORK)
-
-
-def started_by_hand_beside_the_daemon(it: Installation) -> None:
-    it.qp.up()
-    it.qp.running("w", 1)
-    started_by_hand(it)
 
 
 def left_behind(it: Installation) -> None:
@@ -110,8 +104,6 @@ def scheduled_twice(it: Installation) -> None:
 
 
 def by_a_second_daemon(it: Installation) -> None:
-    it.qp.up()
-    it.qp.running("w", 1)
     user = f"user: {it.user}\n" if it.user == "www-data" else ""
     other = Queuepool(
         it.root / "other",
@@ -134,9 +126,9 @@ def removed(it: Installation) -> None:
 
 BY_COMMAND = [
     Break("managers.by_hand", started_by_hand, r"pid \d+ of .*artisan queue:work", "warning", mended=ended),
-    Break("managers.by_hand", started_by_hand_beside_the_daemon, r"pid \d+ of ", "warning", name="beside"),
+    Break("managers.by_hand", started_by_hand, r"pid \d+ of ", "warning", name="beside", inside=running),
     Break("managers.orphans", left_behind, r"pid \d+ of .*artisan queue:work", "warning"),
-    Break("managers.second_daemon", by_a_second_daemon, r"under queuepool \(pid \d+\)"),
+    Break("managers.second_daemon", by_a_second_daemon, r"under queuepool \(pid \d+\)", inside=running),
 ]
 """Of processes, which would be the family of a look from within the test."""
 BREAKS = [

@@ -84,7 +84,7 @@ BREAKS = [
     Break("permissions.traverse", everything_is_closed, r"(?m)^drwxr-x--- root:root /tmp/qp-doctor-\w+$",
           mended=lambda it: it.root.chmod(0o751)),
     Break("permissions.storage", lambda it: roots(it, "app/storage"),
-          r"storage/app as www-data: Permission denied \(drwxr-xr-x root:root", mended="--fix"),
+          r"storage/app as www-data: Permission denied \(drwxr-xr-x root:root", mended="--fix", command=True),
     Break("permissions.logs", lambda it: roots(it, "app/storage/logs"), "drwxr-xr-x root:root .*storage/logs",
           mended="--fix"),
     Break("permissions.log_file", lambda it: made_by_root(it, "app/storage/logs/laravel.log"),

@@ -4,31 +4,40 @@ for. What is said of each death is tests/domain/test_deaths.py's."""
 from __future__ import annotations
 
 import os
+import re
 import shutil
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from tests.support.installation import Break, Installation
+from tests.support.installation import Break, Installation, running
 from tests.support.laravel import PHP
 from tests.support.wait import eventually
 
 pytestmark = pytest.mark.doctor
 
 
+def that_dies(it: Installation, log: str, command: tuple[str, ...], state: str, keys: dict[str, Any]) -> dict[str, Any]:
+    """A program that comes to this state. ROOT and PORT stand for those of the installation."""
+
+    def meant(value: Any) -> Any:
+        return value.replace("ROOT", str(it.root)).replace("PORT", str(it.redis.port)) if type(value) is str else value
+
+    return {
+        "type": "command", "command": [*map(meant, command)], "startretries": 0, "stdout_logfile": str(it.root / log),
+        "startsecs": 30 if state == "FATAL" else 0,  # PHP may take long to boot on a busy machine
+        **{name: meant(value) for name, value in keys.items()},
+    }  # fmt: skip
+
+
 def dying(*command: str, state: str = "FATAL", **keys: Any) -> Callable[[Installation], None]:
     """A second program that dies so."""
 
     def start(it: Installation) -> None:
-        replaced = [word.replace("ROOT", str(it.root)).replace("PORT", str(it.redis.port)) for word in command]
-        it.programs["x"] = {
-            "type": "command", "command": replaced, "startretries": 0, "stdout_logfile": str(it.root / "x.log"),
-            "startsecs": 30 if state == "FATAL" else 0,  # PHP may take long to boot on a busy machine
-            **{name: value.replace("ROOT", str(it.root)) if isinstance(value, str) else value
-               for name, value in keys.items()},
-        }  # fmt: skip
+        it.programs["x"] = that_dies(it, "x.log", command, state, keys)
         it.write()
         it.qp.up()
         it.qp.running("w", 1)
@@ -108,17 +117,6 @@ def restarted(it: Installation) -> None:
     it.qp("restart", "--stale", "all")
 
 
-def restarting(it: Installation) -> None:
-    """It ends at once, and its pauses are so long by now that it is seen in one."""
-    dying("true", startsecs=0, state="BACKOFF")(it)
-
-    def pauses_long() -> bool:
-        [view] = it.qp.processes("x")
-        return bool(view["state"] == "BACKOFF" and view["restarts"] >= 3)
-
-    eventually(pauses_long, what="it pauses long", show=it.qp.story)
-
-
 def told(*command: str) -> Callable[[Installation], None]:
     def tell(it: Installation) -> None:
         if it.qp.run.pid() is None:
@@ -131,30 +129,14 @@ def told(*command: str) -> Callable[[Installation], None]:
 GOOD = ["sleep", "300"]
 BREAKS = [
     Break("processes.spawn", without_a_first_line, "neither a program nor a script", mended=mended_by(command=GOOD)),
-    Break("processes.spawn", dying("sh", "-c", "no-such-thing"), "127: .*not found", name="shell"),
-    Break("processes.boot", dying(*artisan("queue:work"), directory="/usr"), "Could not open input file: artisan"),
-    Break("processes.boot", dying(*artisan("nosuch:thing")), "defined in the .nosuch. namespace", name="namespace"),
-    Break("processes.boot", dying(*php("new Nothing;")), 'Class "Nothing" not found', name="class"),
-    Break("processes.options", dying(*artisan("queue:work", "--nope")), "The .--nope. option does not exist"),
-    Break("processes.options", dying(*artisan("queue:work", "nowhere")), "nowhere. queue", name="connection"),
-    Break("processes.fatal", dying(*php("throw new LogicException('oh no');")), "Uncaught LogicException: oh no"),
-    Break("processes.fatal", dying(*php("ini_set('memory_limit', '2M'); str_repeat('x', 9000000);")), "bytes exhausted",
-          name="memory_limit"),
-    Break("processes.killed", dying("sh", "-c", "kill -9 $$"), "SIGKILL"),
-    Break("processes.segfault", dying("sh", "-c", "kill -SEGV $$"), "SIGSEGV"),
-    Break("processes.port", dying(*PHP, "-S", "127.0.0.1:PORT"), "127.0.0.1:.*already in use"),
-    Break("processes.database", dying(*php("new PDO('sqlite:/none/x');")), r"SQLSTATE\[HY000\] \[14\]"),
-    Break("processes.loop", restarting, "restarting too often"),
-    Break("processes.failing", dying("sh", "-c", "echo the reason for it; exit 7"), "exit 7: the reason for it"),
-    Break("processes.failing", dying("sh", "-c", "exit 7", autorestart=False, startsecs=0, state="EXITED"), "EXITED",
-          name="exited"),
     Break("processes.crashing", crashing, r"x:0: 3 times within \d+ s, the last: exit 3: boo", "warning"),
     Break("processes.release", in_a_directory_that_is_gone, r"x:0 \(pid \d+\): .*/7 \(deleted\)",
           mended=restarted_in_it),
     Break("processes.stale", behind_the_current_release, r"w:0 .* runs .*/app, while .*/app2 is", "warning",
           mended=restarted),
     Break("processes.paused", told("pause", "w"), r"w:0 .* is paused", "warning", mended=told("continue", "w")),
-    Break("processes.stopped", told("stop", "w"), "w:0: stopped", "info", mended=told("start", "w")),
+    Break("processes.stopped", told("stop", "w"), "w:0: stopped", "info", mended=told("start", "w"),
+          inside=running),
 ]  # fmt: skip
 
 
@@ -163,24 +145,122 @@ def test_a_process_in_trouble_is_found(broken: Break) -> None:
     broken.prove()
 
 
+# --- how processes end ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class End:
+    """One way to end, of a program of its own. id: of the check that has to find it, None: there is nothing wrong. The
+    rest is as for Break and `dying`. All ends are in one installation, under one daemon, which is looked at once."""
+
+    id: str | None
+    command: tuple[str, ...]
+    evidence: str = ""
+    state: str = "FATAL"
+    name: str = ""
+    keys: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def program(self) -> str:
+        return re.sub(r"\W", "-", str(self))
+
+    def __str__(self) -> str:
+        return "-".join(filter(None, (self.id or "fine", self.name)))
+
+
+def sh(script: str) -> tuple[str, ...]:
+    return ("sh", "-c", script)
+
+
+ENDS = [
+    End("processes.spawn", sh("no-such-thing"), "127: .*not found", name="shell"),
+    End("processes.boot", artisan("queue:work"), "Could not open input file: artisan", keys={"directory": "/usr"}),
+    End("processes.boot", artisan("nosuch:thing"), "defined in the .nosuch. namespace", name="namespace"),
+    End("processes.boot", php("new Nothing;"), 'Class "Nothing" not found', name="class"),
+    End("processes.options", artisan("queue:work", "--nope"), "The .--nope. option does not exist"),
+    End("processes.options", artisan("queue:work", "nowhere"), "nowhere. queue", name="connection"),
+    End("processes.fatal", php("throw new LogicException('oh no');"), "Uncaught LogicException: oh no"),
+    End("processes.fatal", php("ini_set('memory_limit', '2M'); str_repeat('x', 9000000);"), "bytes exhausted",
+        name="memory_limit"),
+    End("processes.killed", sh("kill -9 $$"), "SIGKILL"),
+    End("processes.segfault", sh("kill -SEGV $$"), "SIGSEGV"),
+    End("processes.port", (*PHP, "-S", "127.0.0.1:PORT"), "127.0.0.1:.*already in use"),
+    End("processes.database", php("new PDO('sqlite:/none/x');"), r"SQLSTATE\[HY000\] \[14\]"),
+    # It ends at once, and its pauses are so long by now that it is seen in one.
+    End("processes.loop", ("true",), "restarting too often", state="BACKOFF", keys={"startsecs": 0}),
+    End("processes.failing", sh("echo the reason for it; exit 7"), "exit 7: the reason for it"),
+    End("processes.failing", sh("exit 7"), "EXITED", state="EXITED", keys={"autorestart": False, "startsecs": 0},
+        name="exited"),
+    End("processes.failing", sh("exit 7"), "(?s)(:[012] .*){3}", name="alike",
+        keys={"numprocs": 3, "process_name": "%(program_name)s_%(process_num)d"}),
+    End(None, sh("exit 5"), state="EXITED", keys={"autorestart": "unexpected", "exitcodes": [5], "startsecs": 0}),
+]  # fmt: skip
+AS_USER = End("processes.permission", sh("cat /etc/shadow"), "cat: /etc/shadow: Permission denied")
+"""Only root starts processes as another user."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """States of the processes by program, and what was found."""
+
+    states: dict[str, list[str]]
+    findings: list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def ended() -> Iterator[Seen]:
+    """All of them, once."""
+    ends = [*ENDS, *[AS_USER] * (os.geteuid() == 0)]
+    with Installation() as it:
+        it.programs |= {
+            end.program: that_dies(it, f"{end.program}.log", end.command, end.state, end.keys) for end in ends
+        }
+        it.write()
+        it.qp.up()
+        it.qp.running("w", 1)
+
+        def have_ended() -> bool:
+            views = it.qp.processes()
+            reached = all(_reached(end, views) for end in ends)
+            return reached and len(views) == 1 + sum(end.keys.get("numprocs", 1) for end in ends)
+
+        with suppress(AssertionError):  # the test of the one that does not end fails, and no other
+            eventually(have_ended, what="they have ended")
+        states: dict[str, list[str]] = {}
+        for view in it.qp.processes():
+            states.setdefault(view["program"], []).append(view["state"])
+        yield Seen(states, it.look()["findings"])
+
+
+def _reached(end: End, views: list[dict[str, Any]]) -> bool:
+    mine = [view for view in views if view["program"] == end.program]
+    return all(view["state"] == end.state and (end.state != "BACKOFF" or view["restarts"] >= 3) for view in mine)
+
+
+def look_at(end: End, seen: Seen) -> None:
+    """Exactly this is found of it."""
+    assert set(seen.states[end.program]) == {end.state}
+    found = [finding for finding in seen.findings if end.program in finding["programs"]]
+    assert [finding["id"] for finding in found] == [end.id] * bool(end.id), found
+    for finding in found:
+        assert finding["programs"] == [end.program], finding
+        assert finding["severity"] == "error", finding
+        assert re.search(end.evidence, "\n".join(finding["evidence"])), finding
+        assert finding["what"], finding
+        assert finding["remedy"], finding
+
+
+@pytest.mark.parametrize("end", ENDS, ids=str)
+def test_how_a_process_has_ended_is_found(end: End, ended: Seen) -> None:
+    look_at(end, ended)
+
+
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root starts processes as another user")
-def test_a_file_that_its_user_may_not_read_is_found() -> None:
-    broken = dying("sh", "-c", "cat /etc/shadow")
-    Break("processes.permission", broken, "cat: /etc/shadow: Permission denied").prove()
+def test_a_file_that_its_user_may_not_read_is_found(ended: Seen) -> None:
+    look_at(AS_USER, ended)
 
 
-def test_a_process_that_has_done_what_it_was_for_is_no_finding(tmp_path: Path) -> None:
-    with Installation() as it:
-        dying("sh", "-c", "exit 5", autorestart="unexpected", exitcodes=[5], startsecs=0, state="EXITED")(it)
-        assert it.look()["findings"] == []
-
-
-def test_processes_that_die_alike_are_one_finding() -> None:
-    with Installation() as it:
-        dying("sh", "-c", "exit 7", numprocs=3, process_name="%(program_name)s_%(process_num)d")(it)
-        for slot in range(3):
-            it.qp.state(f"x:{slot}", "FATAL")
-        [finding] = it.look()["findings"]
-        assert finding["programs"] == ["x"]
-        assert sum(line.startswith("x:") for line in finding["evidence"]) == 3
+def test_of_those_that_have_not_ended_nothing_is_found(ended: Seen) -> None:
+    names = {end.program for end in (*ENDS, AS_USER)}
+    assert [finding for finding in ended.findings if not finding["programs"] or {*finding["programs"]} - names] == []

@@ -209,6 +209,19 @@ def test_a_queue_that_somebody_else_works_on_is_not_forgotten() -> None:
         assert it.look()["findings"] == []
 
 
+@pytest.mark.parametrize("names", [(), ("w",)])
+def test_a_queue_that_is_worked_on_by_another_connection_to_the_same_redis_is_not_forgotten(names: list[str]) -> None:
+    """As Laravel's documentation advises for jobs that take long: a connection with another retry_after."""
+    with Installation() as it:
+        file = it.app.root / "config/queue.php"
+        entry = "'slow' => ['driver' => 'redis', 'connection' => 'default', 'queue' => 'slow', 'retry_after' => 900],"
+        file.write_text(file.read_text().replace("'connections' => [", f"'connections' => [{entry}"))
+        it.programs["slow"] = {"connection": "slow", "queue": "slow"}
+        it.write()
+        put(it, "slow", "delayed", time.time() + 3600)
+        assert it.look(names=names)["findings"] == []
+
+
 def test_jobs_of_another_application_in_the_same_database_are_its_own() -> None:
     with Installation() as it:
         it.redis.client.rpush("other_queues:default", json.dumps({"displayName": "App\\Jobs\\NotOurs", "attempts": 0}))

@@ -3,7 +3,6 @@ keeps what it is given, a queuepool.yml, and a daemon where a test wants one."""
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import pwd
@@ -12,19 +11,18 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable
-from contextlib import ExitStack, redirect_stderr, redirect_stdout, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from unittest.mock import patch
 
-from queuepool.cli.main import run
 from queuepool.doctor.checks import CHECKS
 from queuepool.doctor.examine import examine, needed
-from queuepool.doctor.report import report
-from tests.support.daemon import Queuepool, calm
+from queuepool.doctor.fixes import fixes_of, perform
+from queuepool.doctor.report import Report, report
+from tests.support.daemon import Queuepool
 from tests.support.laravel import PHP, LaravelApp
 from tests.support.redis import RedisServer
 from tests.support.wait import LIMIT, eventually
@@ -54,6 +52,7 @@ class Installation:
         self.stack = ExitStack()
         self.app: LaravelApp
         self.qp: Queuepool
+        self.found: Report
 
     def __enter__(self) -> Installation:
         try:
@@ -74,14 +73,19 @@ class Installation:
 
     def close(self) -> None:
         """End and remove all of it."""
-        for pid in self.others:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        self.stack.close()
+        self.end_others()
         if hasattr(self, "qp"):
             self.qp.close()
         self.redis.close()
         shutil.rmtree(self.root, ignore_errors=True)
+
+    def end_others(self) -> None:
+        """End what is none of queuepool's."""
+        for pid in self.others:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.others.clear()
+        self.stack.close()
 
     def start(self, *argv: str, cwd: str | os.PathLike[str] | None = None, forks: bool = False) -> int:
         """Start a process that is none of queuepool's, as the workers' user, in the application or in `cwd`; its pid.
@@ -143,21 +147,19 @@ class Installation:
         }
         self.qp.write(json.dumps(settings, indent=2))
 
-    def look(self, *only: str) -> dict[str, Any]:
+    def look(self, *only: str, names: Sequence[str] = ()) -> dict[str, Any]:
         """What `queuepool doctor --json` prints, without a command of its own, which costs as much as all the looks.
-        only: ids of checks, as for `--only`, which looks at what they need alone."""
+        only: ids of checks, as for `--only`, which looks at what they need alone. names: of programs, as for it."""
         checks = [check for check in CHECKS if not only or check.id in only]
-        found = report(examine(str(self.qp.file), self.qp.environment, (), needed(checks)), checks)
-        told: dict[str, Any] = json.loads(json.dumps(found.to_json()))
+        self.found = report(examine(str(self.qp.file), self.qp.environment, names, needed(checks)), checks)
+        told: dict[str, Any] = json.loads(json.dumps(self.found.to_json()))
         return told
 
     def fix(self) -> None:
-        """`queuepool doctor --fix --yes`, which is to succeed, in this process as look() is."""
-        said = io.StringIO()
-        with patch.dict(os.environ, self.qp.environment, clear=True), redirect_stdout(said), redirect_stderr(said):
-            code = run(["-c", str(self.qp.file), "doctor", "--fix", "--yes"])
-        calm(said.getvalue())
-        assert code == 0, f"queuepool doctor --fix --yes: {code}\n{said.getvalue()}"
+        """What `queuepool doctor --fix --yes` does after the look that was just made."""
+        for _, fix in fixes_of(self.found.findings):
+            outcome = perform(fix)
+            assert not outcome.failed, outcome
 
     def doctor(self, *args: str) -> dict[str, Any]:
         """What `queuepool doctor --json` prints. An AssertionError when it is no report."""
@@ -169,13 +171,40 @@ class Installation:
         return told
 
 
+KEPT: list[Installation] = []
+"""Those of running() that wait for the next test of this process; tests/doctor/conftest.py closes them at the end."""
+
+
+@contextmanager
+def running() -> Iterator[Installation]:
+    """An installation whose daemon and worker run. The next test gets the same one: so each leaves daemon, worker, file
+    and application as they were. What it put on the machine, started and set in the environment is undone here; where
+    it fails, nothing is kept."""
+    it = KEPT.pop() if KEPT else Installation().__enter__()
+    environment = dict(it.qp.environment)
+    try:
+        if it.qp.run.pid() is None:
+            it.works()
+        it.qp.running("w", 1)
+        yield it
+        it.end_others()
+        shutil.rmtree(it.machine)
+        it.machine.mkdir()
+        it.qp.environment.clear()
+        it.qp.environment.update(environment)
+    except BaseException:
+        it.close()
+        raise
+    KEPT.append(it)
+
+
 @dataclass(frozen=True)
 class Break:
     """One way to break an installation. id: of the check that has to find it. how: does the damage. evidence: a regular
     expression that the evidence must match. severity: which it must have. redis: options of its redis-server. mended:
     what the remedy tells a person to do; "--fix": `doctor --fix --yes` does it. also: ids of findings that are true
     as well, because the one damage is really two. command: look by a command of its own: a look from within the test
-    takes what the test has started for its own family."""
+    takes what the test has started for its own family. inside: which installation; a new one unless told otherwise."""
 
     id: str
     how: Callable[[Installation], object]
@@ -186,13 +215,14 @@ class Break:
     also: tuple[str, ...] = ()
     name: str = ""
     command: bool = False
+    inside: Callable[[], AbstractContextManager[Installation]] | None = None
 
     def __str__(self) -> str:
         return f"{self.id}-{self.name}" if self.name else self.id
 
     def prove(self) -> None:
-        """Break a new installation: exactly this is found, with its evidence, and is gone when it was mended."""
-        with Installation(*self.redis) as installation:
+        """Break an installation: exactly this is found, with its evidence, and is gone when it was mended."""
+        with self.inside() if self.inside else Installation(*self.redis) as installation:
             self.how(installation)
             seen = installation.doctor() if self.command else installation.look()
             found = {finding["id"]: finding for finding in seen["findings"]}
@@ -206,7 +236,7 @@ class Break:
             if self.mended is None:
                 return
             if self.mended == "--fix":
-                installation.fix()
+                installation.qp("doctor", "--fix", "--yes") if self.command else installation.fix()
             else:
                 assert callable(self.mended)
                 self.mended(installation)

@@ -280,7 +280,7 @@ def _unserved(facts: Facts) -> Iterator[StoredQueue]:
     """Queues of our own connections that hold jobs, and no program, Horizon or worker of somebody else works on."""
     served = facts.queues.served if facts.queues else frozenset()
     for one in _all(facts):
-        ours = any((s.connection, s.queue, s.app) == (one.connection, one.queue, one.app) for s in served)
+        ours = any((s.queue, s.app) == (one.queue, one.app) and one.reached_by(s.connection) for s in served)
         if one.connection and not ours and not one.worked and (one.ready or one.delayed):
             yield one
 
@@ -290,7 +290,7 @@ def _typos(facts: Facts) -> Iterator[tuple[StoredQueue, QueueFacts]]:
         empty = {
             queue.view.queue: queue
             for queue in _queues(facts)
-            if (queue.view.connection, queue.view.app) == (one.connection, one.app)
+            if queue.view.app == one.app and one.reached_by(queue.view.connection)
             and not queue.view.why and not any((queue.view.ready, queue.view.delayed, queue.view.reserved))
         }  # fmt: skip
         for name in get_close_matches(one.queue, list(empty), 1, 0.75):

@@ -49,9 +49,10 @@ class QueueFacts:
 
 @dataclass(frozen=True, slots=True)
 class StoredQueue:
-    """A queue in a Redis that holds jobs, whoever works on it. prefix: before `queues:`. connection: of the application
-    at `app` whose prefix it is; "": nobody's here. programs: those that use the same database. worked: whether somebody
-    takes jobs from it: some are reserved now, or the head changed while we looked. job: at its head."""
+    """A queue in a Redis that holds jobs, whoever works on it. prefix: before `queues:`. connections: those of the
+    application at `app` that lead there, of which `connection` is the first; "": nobody's here. programs: those
+    that use the same database. worked: whether somebody takes jobs from it: some are reserved now, or the head
+    changed while we looked. job: at its head."""
 
     where: str
     db: int
@@ -65,6 +66,11 @@ class StoredQueue:
     reserved: int = 0
     worked: bool = False
     job: Job | None = None
+    connections: tuple[str, ...] = ()
+
+    def reached_by(self, connection: str) -> bool:
+        """Whether this queue connection of the application leads there."""
+        return connection in (self.connection, *self.connections)
 
 
 @dataclass(frozen=True, slots=True)

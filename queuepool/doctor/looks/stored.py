@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from queuepool.controller.monitor import served
 from queuepool.doctor.facts.queues import StoredQueue
@@ -21,21 +21,46 @@ MOVE_SECONDS = 0.3
 """Between two looks at a queue that nobody here works on: does somebody else?"""
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A prefix that is ours: of the application at `app`, whose queue connections, in the order of the programs that
+    use them, may be several."""
+
+    app: str
+    connections: dict[str, None] = field(default_factory=dict)
+    programs: dict[str, None] = field(default_factory=dict)
+
+
 async def look(scene: Scene, configs: Mapping[str, AppConfig]) -> tuple[StoredQueue, ...]:
     """The queues that hold jobs, of every database that queues of the programs are in."""
-    databases: dict[RedisTarget, dict[str, tuple[str, str, list[str]]]] = {}
+    databases: dict[RedisTarget, dict[str, Known]] = {}
     for program, config in configs.items():
         for name in served(scene.pools[program], config):
             if target := config.redis_of(name.connection):
                 known = databases.setdefault(replace(target, prefix=""), {})
-                known.setdefault(target.prefix, (name.connection, name.app, []))[2].append(program)
+                one = known.setdefault(target.prefix, Known(name.app))
+                one.programs[program] = one.connections[name.connection] = None
+    _by_others(scene, configs, databases)
     found = await asyncio.gather(*(_database(scene, target, known) for target, known in databases.items()))
     return tuple(each for some in found for each in some)
 
 
-async def _database(
-    scene: Scene, target: RedisTarget, known: Mapping[str, tuple[str, str, list[str]]]
-) -> list[StoredQueue]:
+def _by_others(
+    scene: Scene, configs: Mapping[str, AppConfig], databases: Mapping[RedisTarget, Mapping[str, Known]]
+) -> None:
+    """Add the connections of programs that were not asked for, and lead to the same queues."""
+    of_app = {scene.pools[program].app: config for program, config in configs.items()}
+    for pool in scene.loaded.pools.values():
+        if (config := of_app.get(pool.app)) is None:
+            continue
+        for name in served(pool, config):
+            if target := config.redis_of(name.connection):
+                one = databases.get(replace(target, prefix=""), {}).get(target.prefix)
+                if one and one.app == name.app:
+                    one.connections[name.connection] = None
+
+
+async def _database(scene: Scene, target: RedisTarget, known: Mapping[str, Known]) -> list[StoredQueue]:
     servers = scene.insight.servers
     lie = await lying(servers, target, tuple(known))
     keys = [queue_keys(one.queue, prefix=one.prefix, laravel="", cluster=False) for one in lie]
@@ -66,25 +91,26 @@ async def _worked(scene: Scene, target: RedisTarget, full: list[tuple[Lying, Que
 
 def _stored(
     target: RedisTarget,
-    known: Mapping[str, tuple[str, str, list[str]]],
+    known: Mapping[str, Known],
     one: Lying,
     seen: Peek,
     worked: bool,
 ) -> StoredQueue:
-    everybody = tuple(dict.fromkeys(program for _, _, programs in known.values() for program in programs))
-    connection, app, programs = known.get(one.prefix, ("", next(iter(known.values()))[1], everybody))
-    jobs = jobs_of(seen, app)
+    everybody = {program: None for each in known.values() for program in each.programs}
+    ours = known.get(one.prefix) or Known(next(iter(known.values())).app, programs=everybody)
+    jobs = jobs_of(seen, ours.app)
     return StoredQueue(
         where=target.where,
         db=target.db,
         prefix=one.prefix,
         queue=one.queue,
-        connection=connection,
-        app=app,
-        programs=tuple(dict.fromkeys(programs)),
+        connection=next(iter(ours.connections), ""),
+        app=ours.app,
+        programs=tuple(ours.programs),
         ready=seen.ready,
         delayed=seen.delayed,
         reserved=seen.reserved,
         worked=worked,
         job=jobs[0] if jobs else None,
+        connections=tuple(ours.connections),
     )
