@@ -220,8 +220,8 @@ class Daemon:
             self.deploys.restore()
         self.controller.tidy()  # not before: what a deploy keeps in force may not be in the file
         held = kept()
-        if passed is not None:  # what systemd held is closed already
-            held = passed.get("pipes", [])
+        if passed is not None:  # systemd held what it held for the process before the exec
+            held = passed["pipes"]
         if self.local is not None:
             adopt(self.local)
         for fd in held:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from queuepool.errors import QueuepoolError
@@ -18,8 +19,12 @@ UPGRADE = "QUEUEPOOL_UPGRADE"
 
 def passed_on() -> dict[str, Any] | None:
     """What the process that this one was has passed on: {"lock", "socket", "pipes", "detached"}; None when it is a new
-    one."""
+    one. The pipes are not inherited further."""
     found: dict[str, Any] | None = json.loads(os.environ.pop(UPGRADE, "null"))
+    if found:
+        found["pipes"] = _of_mask(found.get("pipes", "0"))
+        for fd in found["pipes"]:
+            os.set_inheritable(fd, False)
     return found
 
 
@@ -30,10 +35,22 @@ def replace_process(config: str, lock: int, listener: int, pipes: list[int], *, 
         os.set_inheritable(fd, True)
     for number in (signal.SIGHUP, signal.SIGUSR2, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # one that comes now is lost, instead of ending the daemon
-    os.environ[UPGRADE] = json.dumps({"lock": lock, "socket": listener, "pipes": pipes, "detached": detached})
+    os.environ[UPGRADE] = json.dumps({"lock": lock, "socket": listener, "pipes": _mask(pipes), "detached": detached})
     os.environ["QUEUEPOOL_CONFIG"] = config
     os.chdir("/")
     os.execv(sys.executable, [sys.executable, "-m", "queuepool", "-c", config, "up"])  # noqa: S606
+
+
+def _mask(fds: Sequence[int]) -> str:
+    """Descriptors as the bits of a hexadecimal number: a variable may have 128 KB, and there may be 20,000 of them."""
+    number = bytearray(max(fds, default=0) // 8 + 1)
+    for fd in fds:
+        number[fd // 8] |= 1 << fd % 8
+    return f"{int.from_bytes(number, 'little'):x}"
+
+
+def _of_mask(text: str) -> list[int]:
+    return [fd for fd, bit in enumerate(f"{int(text, 16):b}"[::-1]) if bit == "1"]
 
 
 def version_on_disk() -> str:
