@@ -25,6 +25,21 @@ class Count(click.types.IntParamType):
         return number
 
 
+class Seconds(click.ParamType[float]):
+    """`90`, `90s`, `5m`, as in queuepool.yml."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number of seconds."""
+        from queuepool.domain.units import duration
+
+        try:
+            return duration(value)
+        except ValueError as error:
+            self.fail(f"{value!r} {error}", param, ctx)
+
+
 class Group(click.Group):
     """A command with commands of its own, such as `config`."""
 

@@ -11,27 +11,12 @@ import click
 
 from queuepool.cli import queue_table, render
 from queuepool.cli.context import Context, context_of
-from queuepool.cli.options import Count, json_option
+from queuepool.cli.options import Count, Seconds, json_option
 from queuepool.cli.selectors import complete_programs
 from queuepool.cli.watching import watch as keep_watching
 from queuepool.control.messages import Queues, Redis
 from queuepool.domain.amounts import count
 from queuepool.errors import DaemonUnreachable, ExitCode, UsageError
-
-
-class Seconds(click.ParamType[float]):
-    """`90`, `90s`, `5m`, as in queuepool.yml."""
-
-    name = "seconds"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The number of seconds."""
-        from queuepool.domain.units import duration
-
-        try:
-            return duration(value)
-        except ValueError as error:
-            self.fail(f"{value!r} {error}", param, ctx)
 
 
 @click.command()

@@ -16,7 +16,7 @@ import click
 from queuepool import __version__
 from queuepool.cli import cells, topview
 from queuepool.cli.context import Context, context_of
-from queuepool.cli.queues import Seconds
+from queuepool.cli.options import Seconds
 from queuepool.cli.selectors import names_argument
 from queuepool.cli.topfeed import Feed
 from queuepool.cli.topkeys import Ask, Quit, Redraw, ShowLog, press

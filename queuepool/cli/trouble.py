@@ -100,7 +100,13 @@ def _usage_hint(error: click.UsageError) -> str:
         getattr(error, "option_name", ""), getattr(error, "possibilities", None) or (), 1, 0.75
     ):
         return f"did you mean `{near[0]}`?"
-    return f"`{error.ctx.command_path} --help` shows how it is used" if error.ctx else ""
+    path = error.ctx.command_path if error.ctx else ""
+    if error.ctx and isinstance(error, click.MissingParameter) and error.param and error.param.name == "names":
+        given = error.ctx.params
+        arguments = [one.name or "" for one in error.ctx.command.params if isinstance(one, click.Argument)]
+        before = [str(given[name]) for name in arguments if name != "names" and given.get(name)]
+        return f"name a program, as `queuepool status` shows them, or all: `{' '.join([path, *before, 'all'])}`"
+    return f"`{path} --help` shows how it is used" if path else ""
 
 
 def _print_error(message: str, hint: str, problems: Sequence[str], *, color: bool) -> None:

@@ -13,6 +13,7 @@ import click
 
 from queuepool.cli import render
 from queuepool.cli.context import Context, context_of
+from queuepool.cli.options import Seconds
 from queuepool.cli.progress import Progress
 from queuepool.domain.amounts import count
 from queuepool.errors import DaemonUnreachable, ExitCode, Locked, NotAsWanted
@@ -29,8 +30,8 @@ SYSTEMD = "NOTIFY_SOCKET"
 @click.command()
 @click.option("-d", "--detach", is_flag=True, help="Return when the daemon answers, and leave it running.")
 @click.option(
-    "--wait", "wait", metavar="[SECONDS]", is_flag=False, flag_value=WAIT_SECONDS, type=click.FloatRange(min=0),
-    default=None, help="Detach, then wait until everything runs, 60 s unless given. Exit 3 when it does not.",
+    "--wait", "wait", metavar="[SECONDS]", is_flag=False, flag_value=WAIT_SECONDS, type=Seconds(), default=None,
+    help="Detach, then wait until everything runs, 60 s unless given. Exit 3 when it does not.",
 )  # fmt: skip
 @click.pass_context
 def up(ctx: click.Context, detach: bool, wait: float | None) -> None:

@@ -14,6 +14,7 @@ from queuepool.control.following import (
     Verdict,
     came_up,
     follow,
+    held_up,
     not_wanted,
     reason_of,
     results_of,
@@ -108,7 +109,9 @@ async def restart(operator: Operator, request: messages.Restart, progress: Progr
         if not lives:
             return not_wanted(control, name)
         if lives[-1].revision.serial < serial:
-            return ("failed", _why_kept(control, name.pool)) if control.stands_still(name.pool) else None
+            if control.stands_still(name.pool):
+                return "failed", _why_kept(control, name.pool)
+            return held_up(control, name)
         newest = lives[-1]
         if newest.state is State.RUNNING and len(lives) == 1:
             return "restarted", ""

@@ -8,7 +8,7 @@ from typing import Any
 
 from queuepool.controller.controller import Controller
 from queuepool.domain.names import ProcessName
-from queuepool.domain.reconcile import SETTLED, Seen
+from queuepool.domain.reconcile import FAILING, SETTLED, Seen
 from queuepool.domain.states import State
 
 Progress = Callable[[dict[str, Any]], None]
@@ -107,6 +107,17 @@ def wanted_again(control: Controller, name: ProcessName) -> Verdict | None:
     return ("failed", "told to run again meanwhile") if again else None
 
 
+def held_up(control: Controller, name: ProcessName) -> Verdict | None:
+    """What to say of a process that keeps its place, and its old release or settings, since another one of its pool
+    does not come up in its. None when its turn may come."""
+    if not control.held_up(name.pool):
+        return None
+    shown = control.displays()
+    failing = [shown.get(other, str(other)) for other in control.engine.slots.get(name.pool, {})
+               if any(life.state in FAILING for life in wanted_lives(control, other))]  # fmt: skip
+    return "failed", f"it goes on as it was until {', '.join(failing)} comes up, which is tried again"
+
+
 def settled(control: Controller, name: ProcessName) -> Verdict | None:
     """What became of a process through an update, once it is as the settings want it."""
     spec = control.pools.get(name.pool)
@@ -118,5 +129,7 @@ def settled(control: Controller, name: ProcessName) -> Verdict | None:
         return None
     if lives[-1].state in (State.FATAL, State.BACKOFF):
         return "failed", reason_of(control, name)
+    if not lives[-1].meets(want.slots[name.slot]):
+        return held_up(control, name)
     done = len(lives) == 1 and lives[0].meets(want.slots[name.slot]) and lives[0].state in SETTLED
     return ("started", "") if done else None

@@ -18,7 +18,7 @@ from queuepool.domain.events import Kind
 from queuepool.domain.names import ProcessName, UnknownName, select
 from queuepool.domain.observed import ProcessView, ProgramView
 from queuepool.domain.pool import Loaded, PoolSpec
-from queuepool.domain.reconcile import End, is_calm, reconcile, settled, stands_still
+from queuepool.domain.reconcile import End, held_up, is_calm, reconcile, settled, stands_still
 from queuepool.domain.states import State
 from queuepool.domain.supervisor_events import group_notice
 from queuepool.domain.work import CountsView
@@ -197,6 +197,11 @@ class Controller:
         if spec is None or self.engine.surges:
             return False
         return stands_still(self.desire(spec), self.engine.observe(pool), self.waits_for(spec))
+
+    def held_up(self, pool: str) -> bool:
+        """Whether what is still to be replaced in a pool waits for a process that fails at its start."""
+        spec = self.pools.get(pool)
+        return spec is not None and held_up(self.desire(spec), self.engine.observe(pool), self.waits_for(spec))
 
     def is_ready(self, pool: str) -> bool:
         """Whether each wanted process of a pool is RUNNING, or has finished as expected, and there is one."""

@@ -32,9 +32,9 @@ class Target(Protocol):
 class RedisWatch:
     """Knows which Redis is away.
 
-    targets(pool): the Redis servers that the pool's workers need; it may ask PHP, so it is awaited once per reading of
-    the file. ping(target): None when it answers, else why not, in words. pools(): every pool that uses Redis.
-    block(pool, what): tells the engine; "" when it is back.
+    targets(pool): the Redis servers that the pool's workers need, as its application is configured now: it is asked
+    again and again, since somebody may mend .env while workers wait. ping(target): None when it answers, else why not,
+    in words. pools(): every pool that uses Redis. block(pool, what): tells the engine; "" when it is back.
     """
 
     def __init__(
@@ -50,7 +50,6 @@ class RedisWatch:
         self._pools = pools
         self._block = block
         self._journal = journal
-        self._known: dict[str, tuple[Target, ...]] = {}
         self._tasks: dict[Target, asyncio.Task[None]] = {}
         self._asked: dict[Target, float] = {}
         self._away: dict[Target, tuple[float, str]] = {}
@@ -67,9 +66,7 @@ class RedisWatch:
 
     async def blame(self, pool: str) -> str:
         """Why a Redis that the pool needs does not answer, or did not a moment ago; "" when all do and did."""
-        if pool not in self._known:
-            self._known[pool] = tuple(await self._targets(pool))
-        for target in self._known[pool]:
+        for target in await self._targets(pool):
             when, why = self._away.get(target, (-1e9, ""))
             if target in self._tasks or asyncio.get_running_loop().time() - when < AFTERMATH_SECONDS:
                 return why
@@ -77,10 +74,6 @@ class RedisWatch:
                 self.suspect(pool)
                 return answer
         return ""
-
-    def forget(self) -> None:
-        """The file was read anew: where Redis is may have changed."""
-        self._known.clear()
 
     @property
     def away(self) -> frozenset[str]:
@@ -95,10 +88,8 @@ class RedisWatch:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _look(self, pool: str) -> None:
-        if pool not in self._known:
-            self._known[pool] = tuple(await self._targets(pool))
         loop = asyncio.get_running_loop()
-        for target in self._known[pool]:
+        for target in await self._targets(pool):
             if target in self._tasks or loop.time() - self._asked.get(target, -1e9) < FRESH_SECONDS:
                 continue
             why = await self._ping(target)
@@ -107,7 +98,7 @@ class RedisWatch:
                 self._tasks[target] = asyncio.ensure_future(self._watch(target, why))
 
     async def _watch(self, target: Target, why: str) -> None:
-        """Hold the pools that need the target until it answers again."""
+        """Hold the pools that need the target until it answers again, or none needs it any more."""
         try:
             began = asyncio.get_running_loop().time()
             name = f"redis at {target.where}"
@@ -116,17 +107,23 @@ class RedisWatch:
             self._journal.add(Kind.WAITING, "", {"reason": why, "redis": target.where})
             while True:
                 for pool in self._pools():
-                    if pool not in self._known:
-                        self._known[pool] = tuple(await self._targets(pool))
-                    if pool not in held and target in self._known[pool]:
+                    needed = target in await self._targets(pool)
+                    if needed and pool not in held:
                         held.add(pool)
                         self._block(pool, f"{name}: it {why.removeprefix(name).strip()}")
+                    elif pool in held and not needed:
+                        held.discard(pool)
+                        self._block(pool, "")
+                if not held:
+                    well = "is not needed any more"
+                    break
                 await asyncio.sleep(RETRY_SECONDS)
                 if await self._ping(target) is None:
+                    well = "answers again"
                     break
             self._away[target] = (asyncio.get_running_loop().time(), why)
             away = round(asyncio.get_running_loop().time() - began, 1)
-            facts: dict[str, Fact] = {"reason": f"{name} answers again", "seconds": away, "redis": target.where}
+            facts: dict[str, Fact] = {"reason": f"{name} {well}", "seconds": away, "redis": target.where}
             self._journal.add(Kind.RESUMED, "", facts)
             for pool in held:
                 self._block(pool, "")

@@ -465,7 +465,6 @@ class Daemon:
 
     def _used(self) -> None:
         """Settings came into force: applications, and the Redis they need, may be others."""
-        self.watch.forget()
         if self.local is None:
             self.spawn(asyncio.to_thread(lambda: self.settings.save(self.controller.pools)))
         if self._has("insight"):

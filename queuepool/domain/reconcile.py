@@ -51,6 +51,8 @@ class End:
 
 
 SETTLED = frozenset({State.RUNNING, State.EXITED})
+FAILING = frozenset({State.BACKOFF, State.FATAL})
+
 _RESTING = frozenset({State.RUNNING, State.FATAL, State.STOPPED})
 """States that last. EXITED does not where the tool that keeps the process starts it again."""
 Action = Begin | End
@@ -140,6 +142,17 @@ def stands_still(pool: DesiredPool, seen: Observed, blocked_by: str = "") -> boo
     processes that nobody starts again."""
     moving = any(life.state not in _RESTING for lives in seen.values() for life in lives)
     return not moving and not settled(pool, seen) and not reconcile(pool, seen, blocked_by)
+
+
+def held_up(pool: DesiredPool, seen: Observed, blocked_by: str = "") -> bool:
+    """Whether nothing of the pool goes on before a process that fails at its start comes up. It is tried again, but
+    what is wrong with it may well be wrong until a person mends it."""
+    wanted = {process.slot: [life.state for life in lives if life.wanted] for process, lives in seen.items()}
+    states = {state for each in wanted.values() for state in each}
+    if not states & FAILING or states - _RESTING - FAILING:
+        return False
+    missing = any(not wanted.get(slot) for slot in pool.slots)  # it begins as soon as its old life has ended
+    return not missing and not reconcile(pool, seen, blocked_by)
 
 
 def settled(pool: DesiredPool, seen: Observed) -> bool:

@@ -78,6 +78,13 @@ def test_an_unknown_command_is_answered_with_the_nearest(place: Place, typed: st
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize("typed", ["restart", "logs -f", "signal HUP"])
+def test_who_names_nothing_is_told_how_all_are_named(place: Place, typed: str) -> None:
+    done = call(*typed.split())
+    assert done.returncode == ExitCode.USAGE
+    assert done.stderr.endswith(f"or all: `queuepool {typed.removesuffix(' -f')} all`\n")
+
+
 @pytest.mark.parametrize(
     ("typed", "meant"), [("import supervisr", "import supervisor"), ("config chek", "config check"),
                          ("export -x", "export --help"), ("config what", "config --help")]

@@ -79,6 +79,12 @@ def test_up_waits_until_everything_runs(site: Place) -> None:
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "everything runs")
 
 
+def test_how_long_up_waits_may_have_a_unit_and_what_is_no_time_says_so(site: Place) -> None:
+    assert call("up", "--wait", "1m").stdout.splitlines()[-1] == "everything runs"
+    done = call("up", "--wait", "soon")
+    assert (done.returncode, "'soon' is not a duration such as" in done.stderr) == (ExitCode.USAGE, True)
+
+
 def test_up_that_waits_names_what_does_not_run_and_why(site: Place) -> None:
     programs(site, talk=TALKER)
     bad = "sh -c 'echo no such database; exit 3'"

@@ -43,6 +43,26 @@ class World:
         return [event.kind for event in self.journal.events]
 
 
+def test_who_waits_for_a_redis_of_another_address_goes_on_when_the_configuration_is_mended() -> None:
+    async def main() -> None:
+        world = World()
+        world.away.add("one")
+        world.watch.suspect("a")
+        await passes(3 * RETRY_SECONDS)
+        assert set(world.blocked.values()) == {"redis at one: it refuses connections"}
+        world.needs["a"] = world.needs["c"]
+        await passes(3 * RETRY_SECONDS)
+        assert world.blocked == {"a": "", "b": "redis at one: it refuses connections"}
+        assert world.watch.away == {"one"}
+        world.needs["b"] = world.needs["c"]
+        await passes(3 * RETRY_SECONDS)
+        assert (world.blocked, world.watch.away) == ({"a": "", "b": ""}, frozenset())
+        assert world.journal.events[-1].fields["reason"] == "redis at one is not needed any more"
+        assert await world.watch.blame("a") == ""
+
+    leaping(main())
+
+
 def test_while_redis_is_away_the_pools_that_need_it_wait_and_no_others() -> None:
     async def main() -> None:
         world = World()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from queuepool.domain.desired import Overrides, Rolling, desired
 from queuepool.domain.names import ProcessName
 from queuepool.domain.pool import Launch, LogPolicy, Policy, PoolSpec, ProcessSpec, Strategy
-from queuepool.domain.reconcile import Begin, End, Seen, is_calm, reconcile, settled, stands_still
+from queuepool.domain.reconcile import Begin, End, Seen, held_up, is_calm, reconcile, settled, stands_still
 from queuepool.domain.states import State
 
 
@@ -173,6 +173,9 @@ def test_a_replacement_that_does_not_come_up_leaves_the_old_one_working() -> Non
     assert not settled(want, world.lives)
 
 
+ALL_AGAIN = Overrides(restarts={ProcessName("w", slot): 1 for slot in range(3)}, serial=1)
+
+
 def test_one_that_was_stopped_by_hand_does_not_keep_the_others_from_being_replaced() -> None:
     """Of two, one may be missing; the one that somebody stopped on purpose is not, but one that failed is."""
     spec = pool(2, strategy=Strategy(0, 1))
@@ -188,6 +191,23 @@ def test_one_that_was_stopped_by_hand_does_not_keep_the_others_from_being_replac
     assert reconcile(want, there(State.STOPPED)) == [End(ProcessName("w", 0), 1, "replaced")]
     assert reconcile(want, there(State.FATAL)) == []
     assert [state.name for state in State if stands_still(want, there(state))] == ["FATAL"]
+
+
+def test_the_others_are_held_up_by_one_that_fails_and_by_nothing_that_goes_on() -> None:
+    spec = pool(3, strategy=Strategy(1, 0))
+    old, new = (desired(spec, overrides).slots[0] for overrides in (Overrides(), ALL_AGAIN))
+    want = desired(spec, ALL_AGAIN)
+
+    def there(first: State, *more: Seen) -> dict[ProcessName, list[Seen]]:
+        slots = {slot: [Seen(slot, old, State.RUNNING, True)] for slot in range(3)}
+        slots[0].append(Seen(7, new, first, True))
+        slots[1] += more
+        return {ProcessName("w", slot): lives for slot, lives in slots.items()}
+
+    assert [state.name for state in State if held_up(want, there(state))] == ["BACKOFF", "FATAL"]
+    assert not held_up(want, there(State.FATAL, Seen(8, new, State.STARTING, True))), "a second one of the batch"
+    assert held_up(want, there(State.FATAL, Seen(8, new, State.STOPPING, False))), "a job of hours changes nothing"
+    assert not held_up(want, {}), "all begin at once"
 
 
 def test_one_that_takes_no_jobs_is_replaced_without_waiting_for_its_turn() -> None:

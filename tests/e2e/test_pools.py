@@ -282,6 +282,30 @@ def test_a_restart_whose_new_process_dies_keeps_the_old_one(tmp_path: Path, repo
         assert before["w:0"] in {p["pid"] for p in qp.processes("w") if p["state"] == "RUNNING"}
 
 
+@pytest.mark.parametrize("asked", ["restart w", "update"])
+def test_nobody_waits_for_those_that_keep_their_places_while_the_first_does_not_come_up(
+    tmp_path: Path, asked: str
+) -> None:
+    needed = tmp_path / "env"
+    needed.touch()
+    text = f"""programs:
+  w:
+    command: [sh, -c, 'test -e {needed} || exit 3; exec sleep 300']
+    numprocs: 3
+    startsecs: 0.1
+    strategy: {{max_surge: 1}}
+"""
+    with Queuepool(tmp_path, text) as qp:
+        qp.up()
+        before = qp.running("w", 3)
+        needed.unlink()
+        qp.write(text.replace("exec", "true; exec"))
+        done = qp.try_(*asked.split())
+        assert done.returncode == 1
+        assert done.stdout.count("failed (it goes on as it was until w:w_00 comes up") == 2, done.stdout
+        assert set(before.values()) <= {p["pid"] for p in qp.processes("w") if p["state"] == "RUNNING"}
+
+
 def test_stop_start_and_exit_codes(tmp_path: Path, report: Report) -> None:
     with Queuepool(tmp_path, "programs:" + program("w", report, numprocs=2)) as qp:
         assert qp.try_("status").returncode == 5
