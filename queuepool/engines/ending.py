@@ -60,6 +60,8 @@ class Endings:
             if rest := children.signal_tree(pid, 0):
                 self.children_ended()  # what is left may be zombies that were orphaned to us a moment ago
                 rest = children.signal_tree(pid, 0)
+            if rest and pid in self._reapers:  # it may be the leader itself, which its parent has not reaped yet
+                rest = not _is_gone(pid)
             rest = rest or bool(self._strays(pid))
         self.by_pid.pop(pid, None)
         if not rest:
