@@ -6,7 +6,7 @@ import contextlib
 import os
 import socket
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 
 
 class Notifier:
@@ -48,12 +48,14 @@ class Notifier:
         self.tell("WATCHDOG=1")
 
 
-def kept(environ: Mapping[str, str] = os.environ) -> list[int]:
+def kept(environ: MutableMapping[str, str] = os.environ) -> list[int]:
     """The descriptors that systemd held for us (sd_listen_fds(3)), not to be inherited further. They are only closed
-    once their FIFOs are open again by name."""
-    if environ.get("LISTEN_PID") != str(os.getpid()) or not environ.get("LISTEN_FDS", "").isdigit():
+    once their FIFOs are open again by name. Told once: after an exec in place, which keeps the pid, those numbers are
+    other files'."""
+    told = {name: environ.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID")}
+    if told["LISTEN_PID"] != str(os.getpid()) or not told["LISTEN_FDS"].isdigit():
         return []
-    fds = list(range(3, 3 + int(environ["LISTEN_FDS"])))
+    fds = list(range(3, 3 + int(told["LISTEN_FDS"])))
     for fd in fds:
         with contextlib.suppress(OSError):
             os.set_inheritable(fd, False)
