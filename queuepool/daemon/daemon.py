@@ -11,7 +11,7 @@ import signal
 import socket
 import time
 import traceback
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import Callable, Coroutine, Hashable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -190,8 +190,9 @@ class Daemon:
 
     # --- start and end ------------------------------------------------------------------------------------------------
 
-    def begin(self, *, upgraded: bool) -> None:
-        """Take over what a former daemon left, and start what is missing."""
+    def begin(self, passed: Mapping[str, Any] | None = None) -> None:
+        """Take over what a former daemon left, and start what is missing. passed: see upgrading.passed_on."""
+        upgraded = passed is not None
         loaded = self.controller.loaded
         self.telling.follow()
         facts: dict[str, Fact] = {
@@ -217,6 +218,8 @@ class Daemon:
             self.deploys.restore()
         self.controller.tidy()  # not before: what a deploy keeps in force may not be in the file
         held = kept()
+        if passed is not None:  # what systemd held is closed already
+            held = passed.get("pipes", [])
         if self.local is not None:
             adopt(self.local)
         for fd in held:
@@ -328,7 +331,10 @@ class Daemon:
             self.local.listeners.hand_on(self.directory.events)
         self.pump.close()
         self.telling.save()
-        replace_process(self.directory.config, self._lock, self._listener.fileno(), detached=not self._foreground)
+        lives = [life for lives in self.local.lives.values() for life in lives] if self.local is not None else []
+        pipes = [fd for life in lives for fd in life.fds]
+        listener = self._listener.fileno()
+        replace_process(self.directory.config, self._lock, listener, pipes, detached=not self._foreground)
 
     def reopen(self) -> int:
         """Open all log files anew."""

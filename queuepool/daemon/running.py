@@ -66,7 +66,7 @@ async def _main(
     daemon = Daemon(loaded, directory, lock, foreground=foreground, echo=echo)
     listener = _listen(directory, passed)
     try:
-        daemon.begin(upgraded=passed is not None)
+        daemon.begin(passed)
         if daemon.local is None:
             await daemon.begin_supervised()
         await daemon.serve(listener, ready)

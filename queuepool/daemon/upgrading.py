@@ -17,18 +17,20 @@ UPGRADE = "QUEUEPOOL_UPGRADE"
 
 
 def passed_on() -> dict[str, Any] | None:
-    """What the process that this one was has passed on: {"lock", "socket", "detached"}; None when it is a new one."""
+    """What the process that this one was has passed on: {"lock", "socket", "pipes", "detached"}; None when it is a new
+    one."""
     found: dict[str, Any] | None = json.loads(os.environ.pop(UPGRADE, "null"))
     return found
 
 
-def replace_process(config: str, lock: int, listener: int, *, detached: bool) -> None:
-    """Be the installed code from now on; does not return."""
-    for fd in (lock, listener):
+def replace_process(config: str, lock: int, listener: int, pipes: list[int], *, detached: bool) -> None:
+    """Be the installed code from now on; does not return. pipes: of the workers, to be held until they are open again:
+    the kernel empties a pipe that nobody holds, and a worker may end meanwhile."""
+    for fd in (lock, listener, *pipes):
         os.set_inheritable(fd, True)
     for number in (signal.SIGHUP, signal.SIGUSR2, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # one that comes now is lost, instead of ending the daemon
-    os.environ[UPGRADE] = json.dumps({"lock": lock, "socket": listener, "detached": detached})
+    os.environ[UPGRADE] = json.dumps({"lock": lock, "socket": listener, "pipes": pipes, "detached": detached})
     os.environ["QUEUEPOOL_CONFIG"] = config
     os.chdir("/")
     os.execv(sys.executable, [sys.executable, "-m", "queuepool", "-c", config, "up"])  # noqa: S606

@@ -188,6 +188,58 @@ def test_a_worker_that_died_while_no_daemon_was_there_is_replaced(
         assert not [name for name in store.held if name.startswith("w.0.1.")], "nothing is held of what is gone"
 
 
+WAITS_FOR_THE_TEST = """
+import os
+if "QUEUEPOOL_UPGRADE" in os.environ:
+    open({hold!r}).read()
+"""
+
+
+def test_a_worker_that_ends_in_the_middle_of_an_upgrade_loses_no_line(tmp_path: Path, report: Report) -> None:
+    """The daemon is the same process before and after, so it can hold the pipes for as long as that takes."""
+    control, log, hold = control_fifo(tmp_path / "control"), tmp_path / "w.log", tmp_path / "hold"
+    os.mkfifo(hold)
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / "sitecustomize.py").write_text(WAITS_FOR_THE_TEST.format(hold=str(hold)))
+    argv = worker_argv(report=report, name="w", control=control, life=200)
+    text = f"programs:\n  w: {{type: command, command: {shlex.join(argv)!r}, startsecs: 0, stdout_logfile: {log}}}\n"
+    with Queuepool(tmp_path, text, PYTHONPATH=str(tmp_path / "first")) as qp:
+        qp.up()
+        [pid] = qp.running("w", 1).values()
+        report.wait("ready", count=1)
+        with subprocess.Popen(qp.command("upgrade"), env=qp.environment, cwd=qp.directory) as upgrade:
+            held = eventually(lambda: opened(hold), what="the new code begins")
+            order(control, "say 50", "exit 3")
+            report.wait("leaving", text="3")
+            eventually(lambda: procstat.birth(pid) is None, what="it is gone")
+            os.close(held)
+            assert upgrade.wait(60) == 0
+        qp.running("w", 1)
+        assert len(log.read_bytes().splitlines()) == 50
+        open_now = [os.readlink(entry.path) for entry in os.scandir(f"/proc/{qp.run.pid()}/fd")]
+        assert len([path for path in open_now if path.startswith(qp.run.pipes)]) == 1, "none is held for ever"
+
+
+def opened(fifo: Path) -> int | None:
+    """The writing end, once somebody reads there."""
+    try:
+        return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
+
+
+def test_what_systemd_passed_on_is_not_closed_again_by_an_upgrade(tmp_path: Path) -> None:
+    """By then other files have those numbers, such as the lock and the socket."""
+    script = 'exec 3<&0 4<&0 5<&0 6<&0 7<&0 8<&0 9<&0; exec env LISTEN_PID=$$ LISTEN_FDS=7 "$@"'
+    with Queuepool(tmp_path, "programs:\n  w: {type: command, command: sleep 100, startsecs: 0}\n") as qp:
+        pid = qp.up(under=("sh", "-c", script, "sh"))
+        before = qp.running("w", 1)
+        qp("upgrade")
+        assert qp.run.pid() == pid, "it has its lock"
+        assert qp.running("w", 1) == before
+        qp("restart", "w")
+
+
 class FakeSystemd:
     """The notify socket and the descriptor store of systemd."""
 
