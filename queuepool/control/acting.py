@@ -17,6 +17,7 @@ from queuepool.control.following import (
     not_wanted,
     reason_of,
     results_of,
+    wanted_again,
     wanted_lives,
 )
 from queuepool.controller.controller import Controller
@@ -79,7 +80,7 @@ async def stop(operator: Operator, request: messages.Stop, progress: Progress) -
 
     def verdict(name: ProcessName) -> Verdict | None:
         if control.alive_in(name):
-            return None
+            return wanted_again(control, name)
         return ("stopped", "") if before[name] else ("unchanged", "not running")
 
     return await follow(control, names, verdict, progress, wait=request.wait, promise="stopped")
@@ -231,8 +232,7 @@ async def scale(operator: Operator, request: messages.Scale, progress: Progress)
     def verdict(name: ProcessName) -> Verdict | None:
         if name.slot < now:
             return came_up(control, name, "started")
-        gone = not control.alive_in(name)
-        return ("stopped", "") if gone else None
+        return wanted_again(control, name) if control.alive_in(name) else ("stopped", "")
 
     done = await follow(control, (*added, *surplus), verdict, progress, wait=request.wait, promise="", displays=shown)
     results = done["results"]

@@ -99,6 +99,14 @@ def not_wanted(control: Controller, name: ProcessName) -> Verdict | None:
     return None if name.slot in want.slots or name.slot in want.waiting else ("unchanged", want.why_ended(name.slot))
 
 
+def wanted_again(control: Controller, name: ProcessName) -> Verdict | None:
+    """What to say of a process that was told to end, where somebody else has it run meanwhile. None while it is to
+    end."""
+    spec = control.pools.get(name.pool)
+    again = spec is not None and name.slot in control.desire(spec).slots
+    return ("failed", "told to run again meanwhile") if again else None
+
+
 def settled(control: Controller, name: ProcessName) -> Verdict | None:
     """What became of a process through an update, once it is as the settings want it."""
     spec = control.pools.get(name.pool)

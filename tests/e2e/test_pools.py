@@ -144,6 +144,26 @@ def test_a_process_that_is_not_to_run_is_not_waited_for(tmp_path: Path, report: 
         assert waiting.communicate(timeout=60)[0] == "slow: unchanged (stopped by an operator)\n"
 
 
+@pytest.mark.parametrize(
+    ("ending", "again"),
+    [(("stop", "w"), ("start", "--no-wait", "w")), (("scale", "w", "0"), ("scale", "--no-wait", "w", "1"))],
+    ids=["stop", "scale"],
+)
+def test_who_waits_for_an_end_is_told_when_somebody_else_wants_the_process_again(
+    tmp_path: Path, report: Report, ending: tuple[str, ...], again: tuple[str, ...]
+) -> None:
+    keys = "    stopwaitsecs: 3600\n"
+    with Queuepool(tmp_path, "programs:" + program("w", report, stop=250, keys=keys)) as qp:
+        qp.up()
+        qp.running("w", 1)
+        report.wait("ready", count=1)
+        waiting = subprocess.Popen(qp.command(*ending), env=qp.environment, stdout=subprocess.PIPE, text=True)
+        qp.state("w:0", "STOPPING")
+        qp(*again)
+        assert "failed (told to run again meanwhile)" in waiting.communicate(timeout=60)[0]
+        assert waiting.returncode == 1
+
+
 def test_a_program_that_comes_back_is_neither_stopped_nor_scaled(tmp_path: Path, report: Report) -> None:
     with_more = "programs:" + program("w", report) + program("more", report, numprocs=2)
     with Queuepool(tmp_path, with_more) as qp:
