@@ -493,9 +493,9 @@ class Daemon:
         """Look at the queues for as long as the daemon runs. A defect there must not end it for good."""
         if self.local is not None:
             await self.local.booted(BOOTS_FIRST_SECONDS)
-        await asyncio.to_thread(import_reader)
         while True:
             try:
+                await asyncio.to_thread(import_reader)
                 await self.insight.run(self._looked)
             except Exception as error:  # noqa: BLE001 - said in the log, and tried again
                 self.defect(error)
