@@ -23,7 +23,7 @@ from queuepool.controller.overrides import OverrideStore
 from queuepool.controller.watches import RedisWatch, Refusals, ping
 from queuepool.daemon.reading import read
 from queuepool.daemon.serving import Serving, import_reader
-from queuepool.daemon.signals import obey
+from queuepool.daemon.signals import let_in, obey
 from queuepool.daemon.telling import Telling
 from queuepool.daemon.upgrading import replace_process, version_on_disk
 from queuepool.domain.amounts import count
@@ -351,6 +351,7 @@ class Daemon:
         obey(self._loop, signal.SIGUSR1, lambda: None)  # its default would end the daemon
         if self.local is not None:
             obey(self._loop, signal.SIGCHLD, self.local.endings.children_ended, together=True)
+        let_in()
 
     def _told_to_end(self) -> None:
         """The first signal drains, the second does not wait for jobs. What supervisord keeps alive goes on."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from typing import Any
 
+from queuepool.daemon.signals import hold_back
 from queuepool.errors import QueuepoolError
 
 UPGRADE = "QUEUEPOOL_UPGRADE"
@@ -28,8 +28,7 @@ def replace_process(config: str, lock: int, listener: int, pipes: list[int], *, 
     the kernel empties a pipe that nobody holds, and a worker may end meanwhile."""
     for fd in (lock, listener, *pipes):
         os.set_inheritable(fd, True)
-    for number in (signal.SIGHUP, signal.SIGUSR2, signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)  # one that comes now is lost, instead of ending the daemon
+    hold_back()
     os.environ[UPGRADE] = json.dumps({"lock": lock, "socket": listener, "pipes": pipes, "detached": detached})
     os.environ["QUEUEPOOL_CONFIG"] = config
     os.chdir("/")
