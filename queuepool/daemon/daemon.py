@@ -25,7 +25,7 @@ from queuepool.daemon.reading import read
 from queuepool.daemon.serving import Serving, import_reader
 from queuepool.daemon.signals import let_in, obey
 from queuepool.daemon.telling import Telling
-from queuepool.daemon.upgrading import replace_process, version_on_disk
+from queuepool.daemon.upgrading import replace_process, to_hold, version_on_disk
 from queuepool.domain.amounts import count
 from queuepool.domain.events import Event, Kind
 from queuepool.domain.observed import DaemonView, ProcessView, ProgramView, Snapshot
@@ -332,7 +332,7 @@ class Daemon:
         self.pump.close()
         self.telling.save()
         lives = [life for lives in self.local.lives.values() for life in lives] if self.local is not None else []
-        pipes = [fd for life in lives for fd in life.fds]
+        pipes = to_hold([fd for life in lives for fd in life.fds])
         listener = self._listener.fileno()
         replace_process(self.directory.config, self._lock, listener, pipes, detached=not self._foreground)
 

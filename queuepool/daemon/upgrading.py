@@ -5,12 +5,16 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from typing import Any
 
 from queuepool.daemon.signals import hold_back
 from queuepool.errors import QueuepoolError
+
+SPARE = 64
+"""Descriptors that the code which takes over needs beside those that there are."""
 
 UPGRADE = "QUEUEPOOL_UPGRADE"
 """Set across an exec in place: a JSON object with the descriptors that were passed on."""
@@ -21,6 +25,13 @@ def passed_on() -> dict[str, Any] | None:
     one."""
     found: dict[str, Any] | None = json.loads(os.environ.pop(UPGRADE, "null"))
     return found
+
+
+def to_hold(pipes: list[int]) -> list[int]:
+    """Those of the pipes that can be held until they are open again: none where each would be one too many then."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = len(os.listdir("/dev/fd")) + len(pipes) + SPARE
+    return pipes if soft == resource.RLIM_INFINITY or needed <= soft else []
 
 
 def replace_process(config: str, lock: int, listener: int, pipes: list[int], *, detached: bool) -> None:
