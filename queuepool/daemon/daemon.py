@@ -23,9 +23,9 @@ from queuepool.controller.overrides import OverrideStore
 from queuepool.controller.watches import RedisWatch, Refusals, ping
 from queuepool.daemon.reading import read
 from queuepool.daemon.serving import Serving, import_reader
-from queuepool.daemon.signals import obey
+from queuepool.daemon.signals import let_in, obey
 from queuepool.daemon.telling import Telling
-from queuepool.daemon.upgrading import replace_process, version_on_disk
+from queuepool.daemon.upgrading import replace_process, to_hold, version_on_disk
 from queuepool.domain.amounts import count
 from queuepool.domain.events import Event, Kind
 from queuepool.domain.observed import DaemonView, ProcessView, ProgramView, Snapshot
@@ -336,7 +336,7 @@ class Daemon:
         self._joiner.finish()
         self.telling.save()
         lives = [life for lives in self.local.lives.values() for life in lives] if self.local is not None else []
-        pipes = [fd for life in lives for fd in life.fds]
+        pipes = to_hold([fd for life in lives for fd in life.fds])
         listener = self._listener.fileno()
         replace_process(self.directory.config, self._lock, listener, pipes, detached=not self._foreground)
 
@@ -355,6 +355,7 @@ class Daemon:
         obey(self._loop, signal.SIGUSR1, lambda: None)  # its default would end the daemon
         if self.local is not None:
             obey(self._loop, signal.SIGCHLD, self.local.endings.children_ended, together=True)
+        let_in()
 
     def _told_to_end(self) -> None:
         """The first signal drains, the second does not wait for jobs. What supervisord keeps alive goes on."""
@@ -498,9 +499,9 @@ class Daemon:
         """Look at the queues for as long as the daemon runs. A defect there must not end it for good."""
         if self.local is not None:
             await self.local.booted(BOOTS_FIRST_SECONDS)
-        await asyncio.to_thread(import_reader)
         while True:
             try:
+                await asyncio.to_thread(import_reader)
                 await self.insight.run(self._looked)
             except Exception as error:  # noqa: BLE001 - said in the log, and tried again
                 self.defect(error)

@@ -7,6 +7,19 @@ import contextlib
 import signal
 from collections.abc import Callable
 
+OBEYED = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2})
+"""What people send to a daemon."""
+
+
+def hold_back() -> None:
+    """Let what comes now wait, also across an exec: without a handler it would end the daemon."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, OBEYED)
+
+
+def let_in() -> None:
+    """Obey what waited, and all that comes from now on. Before any child is made, which would inherit the blocking."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, OBEYED)
+
 
 def obey(
     loop: asyncio.AbstractEventLoop, number: signal.Signals, act: Callable[[], object], *, together: bool = False

@@ -5,13 +5,17 @@ from __future__ import annotations
 
 import json
 import os
-import signal
+import resource
 import subprocess
 import sys
 from collections.abc import Sequence
 from typing import Any
 
+from queuepool.daemon.signals import hold_back
 from queuepool.errors import QueuepoolError
+
+SPARE = 64
+"""Descriptors that the code which takes over needs beside those that there are."""
 
 UPGRADE = "QUEUEPOOL_UPGRADE"
 """Set across an exec in place: a JSON object with the descriptors that were passed on."""
@@ -28,13 +32,22 @@ def passed_on() -> dict[str, Any] | None:
     return found
 
 
+def to_hold(pipes: list[int]) -> list[int]:
+    """Those of the pipes that can be held until they are open again: none where each would be one too many then."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        needed = len(os.listdir("/dev/fd")) + len(pipes) + SPARE
+    except OSError:  # no /proc here
+        return []
+    return pipes if soft == resource.RLIM_INFINITY or needed <= soft else []
+
+
 def replace_process(config: str, lock: int, listener: int, pipes: list[int], *, detached: bool) -> None:
     """Be the installed code from now on; does not return. pipes: of the workers, to be held until they are open again:
     the kernel empties a pipe that nobody holds, and a worker may end meanwhile."""
     for fd in (lock, listener, *pipes):
         os.set_inheritable(fd, True)
-    for number in (signal.SIGHUP, signal.SIGUSR2, signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)  # one that comes now is lost, instead of ending the daemon
+    hold_back()
     os.environ[UPGRADE] = json.dumps({"lock": lock, "socket": listener, "pipes": _mask(pipes), "detached": detached})
     os.environ["QUEUEPOOL_CONFIG"] = config
     os.chdir("/")

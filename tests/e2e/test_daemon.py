@@ -221,6 +221,28 @@ def test_a_worker_that_ends_in_the_middle_of_an_upgrade_loses_no_line(tmp_path: 
         assert len([path for path in open_now if path.startswith(qp.run.pipes)]) == 1, "none is held for ever"
 
 
+def test_a_daemon_that_is_told_to_end_in_the_middle_of_an_upgrade_ends(tmp_path: Path, report: Report) -> None:
+    """Else `systemctl stop` waits as long as a job may take, and cuts all jobs off then."""
+    hold = tmp_path / "hold"
+    os.mkfifo(hold)
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / "sitecustomize.py").write_text(WAITS_FOR_THE_TEST.format(hold=str(hold)))
+    argv = worker_argv(report=report, name="w", life=200)
+    text = f"programs:\n  w: {{type: command, command: {shlex.join(argv)!r}, startsecs: 0}}\n"
+    with Queuepool(tmp_path, text, PYTHONPATH=str(tmp_path / "first")) as qp:
+        pid = qp.up()
+        qp.running("w", 1)
+        report.wait("ready", count=1)
+        with subprocess.Popen(qp.command("upgrade"), env=qp.environment, cwd=qp.directory) as upgrade:
+            held = eventually(lambda: opened(hold), what="the new code begins")
+            os.kill(pid, signal.SIGTERM)
+            os.close(held)
+            assert qp.process is not None
+            assert qp.process.wait(60) == 0
+            upgrade.wait(60)
+        report.wait("leaving", text="0")
+
+
 def opened(fifo: Path) -> int | None:
     """The writing end, once somebody reads there."""
     try:
@@ -569,7 +591,7 @@ def test_any_number_of_pipes_fits_into_what_is_passed_on_and_none_is_inherited_f
     monkeypatch.setattr(upgrading.os, "execv", lambda *_: handed.append(os.environ.pop(upgrading.UPGRADE)))
     monkeypatch.setattr(upgrading.os, "chdir", lambda _: None)
     monkeypatch.setattr(upgrading.os, "set_inheritable", lambda fd, on: inherited.__setitem__(fd, on))
-    monkeypatch.setattr(upgrading.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(upgrading, "hold_back", lambda: None)
     monkeypatch.setenv("QUEUEPOOL_CONFIG", "")
     inherited: dict[int, bool] = {}
     pipes = [fd for fd in range(7, 60_000) if fd % 3]
