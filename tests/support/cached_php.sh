@@ -13,14 +13,23 @@ else
 fi
 directory=$cache/php-$({ echo "$php" && cat "${BASH_SOURCE[0]}"; } | cksum | cut -d ' ' -f 1)
 mkdir -p "$directory"
-# opcache lets only the user that made a cache into it, so the users that tests run PHP as have one each.
+# opcache lets only the user that made a cache into it, so each user that tests run PHP as has one.
 mkdir -p -m 700 "$directory/mine"
+caches="$directory/mine"
+if ((EUID == 0)); then
+    for user in www-data nobody; do
+        id "$user" >/dev/null 2>&1 || continue
+        mkdir -p -m 700 "$directory/$user" && chown "$user" "$directory/$user"
+        caches+=" $directory/$user"
+    done
+fi
 mkdir -p -m 1777 "$directory/others" && chmod 1777 "$directory/others"
 new=$(mktemp "$directory/php.XXXXXX")
 cat >"$new" <<PHP
 #!/bin/sh
-cache=$directory/others
-[ ! -w $directory/mine ] || cache=$directory/mine
+for cache in $caches $directory/others; do
+    [ ! -w "\$cache" ] || break
+done
 exec $php -d opcache.enable_cli=1 -d opcache.file_cache_only=1 -d opcache.file_cache="\$cache" "\$@"
 PHP
 chmod 755 "$new"

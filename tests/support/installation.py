@@ -200,11 +200,12 @@ def running() -> Iterator[Installation]:
 
 @dataclass(frozen=True)
 class Break:
-    """One way to break an installation. id: of the check that has to find it. how: does the damage. evidence: a regular
-    expression that the evidence must match. severity: which it must have. redis: options of its redis-server. mended:
-    what the remedy tells a person to do; "--fix": `doctor --fix --yes` does it. also: ids of findings that are true
-    as well, because the one damage is really two. command: look by a command of its own: a look from within the test
-    takes what the test has started for its own family. inside: which installation; a new one unless told otherwise."""
+    """One way to break an installation. id: of the check that has to find it. how: does the damage. evidence: a
+    regular expression that the evidence must match. severity: which it must have. redis: options of its redis-server.
+    mended: what the remedy tells a person to do; "--fix": what `doctor --fix` does mends it. also: ids of findings
+    that are true as well, because the one damage is really two. command: look by a command of its own: a look from
+    within the test takes what the test has started for its own family. inside: which installation; a new one unless
+    told otherwise."""
 
     id: str
     how: Callable[[Installation], object]
@@ -236,7 +237,7 @@ class Break:
             if self.mended is None:
                 return
             if self.mended == "--fix":
-                installation.qp("doctor", "--fix", "--yes") if self.command else installation.fix()
+                installation.fix()
             else:
                 assert callable(self.mended)
                 self.mended(installation)
