@@ -192,6 +192,8 @@ _TABLE: tuple[tuple[str, str, str, Tell], ...] = (
     ("php_version", "Composer detected", r"Composer detected issues in your platform:\s*(.{1,160})",
      _said("this PHP does not fit the installed packages: {0}",
            "set `php:` to a newer one, such as php8.3; or `composer update`")),
+    ("dotenv", "dotenv file", r"Failed to parse dotenv file\. (Encountered .{1,200})",
+     _said("the application's .env cannot be read: {0}", "mend that line in .env; `php artisan --version` tries it")),
     ("artisan_command", "namespace", r"There are no commands defined in the [\"“](\S{1,99}?)[\"”] namespace",
      _said("this application has no artisan commands in the namespace {0}", "composer install   (in the application)")),
     ("artisan_command", "is not defined", r"Command [\"“]horizon(\S{0,60})[\"”] is not defined",

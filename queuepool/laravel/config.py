@@ -176,6 +176,7 @@ class AppConfig:
     environment_file: path of the .env; environment_file_seen: whether the user who asked can read it, None when there
     is none: then the application runs with its defaults and the real environment. down: maintenance mode. scheduled:
     number of scheduled tasks, None when not asked for. errors: what else went wrong while asking, in PHP's words.
+    blind: not even .env could be read, so that addresses are Laravel's defaults, which nobody may have asked for.
     """
 
     laravel: str
@@ -203,6 +204,7 @@ class AppConfig:
     down: bool = False
     scheduled: int | None = None
     errors: tuple[str, ...] = ()
+    blind: bool = False
 
     @property
     def config_cached(self) -> bool:

@@ -23,7 +23,8 @@ def second_hand(root: str, environment: Mapping[str, str]) -> AppConfig:
     app = inspect(root, environment)
     base = Path(app.root)
     errors = list(app.problems)
-    variables = variables_of(base, environment, [], app.phpdotenv)  # its problems: see inspect()
+    unread: list[str] = []  # told by inspect() too
+    variables = variables_of(base, environment, unread, app.phpdotenv)
     file = environment_file(base, environment)
     facts = _facts(app, variables)
     caches = _caches(base, file)
@@ -38,7 +39,7 @@ def second_hand(root: str, environment: Mapping[str, str]) -> AppConfig:
         "caches": caches,
         "errors": errors,
     }
-    return replace(config_of(facts), source=DOTENV)
+    return replace(config_of(facts), source=DOTENV, blind=bool(unread))
 
 
 def _facts(app: AppFacts, variables: Mapping[str, str]) -> dict[str, Any]:

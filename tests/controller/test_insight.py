@@ -12,6 +12,7 @@ from queuepool.domain.horizon import MARGIN
 from queuepool.domain.pool import PoolSpec
 from queuepool.errors import UsageError
 from queuepool.laravel.config import AppConfig, HorizonConfig, HorizonSupervisor, QueueConnection
+from queuepool.laravel.secondhand import second_hand
 from tests.controller.making import REDIS, applications, config, pools
 
 
@@ -38,6 +39,22 @@ def test_a_worker_that_blocks_in_redis_is_given_that_time_too(tmp_path: Path) ->
     )
     before = found["w"].process(0).policy.stop_seconds
     assert patience(found, answer) == {"w": before + 30}
+
+
+def test_a_redis_of_which_only_laravels_default_is_known_is_not_waited_for(tmp_path: Path) -> None:
+    """With an .env that cannot be parsed each worker dies of that, and Redis may be anywhere."""
+    (tmp_path / "artisan").touch()
+    found = pools(tmp_path, "programs: {mail: {connection: redis}}")
+
+    async def needed(text: str) -> tuple[object, ...]:
+        (tmp_path / ".env").write_text(text)
+        insight = Insight(lambda: found)
+        insight.applications = applications(second_hand(str(tmp_path), {}))
+        return await insight.redis_of("mail")
+
+    assert asyncio.run(needed("QUEUE_CONNECTION=redis\nREDIS_PORT=7000\n"))
+    assert asyncio.run(needed("")), "Laravel's default is in force"
+    assert asyncio.run(needed('REDIS_PORT=7000\nBROKEN "quote\n')) == ()
 
 
 def test_a_name_that_no_queue_has_is_refused_but_not_where_the_queues_are_not_known(tmp_path: Path) -> None:

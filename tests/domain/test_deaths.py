@@ -19,6 +19,8 @@ CASES: list[tuple[str, int | None, str, str, str, str]] = [
     ("redis", 1, "=waiting for redis at 127.0.0.1:6379 (exit 1)", "for redis at 127.0.0.1:6379", "queuepool redis",
      "redis"),
     ("artisan", 1, "Could not open input file: artisan", "no artisan in", "`app:`", "Could not open"),
+    ("dotenv", 1, 'The environment file is invalid!\nFailed to parse dotenv file. Encountered a thing at [A "b].',
+     ".env cannot be read: Encountered a thing", "mend that line in .env", "Failed to parse dotenv"),
     ("artisan_command", 1, '  There are no commands defined in the "queue" namespace.  ', "namespace queue",
      "composer install", "namespace"),
     ("artisan_command", 1, 'Command "horizon" is not defined.', "Horizon is not installed", "composer require",

@@ -65,7 +65,7 @@ def boot(facts: Facts) -> Iterator[Note]:
     """PHP was started, but something that the application is made of is not there: artisan, vendor/, a class, a PHP
     extension or function, a command of artisan. It dies within a second each time, is tried again with growing pauses,
     and becomes FATAL."""
-    yield from _deaths(facts, "artisan", "artisan_command", "vendor", "php_version", "class", "extension")
+    yield from _deaths(facts, "artisan", "artisan_command", "dotenv", "vendor", "php_version", "class", "extension")
 
 
 @CHECKS.add(
