@@ -25,6 +25,8 @@ def up(it: Installation) -> None:
 
 
 def killed(it: Installation) -> None:
+    """Not in one that is shared: its worker stays, and is no child of the next daemon."""
+    up(it)
     it.qp.kill()
 
 
@@ -130,7 +132,7 @@ def well(it: Installation) -> None:
 
 
 BREAKS = [
-    Break("daemon.killed", killed, r"w:0 runs as pid \d+, and its daemon is gone", mended=up, inside=running),
+    Break("daemon.killed", killed, r"w:0 runs as pid \d+, and its daemon is gone", mended=up),
     Break("daemon.stale_socket", killed_with_its_workers, "no process holds the lock", "warning", mended=up,
           inside=running),
     Break("daemon.hangs", stopped, r"pid \d+ holds the lock\n.*did not answer within", mended=going_on,

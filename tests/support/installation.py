@@ -177,9 +177,9 @@ KEPT: list[Installation] = []
 
 @contextmanager
 def running() -> Iterator[Installation]:
-    """An installation whose daemon and worker run. The next test gets the same one: so each leaves daemon, worker, file
-    and application as they were. What it put on the machine, started and set in the environment is undone here; where
-    it fails, nothing is kept."""
+    """An installation whose daemon and worker run. The next test gets the same one: so each leaves daemon, file and
+    application as they were, and a worker that is the daemon's child. What it put on the machine, started and set in
+    the environment is undone here; where it fails, nothing is kept."""
     it = KEPT.pop() if KEPT else Installation().__enter__()
     environment = dict(it.qp.environment)
     try:
