@@ -48,6 +48,8 @@ def meaning(code: int | None, last_lines: Sequence[bytes] = (), oom: bool = Fals
     else:
         text = _CODES.get(code, f"exit {code}")
     said = telling(last_lines)
+    if code == 255:
+        said = _AGAIN.sub("", said)
     return f"{text}: {said}" if said and code != 0 else text
 
 
@@ -60,6 +62,9 @@ def telling(lines: Sequence[bytes]) -> str:
             return text[:200]
     return texts[-1][:200] if texts else ""
 
+
+_AGAIN = re.compile(r"^(PHP )?Fatal error: ")
+"""What PHP begins the line with, and the meaning of its exit code has said already."""
 
 _ANSI = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 _BLOCK = re.compile(rb"^In \S+ line \d+:[ \t]*\n(?:[ \t]*\n)*((?:  .*\S.*\n)+)", re.M)

@@ -65,7 +65,7 @@ def test_a_canary_that_did_its_job_opens_the_gate(flight: Flight) -> None:
 @pytest.mark.parametrize(
     ("flight", "what", "code"),
     [
-        (Flight((), 255, lines=("PHP Fatal error: oh",)), "ended: 255: PHP fatal error: PHP Fatal error: oh", 255),
+        (Flight((), 255, lines=("PHP Fatal error: oh",)), "ended: 255: PHP fatal error: oh", 255),
         (Flight({What.STARTED}, 3, left=1), "ended: ", 3),
         (Flight({What.STARTED}, -11, left=1), "ended: ", -11),
         (Flight({What.STARTED, What.FAILED}, 0, exception="E: oh"), "failed its job: E: oh", 0),
