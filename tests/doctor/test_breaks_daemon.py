@@ -30,6 +30,13 @@ def killed(it: Installation) -> None:
     it.qp.kill()
 
 
+def stopped_with_a_worker_of_another(it: Installation) -> None:
+    """The worker is no child of the daemon that hangs: its record tells whose it is."""
+    killed(it)
+    up(it)
+    stopped(it)
+
+
 def killed_with_its_workers(it: Installation) -> None:
     [worker] = it.qp.pids("w").values()
     it.qp.kill()
@@ -137,6 +144,7 @@ BREAKS = [
           inside=running),
     Break("daemon.hangs", stopped, r"pid \d+ holds the lock\n.*did not answer within", mended=going_on,
           inside=running),
+    Break("daemon.hangs", stopped_with_a_worker_of_another, "did not answer within", mended=going_on, name="adopted"),
     Break("daemon.lost", robbed_of_its_directory, "control.sock: it is not there"),
     Break("daemon.socket", with_mode(lambda it: it.qp.run.path, 0o755), "mode 0755, it should be 0700", "warning",
           mended=lambda it: os.chmod(it.qp.run.path, 0o700), inside=running),

@@ -28,7 +28,7 @@ _ASKED = frozenset({0, -15, 143})
 
 
 def survivors(directory: RunDirectory) -> tuple[Survivor, ...]:
-    """Processes of the record that live; to be asked when no daemon runs."""
+    """Processes of the record that live; to be asked when no daemon tells."""
     record = Record(directory.record, procstat.boot_id())
     record.load()
     return tuple(Survivor(entry.name, entry.pid) for entry in record.living())

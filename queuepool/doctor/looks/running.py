@@ -63,15 +63,15 @@ def _look(scene: Scene) -> RunningFacts:
     except DaemonUnreachable as error:
         seen, pids = RunningFacts(unreachable=error.message), set()
     pid = seen.daemon.pid if seen.daemon and not scene.client.alone else directory.pid()
-    left = daemon.survivors(directory) if pid is None else ()
+    recorded = daemon.survivors(directory) if pid is None or seen.unreachable else ()
     crowd = Crowd(places)
     crowd.look()
-    ours = {os.getpid(), *pids, *(one.pid for one in left), *([pid] if pid else daemon.same_file(directory, crowd))}
+    ours = {os.getpid(), *pids, *(one.pid for one in recorded), *([pid] if pid else daemon.same_file(directory, crowd))}
     return replace(
         seen,
         version=__version__,
         pid=pid,
-        survivors=left,
+        survivors=recorded if pid is None else (),
         place=daemon.place(directory, denied=DENIED in seen.unreachable, pid=pid, crowd=crowd),
         boot=daemon.boot(directory, places, scene.environ, pid),
         expected=tuple((name, _expected(scene, name)) for name in scene.pools),
