@@ -18,13 +18,15 @@ async def ask_application(who: Application) -> AppConfig:
 
 
 def guess_application(who: Application) -> AppConfig | None:
-    """What the files of an application that cannot be asked let one guess; None when its user is unknown."""
+    """What the files of an application that cannot be asked let one guess; None when its user is unknown, or when .env
+    cannot be read: Laravel's default addresses may be nobody's then, and not what is wrong."""
     from queuepool.laravel.secondhand import second_hand
 
     try:
-        return second_hand(who.app, environment_of(who))
+        found = second_hand(who.app, environment_of(who))
     except QueuepoolError:
         return None
+    return None if found.blind else found
 
 
 def environment_of(who: Application) -> dict[str, str]:

@@ -107,7 +107,7 @@ class Insight:
         """The Redis servers that a pool's workers cannot do without: their queue's and their cache's."""
         spec = self._pools().get(pool)
         config = await self.applications.of(spec) if spec else None
-        if spec is None or config is None or config.blind:  # a Redis that nobody named is not waited for
+        if spec is None or config is None:
             return ()
         found = (config.redis_of(spec.connection), config.cache_redis())
         return tuple(dict.fromkeys(target for target in found if target))

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from queuepool.controller.applications import Application, Applications
+from queuepool.controller.asking import guess_application
 from queuepool.controller.insight import Insight
 from queuepool.domain.horizon import MARGIN
 from queuepool.domain.pool import PoolSpec
-from queuepool.errors import UsageError
+from queuepool.errors import QueuepoolError, UsageError
 from queuepool.laravel.config import AppConfig, HorizonConfig, HorizonSupervisor, QueueConnection
-from queuepool.laravel.secondhand import second_hand
 from tests.controller.making import REDIS, applications, config, pools
 
 
@@ -41,20 +42,25 @@ def test_a_worker_that_blocks_in_redis_is_given_that_time_too(tmp_path: Path) ->
     assert patience(found, answer) == {"w": before + 30}
 
 
-def test_a_redis_of_which_only_laravels_default_is_known_is_not_waited_for(tmp_path: Path) -> None:
-    """With an .env that cannot be parsed each worker dies of that, and Redis may be anywhere."""
+def test_nothing_is_guessed_of_an_application_whose_env_cannot_be_read(tmp_path: Path) -> None:
+    """Each worker dies of that, and Redis may be anywhere: nothing is to be waited for at Laravel's default address."""
     (tmp_path / "artisan").touch()
     found = pools(tmp_path, "programs: {mail: {connection: redis}}")
 
-    async def needed(text: str) -> tuple[object, ...]:
+    async def fail(who: Application) -> AppConfig:
+        raise QueuepoolError("it does not boot")
+
+    async def needed(text: str) -> tuple[tuple[object, ...], str]:
         (tmp_path / ".env").write_text(text)
         insight = Insight(lambda: found)
-        insight.applications = applications(second_hand(str(tmp_path), {}))
-        return await insight.redis_of("mail")
+        insight.applications = Applications(fail, lambda: 0.0, guess_application)
+        return await insight.redis_of("mail"), insight.applications.why(found["mail"])
 
-    assert asyncio.run(needed("QUEUE_CONNECTION=redis\nREDIS_PORT=7000\n"))
-    assert asyncio.run(needed("")), "Laravel's default is in force"
-    assert asyncio.run(needed('REDIS_PORT=7000\nBROKEN "quote\n')) == ()
+    targets, why = asyncio.run(needed("QUEUE_CONNECTION=redis\nREDIS_PORT=7000\n"))
+    assert targets
+    assert "what its .env says is shown" in why
+    assert asyncio.run(needed(""))[0], "Laravel's default is in force"
+    assert asyncio.run(needed('REDIS_PORT=7000\nBROKEN "quote\n')) == ((), "it does not boot")
 
 
 def test_a_name_that_no_queue_has_is_refused_but_not_where_the_queues_are_not_known(tmp_path: Path) -> None:
