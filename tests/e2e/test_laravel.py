@@ -16,6 +16,7 @@ from statistics import median
 import pytest
 
 from queuepool.system import procstat
+from tests.support import laravel
 from tests.support.daemon import Queuepool
 from tests.support.laravel import PHP, LaravelApp
 from tests.support.redis import RedisServer
@@ -393,5 +394,6 @@ def test_workers_do_not_ask_for_the_size_of_a_terminal_that_is_not_there(
         assert not asked.exists() or "-a" not in asked.read_text()
     monkeypatch.setenv("PATH", path)
     monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setattr(laravel, "NO_TERMINAL", {})
     laravel_app.artisan("queue:work", "redis", "--stop-when-empty")
     assert "asked -a" in asked.read_text(), "this artisan would ask"

@@ -177,7 +177,7 @@ def test_what_the_daemon_refuses_is_said_with_what_to_do(tab: Tab) -> None:
     )
     said = page.get_by_role("alert").locator(".toast")
     expect(said).to_contain_text("cannot scale maill: there is no such program")
-    expect(said).to_contain_text("the programs are")
+    expect(said).to_contain_text("did you mean mail?")
     said.get_by_role("button", name="Close").click()
     expect(said).to_have_count(0)
     tab.complaints.clear()  # the browser says that the answer was not 200
