@@ -352,6 +352,7 @@ def test_a_worker_that_boots_is_paused_when_it_has(tmp_path: Path, laravel_app: 
         assert by_paused <= 3, "those that it had taken when the signal came"
         assert [p["paused"] for p in qp.processes()] == [True, False]
         qp("continue", "laravel-worker:0")
+        qp.running("laravel-worker", 2)  # a fast machine is here before startsecs
         assert qp.pids() == pids, "none was ended by the signal"
 
 
