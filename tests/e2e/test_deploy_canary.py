@@ -15,6 +15,7 @@ from redis import Redis
 
 from queuepool.control.client import Client
 from queuepool.control.messages import Deploy, DeployStatus
+from queuepool.system import procstat
 from tests.support.daemon import Queuepool
 from tests.support.laravel import PHP
 from tests.support.redis import RedisServer
@@ -213,7 +214,7 @@ def test_a_canary_waits_for_redis(tmp_path: Path, redis_server: RedisServer) -> 
 
 
 def canaries(site: LaravelSite) -> list[int]:
-    """Pids of the canaries of this site."""
+    """Pids of the canaries of this site. What they start looks like them until it has exec'd."""
     found = []
     for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
         with contextlib.suppress(OSError):
@@ -221,7 +222,7 @@ def canaries(site: LaravelSite) -> list[int]:
             mine = os.readlink(f"/proc/{pid}/cwd").startswith(str(site.root))
             if mine and any(word.startswith("--queue=queuepool-canary") for word in words):
                 found.append(pid)
-    return found
+    return [pid for pid in found if procstat.parent(pid) not in found]
 
 
 def last(qp: Queuepool) -> dict[str, Any]:
