@@ -15,7 +15,7 @@ import click
 from queuepool import __version__
 from queuepool.cli import trouble
 from queuepool.cli.context import Context, context_of
-from queuepool.cli.options import accept_global_options, global_options
+from queuepool.cli.options import Group, accept_global_options, global_options
 from queuepool.errors import ExitCode
 
 COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
@@ -69,7 +69,7 @@ LOCAL = frozenset({"init", "up", "doctor", "config", "import", "export", "startu
 """Commands that no daemon elsewhere can be asked for."""
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """A group whose subcommands are imported when they are called for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -89,13 +89,9 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click's, with the nearest command for one that does not exist."""
-        name = args[0]
-        command = self.get_command(ctx, name)
-        if name in LOCAL and context_of(ctx).given_host is not None:
+        """As every group's, but for what no daemon elsewhere can be asked for."""
+        if args[0] in LOCAL and context_of(ctx).given_host is not None:
             context_of(ctx).refuse_host()
-        if command is None and not name.startswith("-"):
-            trouble.refuse_unknown_command(name, self.list_commands(ctx))
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -191,8 +191,9 @@ def process_why(process: Mapping[str, Any], explained: set[object]) -> Iterator[
     """Why a process does not stay alive, where that says more than its row, and what to type; once for all of a
     program that die alike. explained: what was said before."""
     from queuepool.domain.deaths import explain
+    from queuepool.domain.exits import WAITS
 
-    reason, lines = process["reason"].partition("; waits for ")[0], process.get("last_lines") or ()
+    reason, lines = process["reason"].partition(WAITS)[0], process.get("last_lines") or ()
     if (known := (process["exit_code"], reason)) in explained:
         return
     death = explain(process["program"], process["exit_code"], reason, lines)

@@ -42,7 +42,7 @@ def show(error: BaseException, *, color: bool) -> int:
     return _defect(error, color=color)
 
 
-def refuse_unknown_command(name: str, commands: Sequence[str], above: str = "queuepool") -> NoReturn:
+def refuse_unknown_command(name: str, commands: Sequence[str], above: str) -> NoReturn:
     """Raise the UsageError for a command that does not exist, with the nearest that does. above: what comes before."""
     near = nearest(name, commands)
     raise UsageError(

@@ -128,7 +128,7 @@ class Insight:
         """The reply to messages.Queues, as of the last look."""
         views = self.monitor.views(names)
         problems = self.monitor.problems()
-        if not problems:  # else it may be a queue of an application that cannot be asked
+        if names and not problems:  # else it may be a queue of an application that cannot be asked
             self._refuse_unknown(names)
         away = self.monitor.away
         uses = {target.where for target in self.monitor.targets()}

@@ -335,8 +335,8 @@ class Daemon:
         self.pump.close()
         self._joiner.finish()
         self.telling.save()
-        lives = [life for lives in self.local.lives.values() for life in lives] if self.local is not None else []
-        pipes = to_hold([fd for life in lives for fd in life.fds])
+        lives = self.local.lives.values() if self.local is not None else ()
+        pipes = to_hold([fd for each in lives for life in each for fd in life.fds])
         listener = self._listener.fileno()
         replace_process(self.directory.config, self._lock, listener, pipes, detached=not self._foreground)
 

@@ -10,6 +10,9 @@ from itertools import pairwise
 OOM = "killed by the kernel: out of memory"
 """What is said of an end that was the work of the kernel's OOM killer, and so where it is known again."""
 
+WAITS = "; waits for "
+"""Between the reason of a failure and the process that tries again first, and so where the reason is told alone."""
+
 SIGKILLED = (-9, 137)
 """Exit codes of SIGKILL: our child's, and that of a shell's child."""
 

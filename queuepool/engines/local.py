@@ -15,7 +15,7 @@ from queuepool.domain import backoff, lifecycle
 from queuepool.domain.command import NO_TERMINAL
 from queuepool.domain.desired import Revision
 from queuepool.domain.events import Kind
-from queuepool.domain.exits import SIGKILLED
+from queuepool.domain.exits import SIGKILLED, WAITS
 from queuepool.domain.names import ProcessName
 from queuepool.domain.observed import ProcessView
 from queuepool.domain.pool import Launch, PoolSpec, ProcessSpec
@@ -45,9 +45,6 @@ from queuepool.system import children, procstat
 from queuepool.system.rundir import RunDirectory
 
 Publish = Callable[[Kind, str, Mapping[str, str | int | float | bool | None]], object]
-
-
-_WAITS = "; waits for "
 
 
 def _pause(pid: int) -> None:
@@ -257,7 +254,7 @@ class LocalEngine(Lives):
             self.handle(life, lifecycle.Elapsed())
             return
         self._braked.setdefault(life.name.pool, set()).add(life)
-        why = life.process.reason.partition(_WAITS)[0] + _WAITS + f"{life.name.pool}:{min(alike)} to succeed"
+        why = life.process.reason.partition(WAITS)[0] + WAITS + f"{life.name.pool}:{min(alike)} to succeed"
         life.process = replace(life.process, deadline=self.clock() + backoff.BRAKE_SECONDS, reason=why)
         self.deadlines.arm(life)
 
@@ -265,7 +262,7 @@ class LocalEngine(Lives):
         """The slots that wait after a failure like that of `life`."""
 
         def how(one: Life) -> object:
-            return one.process.reason.partition(_WAITS)[0] if one.process.code is None else one.process.code
+            return one.process.reason.partition(WAITS)[0] if one.process.code is None else one.process.code
 
         lives = (one for lives in self.slots[life.name.pool].values() for one in lives)
         return {one.name.slot for one in lives if one.process.state is State.BACKOFF and how(one) == how(life)}

@@ -23,5 +23,6 @@ def can_reserve(fd: int) -> bool:
 
 
 def reserve(fd: int, start: int, count: int) -> bool:
-    """Ask for blocks for `count` bytes from `start` on, without a change of the size; False when there are none."""
-    return _fallocate is not None and _fallocate(fd, _KEEP_SIZE, start, count) == 0
+    """Ask for blocks for `count` bytes from `start` on, without a change of the size; False when there are none. Only
+    where that can be asked for."""
+    return bool(_fallocate(fd, _KEEP_SIZE, start, count) == 0)

@@ -193,7 +193,7 @@ class LogFile:
         """`count` bytes are about to be added: ask for room for them and more, when they are many."""
         if count >= BURST and self.size + count > self._reserved:
             limit = self.policy.maxbytes
-            ahead = min(AHEAD, max(limit - self.size, 0)) if limit else AHEAD
+            ahead = min(AHEAD, limit - self.size) if limit else AHEAD
             done = ahead > count and reserve(self.fd, self.size, ahead)
             self._reserved = self.size + ahead if done else math.inf
 

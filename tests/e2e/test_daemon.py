@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from queuepool.daemon import upgrading
 from queuepool.errors import ExitCode
 from queuepool.system import procstat
 from tests.support.daemon import Queuepool
@@ -582,24 +581,3 @@ def test_without_a_daemon_people_are_told_what_goes_on_without_it(tmp_path: Path
         assert qp.try_("events").stderr.endswith(f"; what former ones did stands in {qp.run.log}\n")
         qp.up()
         assert qp("down").endswith("down\n")
-
-
-def test_any_number_of_pipes_fits_into_what_is_passed_on_and_none_is_inherited_further(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    handed: list[str] = []
-    monkeypatch.setattr(upgrading.os, "execv", lambda *_: handed.append(os.environ.pop(upgrading.UPGRADE)))
-    monkeypatch.setattr(upgrading.os, "chdir", lambda _: None)
-    monkeypatch.setattr(upgrading.os, "set_inheritable", lambda fd, on: inherited.__setitem__(fd, on))
-    monkeypatch.setattr(upgrading, "hold_back", lambda: None)
-    monkeypatch.setenv("QUEUEPOOL_CONFIG", "")
-    inherited: dict[int, bool] = {}
-    pipes = [fd for fd in range(7, 60_000) if fd % 3]
-    upgrading.replace_process("/srv/queuepool.yml", 3, 4, pipes, detached=True)
-    assert len(handed[0]) < 1 << 16, "execve takes 128 KiB for one variable"
-    assert all(inherited[fd] for fd in (3, 4, *pipes))
-    monkeypatch.setenv(upgrading.UPGRADE, handed[0])
-    assert upgrading.passed_on() == {"lock": 3, "socket": 4, "pipes": pipes, "detached": True}
-    assert not any(inherited[fd] for fd in pipes)
-    monkeypatch.setenv(upgrading.UPGRADE, '{"lock": 3, "socket": 4, "detached": true}')
-    assert upgrading.passed_on() == {"lock": 3, "socket": 4, "pipes": [], "detached": True}, "by an older version"

@@ -12,6 +12,7 @@ from glob import glob
 from queuepool.doctor.facts.managers import SCHEDULE, WORK, OtherEntry, OthersFacts
 from queuepool.doctor.looks.crowd import Crowd, artisan_in, belongs, family, paths_in, shown
 from queuepool.doctor.looks.places import MOST_FILES, Places, read
+from queuepool.domain.command import is_scheduler
 from queuepool.domain.pool import PoolSpec
 from queuepool.formats.supervisor_slots import owner_of
 from queuepool.formats.systemd import config_of
@@ -49,7 +50,7 @@ def _of_app(app: str, pools: list[PoolSpec], found: list[Found], crowd: Crowd, o
     return OthersFacts(
         app,
         tuple(pool.name for pool in pools),
-        tuple(pool.name for pool in pools if "schedule:work" in pool.process(0).launch.argv),
+        tuple(pool.name for pool in pools if is_scheduler(pool.process(0).launch.argv)),
         tuple(crowd.workers(directories, ours)),
         tuple(entry for _, entry, paths in found if belongs(paths, directories)),
     )
